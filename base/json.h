@@ -1,0 +1,19 @@
+/*
+ * base/json.h: JSON text to values and back. Reading is jansson's; limits are base/limits.h's.
+ *
+ * Threads: no state. Source: RFC 8259.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/val.h"
+
+/* Whole text, UTF-8, duplicate keys refused. err has line and column. */
+const sl_val *sl_json_parse(sl_arena *arena, sl_str text, sl_err *err);
+/* Compact. Null map values are kept. Dates and durations are written as ISO-8601 strings, NaN and infinities as null. */
+sl_str sl_json(sl_arena *arena, const sl_val *v);
+/* Compact, null map values left out: how an expression prints a map. */
+sl_str sl_json_text(sl_arena *arena, const sl_val *v);
+sl_str sl_json_pretty(sl_arena *arena, const sl_val *v);
+/* A JSON string literal, with its quotes. */
+void sl_json_quote(sl_buf *b, sl_str s);

@@ -1,0 +1,19 @@
+/*
+ * base/yaml.h: YAML text to values with line and column on every node. Reading is libyaml's.
+ *
+ * Kestra's scalars (flow language section 1.1): only true/false are booleans, null/~/empty are null, yes/no/on/off stay text.
+ * Duplicate keys, tags, bombs and several documents are errors. Merge keys and aliases are resolved.
+ * Threads: no state. Source: YAML 1.1 as libyaml reads it.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/val.h"
+
+const sl_val *sl_yaml_parse(sl_arena *arena, sl_str text, sl_err *err);
+/* The documents of a text separated by ---; a list. */
+const sl_val *sl_yaml_parse_all(sl_arena *arena, sl_str text, sl_err *err);
+/* Block style as Kestra's `yaml` filter writes it, no leading ---. */
+sl_str sl_yaml_write(sl_arena *arena, const sl_val *v);
+/* Only the scalar rule above: what an unquoted word means. */
+const sl_val *sl_yaml_scalar(sl_arena *arena, sl_str word);

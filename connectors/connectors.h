@@ -1,0 +1,6 @@
+/* connectors/connectors.h: the connectors of this build. The one list of them is service/registry.c. */
+#pragma once
+
+#include "connectors/task.h"
+
+extern const sl_connector sl_connector_core, sl_connector_http, sl_connector_shell, sl_connector_gcs, sl_connector_bigquery;

@@ -1,0 +1,300 @@
+/* connectors/core.c: io.kestra.plugin.core: log, debug, flow.Sleep, execution, kv, storage.PurgeCurrentExecutionFiles. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "connectors/connectors.h"
+
+#define CORE "io.kestra.plugin.core."
+
+static const sl_opt no_outs[] = { { 0 } };
+
+/* ---- log.Log ---- */
+
+typedef struct log_cfg {
+    const sl_val *message;
+    sl_str level;
+} log_cfg;
+
+static const sl_opt log_opts[] = {
+    { .name = "message", .type = SL_OPT_ANY, .offset = SL_FIELD(log_cfg, message), .flags = SL_REQUIRED, .doc = "Text, or list of texts, to log." },
+    { .name = "level", .type = SL_OPT_ENUM, .offset = SL_FIELD(log_cfg, level), .values = "ERROR WARN INFO DEBUG TRACE", .fallback = "INFO", .doc = "Level of the entries." },
+    { 0 },
+};
+
+static sl_outcome log_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const log_cfg *c = cfg;
+    sl_level level = SL_INFO;
+    (void)err;
+    (void)sl_level_parse(c->level, &level);
+    if (c->message->type != SL_LIST)
+        sl_task_log_str(t, level, sl_val_text(sl_task_arena(t), c->message));
+    for (size_t i = 0; c->message->type == SL_LIST && i < c->message->list.n; i++)
+        sl_task_log_str(t, level, sl_val_text(sl_task_arena(t), c->message->list.items[i]));
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type log_log = {
+    .type = CORE "log.Log", .aliases = "io.kestra.core.tasks.log.Log", .doc = "Writes entries to the execution's log.", .cfg_size = sizeof(log_cfg), .opts = log_opts, .outs = no_outs, .run = log_run,
+};
+
+/* ---- debug.Return ---- */
+
+typedef struct return_cfg {
+    sl_str format;
+} return_cfg;
+
+static const sl_opt return_opts[] = {
+    { .name = "format", .type = SL_OPT_STR, .offset = SL_FIELD(return_cfg, format), .doc = "The text to give back." },
+    { 0 },
+};
+
+static const sl_opt return_outs[] = { { .name = "value", .type = SL_OPT_STR, .doc = "The rendered text." }, { 0 } };
+
+static sl_outcome return_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const return_cfg *c = cfg;
+    (void)err;
+    if (c->format.p != NULL)
+        sl_task_out_str(t, "value", c->format);
+    else
+        sl_task_out(t, "value", &sl_null_val);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type debug_return = {
+    .type = CORE "debug.Return", .aliases = "io.kestra.core.tasks.debugs.Return", .doc = "Gives a rendered text back as its output.", .cfg_size = sizeof(return_cfg), .opts = return_opts, .outs = return_outs,
+    .run = return_run,
+};
+
+/* ---- flow.Sleep ---- */
+
+typedef struct sleep_cfg {
+    int64_t duration_ms;
+} sleep_cfg;
+
+static const sl_opt sleep_opts[] = {
+    { .name = "duration", .type = SL_OPT_DURATION, .offset = SL_FIELD(sleep_cfg, duration_ms), .flags = SL_REQUIRED, .doc = "How long to wait." },
+    { 0 },
+};
+
+/* The end is on disk, so that a restart does not wait anew; waiting holds no thread. */
+static sl_outcome sleep_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const sleep_cfg *c = cfg;
+    const sl_val *saved = sl_task_saved(t);
+    int64_t until = sl_get_int(saved, "until", 0), now = sl_now_ms();
+    if (until == 0) {
+        sl_val *doc = sl_map(sl_task_arena(t));
+        until = now + c->duration_ms;
+        sl_map_set_int(sl_task_arena(t), doc, "until", until);
+        if (!sl_task_checkpoint(t, doc, err))
+            return SL_TASK_FAILED;
+    }
+    return until <= now ? SL_TASK_DONE : sl_task_wait(t, until - now);
+}
+
+static const sl_task_type flow_sleep = {
+    .type = CORE "flow.Sleep", .aliases = NULL, .doc = "Waits.", .cfg_size = sizeof(sleep_cfg), .opts = sleep_opts, .outs = no_outs, .run = sleep_run,
+};
+
+/* ---- execution.Fail, execution.Labels ---- */
+
+typedef struct fail_cfg {
+    sl_str condition, message;
+} fail_cfg;
+
+static const sl_opt fail_opts[] = {
+    { .name = "condition", .type = SL_OPT_STR, .offset = SL_FIELD(fail_cfg, condition), .doc = "Fail only when it is true; without it, always." },
+    { .name = "errorMessage", .type = SL_OPT_STR, .offset = SL_FIELD(fail_cfg, message), .fallback = "Task failure", .doc = "What to say." },
+    { 0 },
+};
+
+static sl_outcome fail_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const fail_cfg *c = cfg;
+    (void)t;
+    sl_str s = sl_str_trim(c->condition.p ? c->condition : SL_S("true"));
+    if (s.n == 0 || sl_str_eqc(s, "false") || sl_str_eqc(s, "0") || sl_str_eqc(s, "-0"))
+        return SL_TASK_DONE;
+    sl_err_set(err, SL_ERR_REMOTE, "task.fail", "%.*s", SL_ARG(c->message));
+    return SL_TASK_FAILED;
+}
+
+static const sl_task_type execution_fail = {
+    .type = CORE "execution.Fail", .aliases = "io.kestra.core.tasks.executions.Fail", .doc = "Fails on purpose.", .cfg_size = sizeof(fail_cfg), .opts = fail_opts, .outs = no_outs, .run = fail_run,
+};
+
+typedef struct labels_cfg {
+    const sl_val *labels;
+} labels_cfg;
+
+static const sl_opt labels_opts[] = {
+    { .name = "labels", .type = SL_OPT_ANY, .offset = SL_FIELD(labels_cfg, labels), .flags = SL_REQUIRED, .doc = "Map, list of {key, value}, or text that is a JSON map." },
+    { 0 },
+};
+
+static sl_outcome labels_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const labels_cfg *c = cfg;
+    sl_arena *a = sl_task_arena(t);
+    const sl_val *v = c->labels;
+    if (v->type == SL_STRING && (v = sl_json_parse(a, v->s, err)) == NULL) {
+        sl_err_ctx(err, "reading 'labels'");
+        return SL_TASK_FAILED;
+    }
+    if (v->type == SL_LIST) {
+        sl_val *map = sl_map(a);
+        for (size_t i = 0; i < v->list.n; i++)
+            if (sl_get(v->list.items[i], "key") != NULL)
+                sl_map_set(a, map, sl_val_text(a, sl_get(v->list.items[i], "key")), sl_get(v->list.items[i], "value") ? sl_get(v->list.items[i], "value") : &sl_null_val);
+        v = map;
+    }
+    if (v->type != SL_MAP) {
+        sl_err_set(err, SL_ERR_CONFIG, "labels", "'labels' must be a map");
+        return SL_TASK_FAILED;
+    }
+    return sl_task_labels(t, v, err) ? SL_TASK_DONE : SL_TASK_FAILED;
+}
+
+static const sl_task_type execution_labels = {
+    .type = CORE "execution.Labels", .aliases = "io.kestra.core.tasks.executions.Labels", .doc = "Sets labels of the execution.", .cfg_size = sizeof(labels_cfg), .opts = labels_opts, .outs = no_outs,
+    .run = labels_run,
+};
+
+/* ---- output.OutputValues ---- */
+
+typedef struct values_cfg {
+    const sl_val *values;
+} values_cfg;
+
+static const sl_opt values_opts[] = {
+    { .name = "values", .type = SL_OPT_MAP, .offset = SL_FIELD(values_cfg, values), .flags = SL_REQUIRED, .doc = "Values to give back." },
+    { 0 },
+};
+
+static const sl_opt values_outs[] = { { .name = "values", .type = SL_OPT_MAP, .doc = "The rendered values." }, { 0 } };
+
+static sl_outcome values_run(sl_task *t, void *cfg, sl_err *err)
+{
+    (void)err;
+    sl_task_out(t, "values", ((const values_cfg *)cfg)->values);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type output_values = {
+    .type = CORE "output.OutputValues", .aliases = NULL, .doc = "Gives rendered values back as its output.", .cfg_size = sizeof(values_cfg), .opts = values_opts, .outs = values_outs, .run = values_run,
+};
+
+/* ---- kv ---- */
+
+typedef struct kv_cfg {
+    sl_str key, ns, type, description, prefix;
+    const sl_val *value;
+    int64_t ttl_ms;
+    bool overwrite, error_on_missing;
+} kv_cfg;
+
+#define KV_KEY { .name = "key", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, key), .flags = SL_REQUIRED, .doc = "Name of the value." }
+#define KV_NS { .name = "namespace", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, ns), .doc = "Its namespace; the flow's when absent." }
+#define KV_ERROR { .name = "errorOnMissing", .type = SL_OPT_BOOL, .offset = SL_FIELD(kv_cfg, error_on_missing), .fallback = "false", .doc = "Fail when there is no such value." }
+
+static const sl_opt set_opts[] = {
+    KV_KEY,
+    { .name = "value", .type = SL_OPT_ANY, .offset = SL_FIELD(kv_cfg, value), .flags = SL_REQUIRED | SL_TYPED, .doc = "The value." },
+    KV_NS,
+    { .name = "kvType", .type = SL_OPT_ENUM, .offset = SL_FIELD(kv_cfg, type), .values = "STRING NUMBER BOOLEAN DATETIME DATE DURATION JSON", .doc = "Type to store it as." },
+    { .name = "overwrite", .type = SL_OPT_BOOL, .offset = SL_FIELD(kv_cfg, overwrite), .fallback = "true", .doc = "Replace an existing value." },
+    { .name = "ttl", .type = SL_OPT_DURATION, .offset = SL_FIELD(kv_cfg, ttl_ms), .doc = "How long it is valid." },
+    { .name = "kvDescription", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, description), .doc = "For people." },
+    { 0 },
+};
+
+static const sl_opt get_opts[] = { KV_KEY, KV_NS, KV_ERROR, { 0 } };
+static const sl_opt get_outs[] = { { .name = "value", .type = SL_OPT_ANY, .doc = "The value; null when there is none." }, { 0 } };
+static const sl_opt delete_outs[] = { { .name = "deleted", .type = SL_OPT_BOOL, .doc = "Whether there was one." }, { 0 } };
+static const sl_opt keys_opts[] = {
+    { .name = "prefix", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, prefix), .doc = "Beginning of the names." },
+    KV_NS,
+    { 0 },
+};
+static const sl_opt keys_outs[] = { { .name = "keys", .type = SL_OPT_STRS, .doc = "Names of the values." }, { 0 } };
+
+static sl_outcome kv_set_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const kv_cfg *c = cfg;
+    return sl_task_kv_set(t, c->ns, c->key, c->value, c->type, c->ttl_ms, c->overwrite, c->description, err) ? SL_TASK_DONE : SL_TASK_FAILED;
+}
+
+static bool missing(sl_task *t, const kv_cfg *c, sl_err *err)
+{
+    sl_str ns = c->ns.n ? c->ns : sl_task_about(t)->ns;
+    return sl_err_set(err, SL_ERR_NOT_FOUND, "kv.missing", "The key '%.*s' does not exist in the namespace '%.*s'.", SL_ARG(c->key), SL_ARG(ns));
+}
+
+static sl_outcome kv_get_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const kv_cfg *c = cfg;
+    const sl_val *v;
+    if (!sl_task_kv_get(t, c->ns, c->key, &v, err))
+        return SL_TASK_FAILED;
+    if (v == NULL && c->error_on_missing) {
+        missing(t, c, err);
+        return SL_TASK_FAILED;
+    }
+    sl_task_out(t, "value", v ? v : &sl_null_val);
+    return SL_TASK_DONE;
+}
+
+static sl_outcome kv_delete_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const kv_cfg *c = cfg;
+    bool existed;
+    if (!sl_task_kv_delete(t, c->ns, c->key, &existed, err) || (!existed && c->error_on_missing && !missing(t, c, err)))
+        return SL_TASK_FAILED;
+    sl_task_out(t, "deleted", sl_val_bool(existed));
+    return SL_TASK_DONE;
+}
+
+static sl_outcome kv_keys_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const kv_cfg *c = cfg;
+    const sl_val *keys;
+    if (!sl_task_kv_keys(t, c->ns, c->prefix, &keys, err))
+        return SL_TASK_FAILED;
+    sl_task_out(t, "keys", keys);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type kv_set = { .type = CORE "kv.Set", .doc = "Stores a value.", .cfg_size = sizeof(kv_cfg), .opts = set_opts, .outs = no_outs, .run = kv_set_run };
+static const sl_task_type kv_get = { .type = CORE "kv.Get", .doc = "Reads a stored value.", .cfg_size = sizeof(kv_cfg), .opts = get_opts, .outs = get_outs, .run = kv_get_run };
+static const sl_task_type kv_delete = { .type = CORE "kv.Delete", .doc = "Removes a stored value.", .cfg_size = sizeof(kv_cfg), .opts = get_opts, .outs = delete_outs, .run = kv_delete_run };
+static const sl_task_type kv_keys = { .type = CORE "kv.GetKeys", .doc = "Lists the names of stored values.", .cfg_size = sizeof(kv_cfg), .opts = keys_opts, .outs = keys_outs, .run = kv_keys_run };
+
+/* ---- storage.PurgeCurrentExecutionFiles ---- */
+
+static const sl_opt no_opts[] = { { 0 } };
+static const sl_opt purge_outs[] = { { .name = "uris", .type = SL_OPT_STRS, .doc = "The files that were removed." }, { 0 } };
+
+static sl_outcome purge_run(sl_task *t, void *cfg, sl_err *err)
+{
+    (void)cfg;
+    const sl_val *uris;
+    if (!sl_task_purge_files(t, &uris, err))
+        return SL_TASK_FAILED;
+    sl_task_out(t, "uris", uris);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type purge = {
+    .type = CORE "storage.PurgeCurrentExecutionFiles",
+    .aliases = "io.kestra.core.tasks.storages.PurgeExecution io.kestra.plugin.core.storage.PurgeExecution",
+    .doc = "Removes all files of this execution from the internal storage.",
+    .cfg_size = 1,
+    .opts = no_opts,
+    .outs = purge_outs,
+    .run = purge_run,
+};
+
+static const sl_task_type *const tasks[] = { &log_log, &debug_return, &flow_sleep, &execution_fail, &execution_labels, &output_values, &kv_set, &kv_get, &kv_delete, &kv_keys, &purge, NULL };
+const sl_connector sl_connector_core = { .name = "core", .tasks = tasks };

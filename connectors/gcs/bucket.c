@@ -1,0 +1,211 @@
+/* connectors/gcs/bucket.c: CreateBucket, UpdateBucket, DeleteBucket, CreateBucketIamPolicy. */
+#include "base/arena.h"
+#include "connectors/gcs/gcs.h"
+
+typedef struct bucket_cfg {
+    sl_gcp_cfg gcp;
+    sl_str name, storage_class, location, index_page, not_found_page, kms_key, if_exists;
+    bool requester_pays, versioning, event_hold;
+    const sl_val *labels, *lifecycle, *cors, *acl, *default_acl, *iam, *logging;
+    int64_t retention_s;
+} bucket_cfg;
+
+#define CLASSES "REGIONAL MULTI_REGIONAL NEARLINE COLDLINE STANDARD ARCHIVE DURABLE_REDUCED_AVAILABILITY"
+#define SETTINGS                                                                                                                                                                 \
+    { .name = "name", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, name), .flags = SL_REQUIRED, .doc = "Name of the bucket." },                                            \
+    { .name = "storageClass", .type = SL_OPT_ENUM, .offset = SL_FIELD(bucket_cfg, storage_class), .values = CLASSES, .doc = "Default storage class." },                          \
+    { .name = "location", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, location), .doc = "Where the data lies." },                                                         \
+    { .name = "requesterPays", .type = SL_OPT_BOOL, .offset = SL_FIELD(bucket_cfg, requester_pays), .doc = "Who asks pays." },                                                   \
+    { .name = "versioningEnabled", .type = SL_OPT_BOOL, .offset = SL_FIELD(bucket_cfg, versioning), .doc = "Keep old versions." },                                               \
+    { .name = "defaultEventBasedHold", .type = SL_OPT_BOOL, .offset = SL_FIELD(bucket_cfg, event_hold), .doc = "Hold new objects." },                                            \
+    { .name = "indexPage", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, index_page), .doc = "Index page of a web site." },                                                 \
+    { .name = "notFoundPage", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, not_found_page), .doc = "Error page of a web site." },                                          \
+    { .name = "defaultKmsKeyName", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, kms_key), .doc = "Encryption key." },                                                      \
+    { .name = "labels", .type = SL_OPT_MAP, .offset = SL_FIELD(bucket_cfg, labels), .doc = "Labels." },                                                                          \
+    { .name = "retentionPeriod", .type = SL_OPT_INT, .offset = SL_FIELD(bucket_cfg, retention_s), .doc = "Least age of an object that may be deleted, in seconds." },            \
+    { .name = "lifecycleRules", .type = SL_OPT_LIST, .offset = SL_FIELD(bucket_cfg, lifecycle), .doc = "List of {condition: {age}, action: {type, value}}." },                   \
+    { .name = "cors", .type = SL_OPT_LIST, .offset = SL_FIELD(bucket_cfg, cors), .flags = SL_STATIC, .doc = "List of {maxAgeSeconds, methods, origins, responseHeaders}." },     \
+    { .name = "acl", .type = SL_OPT_LIST, .offset = SL_FIELD(bucket_cfg, acl), .doc = "List of {entity: {type, value}, role}." },                                                \
+    { .name = "defaultAcl", .type = SL_OPT_LIST, .offset = SL_FIELD(bucket_cfg, default_acl), .doc = "The same for new objects." },                                              \
+    { .name = "iamConfiguration", .type = SL_OPT_MAP, .offset = SL_FIELD(bucket_cfg, iam), .flags = SL_STATIC, .doc = "{uniformBucketLevelAccessEnabled, publicAccessPrevention}." }, \
+    { .name = "logging", .type = SL_OPT_MAP, .offset = SL_FIELD(bucket_cfg, logging), .flags = SL_STATIC, .doc = "{logBucket, logObjectPrefix}." }
+
+static const sl_opt create_opts[] = {
+    SL_GCP_OPTS(bucket_cfg),
+    SETTINGS,
+    { .name = "ifExists", .type = SL_OPT_ENUM, .offset = SL_FIELD(bucket_cfg, if_exists), .values = "ERROR UPDATE SKIP", .fallback = "ERROR", .doc = "What to do when it is there." },
+    { 0 },
+};
+
+static const sl_opt bucket_outs[] = {
+    { .name = "bucket", .type = SL_OPT_MAP, .doc = "{name, uri, location, indexPage, notFoundPage}." },
+    { .name = "created", .type = SL_OPT_BOOL, .doc = "It was made now." },
+    { .name = "updated", .type = SL_OPT_BOOL, .doc = "It was changed now." },
+    { 0 },
+};
+
+static const sl_val *acl_body(sl_arena *a, const sl_val *list)
+{
+    sl_val *out = sl_list(a);
+    for (size_t i = 0; i < sl_val_count(list); i++) {
+        const sl_val *e = sl_get(sl_at(list, i), "entity");
+        sl_val *one = sl_map(a);
+        sl_str type = sl_str_lower(a, sl_get_text(e, "type"));
+        sl_map_set_str(a, one, "entity", sl_fmt(a, "%.*s-%.*s", SL_ARG(type), SL_ARG(sl_get_text(e, "value"))));
+        sl_map_set_str(a, one, "role", sl_get_text(sl_at(list, i), "role"));
+        sl_list_add(a, out, one);
+    }
+    return out;
+}
+
+static const sl_val *lifecycle_body(sl_arena *a, const sl_val *rules)
+{
+    sl_val *out = sl_map(a), *list = sl_list(a);
+    for (size_t i = 0; i < sl_val_count(rules); i++) {
+        const sl_val *action = sl_get(sl_at(rules, i), "action");
+        sl_val *rule = sl_map(a), *act = sl_map(a);
+        bool set = sl_str_eqc(sl_get_text(action, "type"), "SET_STORAGE_CLASS");
+        sl_map_set_str(a, act, "type", set ? SL_S("SetStorageClass") : SL_S("Delete"));
+        if (set)
+            sl_map_set_str(a, act, "storageClass", sl_get_text(action, "value"));
+        sl_map_setc(a, rule, "action", act);
+        sl_map_setc(a, rule, "condition", sl_get(sl_at(rules, i), "condition") ? sl_get(sl_at(rules, i), "condition") : sl_map(a));
+        sl_list_add(a, list, rule);
+    }
+    sl_map_setc(a, out, "rule", list);
+    return out;
+}
+
+static const sl_val *flag(sl_arena *a, const char *name, bool value)
+{
+    sl_val *v = sl_map(a);
+    sl_map_set_bool(a, v, name, value);
+    return v;
+}
+
+static const sl_val *cors_body(sl_arena *a, const sl_val *list)
+{
+    sl_val *out = sl_list(a);
+    for (size_t i = 0; i < sl_val_count(list); i++) {
+        const sl_val *c = sl_at(list, i);
+        sl_val *one = sl_map(a);
+        static const char *const names[][2] = { { "maxAgeSeconds", "maxAgeSeconds" }, { "methods", "method" }, { "origins", "origin" }, { "responseHeaders", "responseHeader" } };
+        for (size_t k = 0; k < SL_COUNT(names); k++)
+            if (sl_get(c, names[k][0]) != NULL)
+                sl_map_setc(a, one, names[k][1], sl_get(c, names[k][0]));
+        sl_list_add(a, out, one);
+    }
+    return out;
+}
+
+static sl_val *body_of(sl_arena *a, const bucket_cfg *c)
+{
+    sl_val *b = sl_map(a);
+    if (c->storage_class.n > 0)
+        sl_map_set_str(a, b, "storageClass", c->storage_class);
+    if (c->location.n > 0)
+        sl_map_set_str(a, b, "location", c->location);
+    if (c->labels != NULL)
+        sl_map_setc(a, b, "labels", c->labels);
+    if (c->requester_pays)
+        sl_map_setc(a, b, "billing", flag(a, "requesterPays", true));
+    if (c->versioning)
+        sl_map_setc(a, b, "versioning", flag(a, "enabled", true));
+    if (c->event_hold)
+        sl_map_set_bool(a, b, "defaultEventBasedHold", true);
+    if (c->index_page.n > 0 || c->not_found_page.n > 0) {
+        sl_val *site = sl_map(a);
+        sl_map_set_str(a, site, "mainPageSuffix", c->index_page);
+        sl_map_set_str(a, site, "notFoundPage", c->not_found_page);
+        sl_map_setc(a, b, "website", site);
+    }
+    if (c->kms_key.n > 0) {
+        sl_val *key = sl_map(a);
+        sl_map_set_str(a, key, "defaultKmsKeyName", c->kms_key);
+        sl_map_setc(a, b, "encryption", key);
+    }
+    if (c->retention_s > 0) {
+        sl_val *r = sl_map(a);
+        sl_map_set_str(a, r, "retentionPeriod", sl_fmt(a, "%lld", (long long)c->retention_s));
+        sl_map_setc(a, b, "retentionPolicy", r);
+    }
+    if (c->lifecycle != NULL)
+        sl_map_setc(a, b, "lifecycle", lifecycle_body(a, c->lifecycle));
+    if (c->cors != NULL)
+        sl_map_setc(a, b, "cors", cors_body(a, c->cors));
+    if (c->acl != NULL)
+        sl_map_setc(a, b, "acl", acl_body(a, c->acl));
+    if (c->default_acl != NULL)
+        sl_map_setc(a, b, "defaultObjectAcl", acl_body(a, c->default_acl));
+    if (c->iam != NULL) {
+        sl_val *iam = sl_map(a);
+        if (sl_get(c->iam, "uniformBucketLevelAccessEnabled") != NULL)
+            sl_map_setc(a, iam, "uniformBucketLevelAccess", flag(a, "enabled", sl_get_bool(c->iam, "uniformBucketLevelAccessEnabled", false)));
+        if (sl_get(c->iam, "publicAccessPrevention") != NULL)
+            sl_map_set_str(a, iam, "publicAccessPrevention", sl_str_lower(a, sl_get_text(c->iam, "publicAccessPrevention")));
+        sl_map_setc(a, b, "iamConfiguration", iam);
+    }
+    if (c->logging != NULL)
+        sl_map_setc(a, b, "logging", c->logging);
+    return b;
+}
+
+static sl_outcome outputs(sl_task *t, const sl_val *bucket, bool created, bool updated)
+{
+    sl_arena *a = sl_task_arena(t);
+    sl_val *out = sl_map(a);
+    sl_map_set_str(a, out, "name", sl_get_text(bucket, "name"));
+    sl_map_set_str(a, out, "uri", sl_fmt(a, "gs://%.*s", SL_ARG(sl_get_text(bucket, "name"))));
+    sl_map_set_str(a, out, "location", sl_get_text(bucket, "location"));
+    if (sl_get(sl_get(bucket, "website"), "mainPageSuffix") != NULL)
+        sl_map_setc(a, out, "indexPage", sl_get(sl_get(bucket, "website"), "mainPageSuffix"));
+    if (sl_get(sl_get(bucket, "website"), "notFoundPage") != NULL)
+        sl_map_setc(a, out, "notFoundPage", sl_get(sl_get(bucket, "website"), "notFoundPage"));
+    sl_task_out(t, "bucket", out);
+    sl_task_out(t, "created", sl_val_bool(created));
+    sl_task_out(t, "updated", sl_val_bool(updated));
+    return SL_TASK_DONE;
+}
+
+static sl_outcome create_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const bucket_cfg *c = cfg;
+    sl_gcp g;
+    sl_http_response r;
+    const sl_val *bucket;
+    sl_arena *a = sl_task_arena(t);
+    if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err))
+        return SL_TASK_FAILED;
+    sl_str path = sl_fmt(a, "/storage/v1/b/%.*s", SL_ARG(sl_percent(a, c->name, NULL)));
+    if (!sl_gcp_send(&g, "GET", path, NULL, true, &r, err))
+        return SL_TASK_FAILED;
+    if (r.status == 404) {
+        sl_val *body = body_of(a, c);
+        sl_map_set_str(a, body, "name", c->name);
+        if (!sl_gcp_need_project(&g, err))
+            return SL_TASK_FAILED;
+        sl_str insert = sl_fmt(a, "/storage/v1/b?project=%.*s", SL_ARG(sl_percent(a, g.project, NULL)));
+        if (!sl_gcp_call(&g, "POST", insert, body, true, &bucket, err)) {
+            /* A repeated request whose first answer was lost finds its own bucket. */
+            if (err->status != 409 || !sl_gcp_call(&g, "GET", path, NULL, true, &bucket, err))
+                return SL_TASK_FAILED;
+        }
+        return outputs(t, bucket, true, false);
+    }
+    if (r.status / 100 != 2) {
+        sl_gcp_error(&g, &r, sl_fmt(a, "looking for the bucket '%.*s'", SL_ARG(c->name)).p, err);
+        return SL_TASK_FAILED;
+    }
+    if (sl_str_eqc(c->if_exists, "ERROR")) {
+        sl_err_set(err, SL_ERR_CONFLICT, "gcs.bucket.exists", "Bucket %.*s already exists (and 'ifExists' is ERROR)", SL_ARG(c->name));
+        return SL_TASK_FAILED;
+    }
+    bool update = sl_str_eqc(c->if_exists, "UPDATE");
+    if (!sl_gcp_call(&g, update ? "PATCH" : "GET", path, update ? body_of(a, c) : NULL, true, &bucket, err))
+        return SL_TASK_FAILED;
+    return outputs(t, bucket, false, update);
+}
+
+const sl_task_type sl_gcs_create_bucket = {
+    .type = "io.kestra.plugin.gcp.gcs.CreateBucket", .doc = "Makes a bucket.", .cfg_size = sizeof(bucket_cfg), .opts = create_opts, .outs = bucket_outs, .run = create_run,
+};

@@ -1,0 +1,34 @@
+/* connectors/gcs/gcs.h: what the Google Cloud Storage tasks share. API: https://cloud.google.com/storage/docs/json_api/v1 */
+#pragma once
+
+#include "connectors/gcp/gcp.h"
+
+typedef struct sl_gs_uri {
+    sl_str bucket, object; /* decoded */
+} sl_gs_uri;
+
+/* gs://bucket/object; %20 and other escapes are decoded, + stays +. object may be empty where `object_optional`. */
+bool sl_gs_parse(sl_arena *arena, sl_str uri, bool object_optional, sl_gs_uri *ret, sl_err *err);
+/* How an output names an object: blanks as %20. */
+sl_str sl_gs_text(sl_arena *arena, sl_str bucket, sl_str object);
+/* /storage/v1/b/BUCKET/o/OBJECT, encoded. */
+sl_str sl_gs_object_path(sl_arena *arena, sl_str bucket, sl_str object);
+/* One entry of an output list, from an object resource. */
+const sl_val *sl_gs_blob(sl_arena *arena, const sl_val *object);
+
+typedef struct sl_gs_listing {
+    sl_str listing_type, reg_exp, filter;   /* DIRECTORY|RECURSIVE; FILES|DIRECTORY|BOTH */
+    bool all_versions;
+    int64_t max_files;                      /* 0 = no limit */
+} sl_gs_listing;
+
+/* Calls on_object for each object resource ("directories" have only bucket and name). Stops early when it returns false. */
+bool sl_gs_list(sl_gcp *g, sl_gs_uri from, const sl_gs_listing *listing, bool (*on_object)(void *self, const sl_val *object, sl_err *err), void *self, sl_err *err);
+
+/* Fetches an object to a file, resuming by range on the same generation; CRC32C (or MD5) compared when asked. */
+bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, bool validate, sl_writer *out, int64_t *ret_size, sl_err *err);
+bool sl_gs_delete(sl_gcp *g, sl_gs_uri uri, sl_str generation, bool *existed, sl_err *err);
+bool sl_gs_copy(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, sl_err *err);
+
+extern const sl_task_type sl_gcs_upload, sl_gcs_download, sl_gcs_downloads, sl_gcs_list, sl_gcs_delete, sl_gcs_delete_list, sl_gcs_copy, sl_gcs_compose, sl_gcs_create_bucket,
+    sl_gcs_update_bucket, sl_gcs_delete_bucket, sl_gcs_create_bucket_iam_policy;

@@ -1,0 +1,117 @@
+/*
+ * connectors/task.h: everything the engine knows about a connector, and all that a connector may ask of the engine.
+ *
+ * A task type is a const struct: option table, output table, one function. The function runs one attempt on a worker thread
+ * and may block, but a task that merely waits (for a remote job, for a time) returns SL_TASK_WAIT and is called again later
+ * with its checkpoint: waiting holds no thread.
+ *
+ * Effects on the outside world are effectively once. Before a call whose repetition would matter, the task writes a small
+ * document with sl_task_checkpoint; after a crash it gets that document back (sl_task_saved) and must ask the remote what
+ * became of it before doing anything again. Keys come from sl_task_key: the same after a restart, new for a new attempt.
+ *
+ * A connector never sleeps, never retries the whole task (it sets the error's kind; policy decides), keeps no mutable static
+ * state, and never logs a credential. What these functions return lives in sl_task_arena unless it says otherwise.
+ */
+#pragma once
+
+#include "auth/google.h"
+#include "base/bind.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "net/http.h"
+
+typedef struct sl_task sl_task;          /* one attempt of one task, on one worker thread */
+
+typedef enum sl_outcome {
+    SL_TASK_DONE,
+    SL_TASK_WARNING,                     /* done, with something to look at */
+    SL_TASK_FAILED,                      /* *err says why; outputs set so far are kept */
+    SL_TASK_WAIT,                        /* call again after the time given to sl_task_wait */
+} sl_outcome;
+
+typedef struct sl_task_type {
+    const char *type;                    /* full name: io.kestra.plugin.gcp.gcs.Upload */
+    const char *aliases;                 /* older full names, blank-separated, or NULL */
+    const char *doc;                     /* one sentence */
+    size_t cfg_size;                     /* the engine allocates it, zeroed and bound, in the attempt's arena */
+    const sl_opt *opts;                  /* properties; ends with {0} */
+    const sl_opt *outs;                  /* outputs: name, type and doc count; ends with {0} */
+    /* REQUIRED. One attempt. May block; polls sl_task_cancelled. */
+    sl_outcome (*run)(sl_task *t, void *cfg, sl_err *err);
+    /* OPTIONAL. Static checks beyond the table, on the properties as written. No I/O. */
+    void (*check)(const sl_val *props, sl_str where, sl_problems *problems);
+    /* OPTIONAL. The attempt was killed while it waited: undo or cancel what is under way, from the checkpoint. May block. */
+    void (*kill)(sl_task *t, void *cfg);
+} sl_task_type;
+
+typedef struct sl_connector {
+    const char *name;                    /* "gcs": log component, metrics prefix */
+    const sl_task_type *const *tasks;    /* ends with NULL */
+} sl_connector;
+
+typedef struct sl_task_info {
+    sl_str ns, flow_id, execution_id, task_id, taskrun_id, trigger_id;
+    int attempt;                         /* from 1 */
+} sl_task_info;
+
+/* ---- services of a running attempt ---- */
+sl_arena *sl_task_arena(sl_task *t);
+const sl_task_info *sl_task_about(const sl_task *t);
+sl_http *sl_task_http(sl_task *t);
+sl_google *sl_task_google(sl_task *t);
+/* Fills the fields that every request of this attempt needs: cancellation, deadline. */
+void sl_task_prepare(sl_task *t, sl_http_request *req);
+/* Killed, timed out, or the server stops: end soon. */
+bool sl_task_cancelled(void *t);
+/* Is the service of that name ("gcs", "bigquery") somewhere else? Base URL or NULL. *ret_local: it is our local cloud. */
+const char *sl_task_endpoint(sl_task *t, const char *service, bool *ret_local);
+
+/* The document is on disk when this returns true. At most SL_CHECKPOINT_SIZE_MAX bytes of JSON. */
+bool sl_task_checkpoint(sl_task *t, const sl_val *document, sl_err *err);
+/* What this attempt has checkpointed so far, before or after a restart; NULL when nothing. */
+const sl_val *sl_task_saved(const sl_task *t);
+/* For credentials inside of a checkpoint, such as upload session URIs. */
+bool sl_task_seal(sl_task *t, sl_str plain, sl_str *ret, sl_err *err);
+bool sl_task_unseal(sl_task *t, sl_str sealed, sl_str *ret, sl_err *err);
+/* [a-z0-9_-]: made from execution, task run, attempt and `part`. */
+sl_str sl_task_key(sl_task *t, const char *part);
+sl_outcome sl_task_wait(sl_task *t, int64_t ms);
+
+void sl_task_log(sl_task *t, sl_level level, const char *fmt, ...) SL_PRINTF(3, 4);
+void sl_task_log_str(sl_task *t, sl_level level, sl_str message);
+void sl_task_out(sl_task *t, const char *name, const sl_val *value);
+void sl_task_out_str(sl_task *t, const char *name, sl_str value);
+void sl_task_out_int(sl_task *t, const char *name, int64_t value);
+void sl_task_counter(sl_task *t, const char *name, double value);
+void sl_task_timer(sl_task *t, const char *name, double seconds);
+void sl_task_progress(sl_task *t, int64_t done, int64_t total);   /* total -1 = unknown */
+
+bool sl_task_render(sl_task *t, sl_str text, sl_str *ret, sl_err *err);
+bool sl_task_render_val(sl_task *t, const sl_val *v, const sl_val **ret, sl_err *err);
+/* Adds a variable for rendering ({{ workingDir }}). */
+void sl_task_set_var(sl_task *t, const char *name, const sl_val *value);
+
+/* Internal storage (kestra:///…). */
+bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err);
+/* A path to read the file from, valid while the attempt runs. */
+bool sl_task_local_file(sl_task *t, sl_str uri, sl_str *ret_path, sl_err *err);
+/* A new file of this task run; its URI is known now and readable after finish(). */
+bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err);
+/* Moves (or copies) a local file into storage. */
+bool sl_task_store_file(sl_task *t, const char *path, sl_str name, sl_str *ret_uri, sl_err *err);
+bool sl_task_purge_files(sl_task *t, const sl_val **ret_uris, sl_err *err);
+/* An empty folder for this attempt (shared inside of a WorkingDirectory), removed afterwards. */
+bool sl_task_workdir(sl_task *t, sl_str *ret_path, sl_err *err);
+bool sl_task_workdir_shared(const sl_task *t);
+
+/* Key-value store. */
+bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err);  /* *ret NULL when missing */
+bool sl_task_kv_set(sl_task *t, sl_str ns, sl_str key, const sl_val *value, sl_str type, int64_t ttl_ms, bool overwrite, sl_str description, sl_err *err);
+bool sl_task_kv_delete(sl_task *t, sl_str ns, sl_str key, bool *existed, sl_err *err);
+bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, sl_err *err);
+
+/* Merged into the execution's labels when the attempt ends. */
+bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err);
+/* NAME=value list for a child process: only what the configuration names. */
+const sl_val *sl_task_process_env(sl_task *t);

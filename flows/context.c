@@ -1,0 +1,137 @@
+/* flows/context.c: see context.h. */
+#include "flows/context.h"
+
+#include "base/arena.h"
+#include "flows/input.h"
+
+static sl_val *instant(sl_arena *a, int64_t ms)
+{
+    return sl_val_time(a, (sl_time){ .s = ms / 1000, .ns = (int32_t)(ms % 1000) * 1000000, .kind = SL_TIME_INSTANT });
+}
+
+static sl_val *flow_vars(sl_arena *a, const sl_flow *f, const sl_val *globals)
+{
+    sl_val *vars = sl_map(a), *flow = sl_map(a);
+    sl_map_set_str(a, flow, "id", f->id);
+    sl_map_set_str(a, flow, "namespace", f->ns);
+    sl_map_set_int(a, flow, "revision", f->revision);
+    sl_map_setc(a, vars, "flow", flow);
+    for (size_t i = 0; i < sl_val_count(globals); i++)
+        sl_map_set(a, vars, globals->map.entries[i].key, globals->map.entries[i].value);
+    if (f->variables != NULL)
+        sl_map_setc(a, vars, "vars", f->variables);
+    return vars;
+}
+
+const sl_val *sl_context_flow_vars(sl_arena *a, const sl_flow *f, const sl_val *globals)
+{
+    return flow_vars(a, f, globals);
+}
+
+/* system.x labels appear under labels.system.x. */
+static const sl_val *label_vars(sl_arena *a, const sl_val *labels)
+{
+    sl_val *out = sl_map(a), *internal = NULL;
+    for (size_t i = 0; i < sl_val_count(labels); i++) {
+        const sl_entry *e = &labels->map.entries[i];
+        if (!sl_str_starts(e->key, SL_S("system."))) {
+            sl_map_set(a, out, e->key, e->value);
+            continue;
+        }
+        if (internal == NULL) {
+            internal = sl_map(a);
+            sl_map_setc(a, out, "system", internal);
+        }
+        sl_map_set(a, internal, sl_str_sub(e->key, 7, e->key.n), e->value);
+    }
+    return out;
+}
+
+static sl_val *run_vars(sl_arena *a, const sl_taskrun *r)
+{
+    sl_val *v = sl_map(a);
+    sl_map_set_str(a, v, "id", r->id);
+    sl_map_setc(a, v, "startDate", instant(a, r->started_ms));
+    sl_map_set_int(a, v, "attemptsCount", r->attempt > 0 ? r->attempt - 1 : 0);
+    if (r->parent != NULL)
+        sl_map_set_str(a, v, "parentId", r->parent->id);
+    if (r->value.p != NULL) {
+        sl_map_set_str(a, v, "value", r->value);
+        sl_map_set_int(a, v, "iteration", r->iteration);
+    }
+    return v;
+}
+
+static void add_parents(sl_arena *a, sl_val *vars, const sl_taskrun *r)
+{
+    sl_val *parents = sl_list(a);
+    for (const sl_taskrun *p = r->parent; p != NULL; p = p->parent) {
+        sl_val *one = sl_map(a), *taskrun = sl_map(a);
+        if (p->value.p != NULL)
+            sl_map_set_str(a, taskrun, "value", p->value);
+        sl_map_setc(a, one, "taskrun", taskrun);
+        if (p->outputs != NULL)
+            sl_map_setc(a, one, "outputs", p->outputs);
+        sl_list_add(a, parents, one);
+    }
+    if (parents->list.n > 0) {
+        sl_map_setc(a, vars, "parent", parents->list.items[0]);
+        sl_map_setc(a, vars, "parents", parents);
+    }
+}
+
+/* Only asked for by few flows, and costly for long ones: states of the task runs by id. */
+static const sl_val *task_states(sl_arena *a, const sl_exec *x)
+{
+    sl_val *tasks = sl_map(a);
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        sl_val *one = sl_map(a);
+        sl_map_setc(a, one, "state", sl_val_str(a, sl_str_c(sl_state_name(r->state))));
+        sl_map_set(a, tasks, r->def->id, one);
+    }
+    return tasks;
+}
+
+const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r, const sl_val *globals)
+{
+    sl_val *vars = flow_vars(a, x->flow, globals), *execution = sl_map(a);
+    sl_map_set_str(a, execution, "id", x->id);
+    sl_map_set_str(a, execution, "originalId", x->id);
+    sl_map_set_str(a, execution, "state", sl_str_c(sl_state_name(x->state)));
+    sl_map_setc(a, execution, "startDate", instant(a, x->created_ms));
+    if (x->outputs != NULL)
+        sl_map_setc(a, execution, "outputs", x->outputs);
+    sl_map_setc(a, vars, "execution", execution);
+    sl_map_setc(a, vars, "inputs", x->inputs);
+    sl_map_setc(a, vars, "outputs", x->task_outputs);
+    sl_map_setc(a, vars, "labels", label_vars(a, x->labels));
+    if (x->trigger != NULL)
+        sl_map_setc(a, vars, "trigger", x->trigger);
+    if (x->flow->task_count <= 200)
+        sl_map_setc(a, vars, "tasks", task_states(a, x));
+    if (r == NULL)
+        return vars;
+    sl_val *task = sl_map(a);
+    sl_map_set_str(a, task, "id", r->def->id);
+    sl_map_set_str(a, task, "type", r->def->type_name);
+    sl_map_setc(a, vars, "task", task);
+    sl_map_setc(a, vars, "taskrun", run_vars(a, r));
+    add_parents(a, vars, r);
+    return vars;
+}
+
+const sl_val *sl_context_inputs(sl_arena *a, const sl_flow *f, const sl_val *stored)
+{
+    static const char *const typed[] = { "DATETIME", "DATE", "TIME", "DURATION" };
+    sl_val *out = sl_map_shallow(a, stored);
+    for (size_t i = 0; i < sl_val_count(f->inputs); i++) {
+        const sl_val *input = sl_at(f->inputs, i), *v;
+        sl_str id = sl_get_text(input, "id"), type = sl_get_text(input, "type");
+        for (size_t k = 0; k < SL_COUNT(typed); k++) {
+            sl_err ignored;
+            if (sl_str_eqc(type, typed[k]) && sl_is(sl_get_str(stored, id), SL_STRING) && sl_input_coerce(a, &sl_null_val, type, sl_get_str(stored, id), &v, &ignored))
+                sl_map_set(a, out, id, v);
+        }
+    }
+    return out;
+}

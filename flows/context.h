@@ -1,0 +1,11 @@
+/* flows/context.h: the variables that an expression of a task sees (flow language section 6.1). */
+#pragma once
+
+#include "flows/exec.h"
+
+/* Values are shared with the execution, which never changes what it has given out. run may be NULL (flow level). */
+const sl_val *sl_context_vars(sl_arena *arena, const sl_exec *x, const sl_taskrun *run, const sl_val *globals);
+/* flow, inputs and vars only: before an execution exists. */
+const sl_val *sl_context_flow_vars(sl_arena *arena, const sl_flow *flow, const sl_val *globals);
+/* Inputs with dates and durations as such again, after they were read from JSON. */
+const sl_val *sl_context_inputs(sl_arena *arena, const sl_flow *flow, const sl_val *stored);

@@ -1,0 +1,248 @@
+/* flows/expr_date.c: date filters and now() (flow language section 5.8). */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "flows/expr_ast.h"
+
+#define FILTER(name) static const sl_val *name(ex_context *x, const ex_node *at, const sl_val *in, const sl_val *const *args)
+
+static sl_str text(ex_context *x, const sl_val *v)
+{
+    return v ? sl_val_text(x->arena, v) : SL_S("");
+}
+
+static bool zone(ex_context *x, const ex_node *at, const sl_val *name, const sl_tz **ret)
+{
+    *ret = sl_tz_local();
+    if (name == NULL || name->type == SL_NULL)
+        return true;
+    sl_str wanted = text(x, name);
+    if ((*ret = sl_tz_find(wanted, x->err)) != NULL)
+        return true;
+    return ex_fail(x, at, "expr.zone", "%s", sl_fmt(x->arena, "%s", x->err->message).p) != NULL;
+}
+
+/* Any date-like input as a zoned time in tz. */
+static bool to_zoned(ex_context *x, const ex_node *at, const sl_val *in, const sl_tz *tz, bool zone_given, sl_str pattern, sl_time *ret)
+{
+    sl_time t;
+    if (in->type == SL_INT)
+        t = (sl_time){ .s = in->i, .kind = SL_TIME_INSTANT };
+    else if (in->type == SL_TIME)
+        t = in->t;
+    else {
+        sl_str s = sl_str_trim(text(x, in));
+        if (!(pattern.n > 0 ? sl_time_parse_pattern(s, pattern, &t) : sl_time_parse(s, &t)))
+            return ex_fail(x, at, "expr.date", "'%.*s' is not a date%s%.*s", SL_ARG(s), pattern.n ? " of the form " : "", SL_ARG(pattern)) != NULL;
+    }
+    switch (t.kind) {
+    case SL_TIME_INSTANT: *ret = sl_time_at(t.s, t.ns, tz); return true;
+    case SL_TIME_ZONED:
+        /* A date with its own offset keeps it unless a zone is asked for; the default zone then does not apply. */
+        *ret = zone_given ? sl_time_at(t.s, t.ns, tz) : t;
+        return true;
+    case SL_TIME_LOCAL: *ret = sl_time_at(sl_tz_to_utc(tz, t.s), t.ns, tz); return true;
+    case SL_TIME_DATE: *ret = sl_time_at(sl_tz_to_utc(tz, t.s + (in->type == SL_TIME ? 43200 : 0)), 0, tz); return true;
+    case SL_TIME_OF_DAY: return ex_fail(x, at, "expr.date", "a time of day has no date") != NULL;
+    }
+    return false;
+}
+
+static const char *named_format(sl_str name)
+{
+    static const struct {
+        const char *name, *pattern;
+    } formats[] = {
+        { "iso", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX" },
+        { "iso_sec", "yyyy-MM-dd'T'HH:mm:ssXXX" },
+        { "iso_milli", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX" },
+        { "sql", "yyyy-MM-dd HH:mm:ss.SSSSSS" },
+        { "sql_milli", "yyyy-MM-dd HH:mm:ss.SSS" },
+        { "sql_seq", "yyyy-MM-dd HH:mm:ss" },
+        { "iso_local_date", "yyyy-MM-dd" },
+        { "iso_date", "yyyy-MM-ddXXX" },
+        { "iso_ordinal_date", "yyyy-DDDXXX" },
+        { "iso_week_date", "YYYY-'W'ww-eXXX" },
+        { "rfc_1123_date_time", "E, d MMM yyyy HH:mm:ss 'GMT'" },
+        { "full", "EEEE, MMMM d, yyyy, h:mm:ss a z" },
+        { "long", "MMMM d, yyyy, h:mm:ss a z" },
+        { "medium", "MMM d, yyyy, h:mm:ss a" },
+        { "short", "M/d/yy, h:mm a" },
+    };
+    for (size_t i = 0; i < SL_COUNT(formats); i++)
+        if (sl_str_ieq(name, sl_str_c(formats[i].name)))
+            return formats[i].pattern;
+    return NULL;
+}
+
+/* The ISO formats whose fraction and seconds depend on the value. */
+static bool iso_variable(ex_context *x, sl_time t, sl_str name, sl_str *ret)
+{
+    sl_time local = { .s = sl_time_wall(t), .ns = t.ns, .kind = SL_TIME_LOCAL };
+    sl_time clock = { .s = ((sl_time_wall(t) % 86400) + 86400) % 86400, .ns = t.ns, .kind = SL_TIME_OF_DAY };
+    sl_time offset_only = t;
+    offset_only.zone = NULL;
+    sl_err ignored;
+    if (sl_str_ieq(name, SL_S("iso_date_time")) || sl_str_ieq(name, SL_S("iso_zoned_date_time")) || sl_str_ieq(name, SL_S("iso_offset_date_time"))) {
+        sl_str base;
+        bool whole = t.ns == 0;
+        if (!sl_time_format(x->arena, t, whole ? SL_S("yyyy-MM-dd'T'HH:mm:ss") : SL_S("yyyy-MM-dd'T'HH:mm:ss.SSSSSS"), &base, &ignored))
+            return false;
+        sl_str tail;
+        if (!sl_time_format(x->arena, t, SL_S("XXX"), &tail, &ignored))
+            return false;
+        bool named = t.zone != NULL && sl_str_find(sl_tz_name(t.zone), SL_S("/")) > 0 && !sl_str_ieq(name, SL_S("iso_offset_date_time"));
+        *ret = named ? sl_fmt(x->arena, "%.*s%.*s[%.*s]", SL_ARG(base), SL_ARG(tail), SL_ARG(sl_tz_name(t.zone))) : sl_fmt(x->arena, "%.*s%.*s", SL_ARG(base), SL_ARG(tail));
+        return true;
+    }
+    if (sl_str_ieq(name, SL_S("iso_local_date_time")))
+        return sl_time_format(x->arena, local, t.ns ? SL_S("yyyy-MM-dd'T'HH:mm:ss.SSSSSS") : SL_S("yyyy-MM-dd'T'HH:mm:ss"), ret, &ignored);
+    if (sl_str_ieq(name, SL_S("iso_local_time")))
+        return sl_time_format(x->arena, clock, t.ns ? SL_S("HH:mm:ss.SSSSSS") : SL_S("HH:mm:ss"), ret, &ignored);
+    if (sl_str_ieq(name, SL_S("iso_time")) || sl_str_ieq(name, SL_S("iso_offset_time")))
+        return sl_time_format(x->arena, offset_only, t.ns ? SL_S("HH:mm:ss.SSSSSSXXX") : SL_S("HH:mm:ssXXX"), ret, &ignored);
+    if (sl_str_ieq(name, SL_S("iso_instant"))) {
+        *ret = sl_time_java(x->arena, (sl_time){ .s = t.s, .ns = t.ns, .kind = SL_TIME_INSTANT });
+        return true;
+    }
+    return false;
+}
+
+static const sl_val *format(ex_context *x, const ex_node *at, sl_time t, const sl_val *wanted)
+{
+    sl_str name = wanted && wanted->type != SL_NULL ? text(x, wanted) : SL_S("iso"), out;
+    if (iso_variable(x, t, name, &out))
+        return sl_val_str(x->arena, out);
+    if (sl_str_ieq(name, SL_S("rfc_1123_date_time")))
+        t = sl_time_at(t.s, t.ns, sl_tz_utc());
+    const char *pattern = named_format(name);
+    if (sl_time_format(x->arena, t, pattern ? sl_str_c(pattern) : name, &out, x->err))
+        return sl_val_str(x->arena, out);
+    return ex_fail(x, at, "expr.date", "%s", sl_fmt(x->arena, "%s", x->err->message).p);
+}
+
+FILTER(f_date)
+{
+    const sl_tz *tz;
+    sl_time t;
+    if (!zone(x, at, args[1], &tz) || !to_zoned(x, at, in, tz, args[1] != NULL, text(x, args[2]), &t))
+        return NULL;
+    return format(x, at, t, args[0]);
+}
+
+static void add_months(sl_time *t, int64_t months)
+{
+    sl_civil c = sl_civil_from_seconds(sl_time_wall(*t));
+    int64_t total = c.year * 12 + (c.month - 1) + months;
+    c.year = total >= 0 ? total / 12 : -((11 - total) / 12);
+    c.month = (int)(total - c.year * 12) + 1;
+    if (c.day > sl_days_in_month(c.year, c.month))
+        c.day = sl_days_in_month(c.year, c.month);
+    int64_t wall = sl_seconds_from_civil(&c);
+    *t = t->zone ? sl_time_at(sl_tz_to_utc(t->zone, wall), t->ns, t->zone)
+                 : (sl_time){ .s = wall - t->offset_s, .ns = t->ns, .offset_s = t->offset_s, .kind = SL_TIME_ZONED };
+}
+
+/* Days and longer keep the wall clock; hours and shorter keep the time line (java.time). */
+static bool add_unit(sl_time *t, int64_t amount, sl_str unit)
+{
+    static const struct {
+        const char *name;
+        int64_t ns, s, days, months;
+    } units[] = {
+        { "NANOS", 1, 0, 0, 0 },       { "MICROS", 1000, 0, 0, 0 },    { "MILLIS", 1000000, 0, 0, 0 }, { "SECONDS", 0, 1, 0, 0 },    { "MINUTES", 0, 60, 0, 0 },
+        { "HOURS", 0, 3600, 0, 0 },    { "HALF_DAYS", 0, 43200, 0, 0 }, { "DAYS", 0, 0, 1, 0 },        { "WEEKS", 0, 0, 7, 0 },      { "MONTHS", 0, 0, 0, 1 },
+        { "YEARS", 0, 0, 0, 12 },      { "DECADES", 0, 0, 0, 120 },    { "CENTURIES", 0, 0, 0, 1200 }, { "MILLENNIA", 0, 0, 0, 12000 },
+    };
+    if (amount > 1000000000000LL || amount < -1000000000000LL)
+        return false;
+    for (size_t i = 0; i < SL_COUNT(units); i++) {
+        if (!sl_str_ieq(unit, sl_str_c(units[i].name)))
+            continue;
+        if (units[i].months) {
+            add_months(t, amount * units[i].months);
+            return true;
+        }
+        if (units[i].days) {
+            int64_t wall = sl_time_wall(*t) + amount * units[i].days * 86400;
+            *t = t->zone ? sl_time_at(sl_tz_to_utc(t->zone, wall), t->ns, t->zone)
+                         : (sl_time){ .s = wall - t->offset_s, .ns = t->ns, .offset_s = t->offset_s, .kind = SL_TIME_ZONED };
+            return true;
+        }
+        int64_t ns = t->ns + amount % 1000000000 * units[i].ns;
+        int64_t s = t->s + amount * units[i].s + amount / 1000000000 * units[i].ns;
+        s += ns >= 0 ? ns / 1000000000 : -((999999999 - ns) / 1000000000);
+        ns = ((ns % 1000000000) + 1000000000) % 1000000000;
+        *t = t->zone ? sl_time_at(s, (int32_t)ns, t->zone) : (sl_time){ .s = s, .ns = (int32_t)ns, .offset_s = t->offset_s, .kind = SL_TIME_ZONED };
+        return true;
+    }
+    return false;
+}
+
+FILTER(f_date_add)
+{
+    const sl_tz *tz;
+    sl_time t;
+    int64_t amount;
+    if (args[0] == NULL || args[1] == NULL || !sl_parse_int(sl_str_trim(text(x, args[0])), &amount))
+        return ex_fail(x, at, "expr.args", "`dateAdd` needs a whole amount and a unit, such as dateAdd(-1, 'DAYS')");
+    if (!zone(x, at, args[3], &tz) || !to_zoned(x, at, in, tz, args[3] != NULL, text(x, args[4]), &t))
+        return NULL;
+    if (!add_unit(&t, amount, text(x, args[1])))
+        return ex_fail(x, at, "expr.args", "`dateAdd` does not know the unit '%.*s'; there are NANOS, MICROS, MILLIS, SECONDS, MINUTES, HOURS, HALF_DAYS, DAYS, WEEKS, MONTHS, YEARS and DECADES",
+                       SL_ARG(text(x, args[1])));
+    return format(x, at, t, args[2]);
+}
+
+static const sl_val *timestamp(ex_context *x, const ex_node *at, const sl_val *in, const sl_val *const *args, int64_t per_second)
+{
+    const sl_tz *tz;
+    sl_time t;
+    if (!zone(x, at, args[0], &tz) || !to_zoned(x, at, in, tz, args[0] != NULL, text(x, args[1]), &t))
+        return NULL;
+    return sl_val_int(x->arena, t.s * per_second + t.ns / (1000000000 / per_second));
+}
+
+FILTER(f_timestamp)
+{
+    return timestamp(x, at, in, args, 1);
+}
+
+FILTER(f_timestamp_milli)
+{
+    return timestamp(x, at, in, args, 1000);
+}
+
+FILTER(f_timestamp_micro)
+{
+    return timestamp(x, at, in, args, 1000000);
+}
+
+FILTER(f_timestamp_nano)
+{
+    return timestamp(x, at, in, args, 1000000000);
+}
+
+FILTER(now)
+{
+    (void)in;
+    const sl_tz *tz;
+    if (!zone(x, at, args[1], &tz))
+        return NULL;
+    int64_t us = sl_now_us();
+    return format(x, at, sl_time_at(us / 1000000, (int32_t)(us % 1000000) * 1000, tz), args[0]);
+}
+
+const ex_entry ex_date_filters[] = {
+    { "date", "format timeZone existingFormat locale", f_date, false },
+    { "dateAdd", "amount unit format timeZone existingFormat locale", f_date_add, false },
+    { "timestamp", "timeZone existingFormat", f_timestamp, false },
+    { "timestampMilli", "timeZone existingFormat", f_timestamp_milli, false },
+    { "timestampMicro", "timeZone existingFormat", f_timestamp_micro, false },
+    { "timestampNano", "timeZone existingFormat", f_timestamp_nano, false },
+    { 0 },
+};
+
+const ex_entry ex_date_functions[] = {
+    { "now", "format timeZone existingFormat locale", now, false },
+    { 0 },
+};

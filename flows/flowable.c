@@ -1,0 +1,212 @@
+/* flows/flowable.c: option tables of the flow, of every task, and of the types that the engine runs itself. */
+#include "base/arena.h"
+#include "flows/model.h"
+
+const sl_opt sl_retry_opts[] = {
+    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = "CONSTANT EXPONENTIAL RANDOM", .doc = "How the time between attempts develops." },
+    { .name = "interval", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Time before the next attempt; of the first retry when exponential." },
+    { .name = "maxInterval", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Longest time between two attempts." },
+    { .name = "minInterval", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Shortest time between two attempts when random." },
+    { .name = "delayFactor", .type = SL_OPT_DOUBLE, .flags = SL_STATIC, .doc = "Growth of an exponential interval." },
+    { .name = "maxAttempt", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "Number of all attempts, the first included (older spelling)." },
+    { .name = "maxAttempts", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "Number of all attempts, the first included." },
+    { .name = "maxDuration", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "No attempt starts later than this after the first one." },
+    { .name = "warningOnRetry", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A success that needed a retry becomes a warning." },
+    { .name = "behavior", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "RETRY_FAILED_TASK CREATE_NEW_EXECUTION", .doc = "What is done again." },
+    { 0 },
+};
+
+const sl_opt sl_common_opts[] = {
+    { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the task, unique in the flow." },
+    { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "What the task does." },
+    { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
+    { .name = "disabled", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The task is left out." },
+    { .name = "runIf", .type = SL_OPT_STR, .flags = SL_LATE, .doc = "Condition; when it is false, the task is skipped." },
+    { .name = "timeout", .type = SL_OPT_DURATION, .flags = SL_LATE, .doc = "Longest time of one attempt." },
+    { .name = "retry", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = sl_retry_opts, .doc = "What happens after a failed attempt." },
+    { .name = "allowFailure", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A failure becomes a warning and the flow goes on." },
+    { .name = "allowWarning", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A warning becomes a success." },
+    { .name = "logLevel", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "TRACE DEBUG INFO WARN ERROR", .doc = "Least level of log entries that are kept." },
+    { .name = "logToFile", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Accepted; log entries are always kept in the execution's log file." },
+    { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored: there is one group of workers." },
+    { .name = "assets", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Accepted and ignored." },
+    { .name = "version", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted and ignored: connectors are part of the program." },
+    { 0 },
+};
+
+#define TASKS(field_name, text) { .name = field_name, .type = SL_OPT_TASKS, .flags = SL_STATIC, .doc = text }
+#define REQUIRED_TASKS(field_name, text) { .name = field_name, .type = SL_OPT_TASKS, .flags = SL_STATIC | SL_REQUIRED, .doc = text }
+
+static const sl_opt sequential_opts[] = {
+    REQUIRED_TASKS("tasks", "The tasks, one after the other."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt parallel_opts[] = {
+    REQUIRED_TASKS("tasks", "The tasks, all at once."),
+    { .name = "concurrent", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "How many run at a time; 0 is no limit." },
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt if_opts[] = {
+    { .name = "condition", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "False when it renders to nothing, 0 or false." },
+    REQUIRED_TASKS("then", "Run when the condition holds."),
+    TASKS("else", "Run when it does not."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt if_outs[] = { { .name = "evaluationResult", .type = SL_OPT_BOOL, .doc = "Whether the condition held." }, { 0 } };
+
+static const sl_opt switch_opts[] = {
+    { .name = "value", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "Compared with the names of the cases." },
+    { .name = "cases", .type = SL_OPT_MAP, .flags = SL_LATE, .doc = "Name of a case to its tasks." },
+    TASKS("defaults", "Run when no case has that name."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt switch_outs[] = {
+    { .name = "value", .type = SL_OPT_STR, .doc = "The rendered value." },
+    { .name = "defaults", .type = SL_OPT_BOOL, .doc = "Whether the defaults were taken." },
+    { 0 },
+};
+
+static const sl_opt working_directory_opts[] = {
+    REQUIRED_TASKS("tasks", "The tasks, one after the other in the same folder; none of them may hold tasks itself."),
+    { .name = "inputFiles", .type = SL_OPT_ANY, .doc = "Files to put into the folder: name to content or to a kestra:// URI." },
+    { .name = "outputFiles", .type = SL_OPT_STRS, .doc = "Globs of files to keep at the end." },
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt working_directory_outs[] = { { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Name of a file to its URI." }, { 0 } };
+static const sl_opt no_outs[] = { { 0 } };
+
+#define CORE "io.kestra.plugin.core.flow."
+#define OLD "io.kestra.core.tasks.flows."
+
+const sl_flowable_type sl_flowable_types[] = {
+    { CORE "Sequential", OLD "Sequential", "Runs tasks one after the other.", SL_SEQUENTIAL, sequential_opts, no_outs },
+    { CORE "Parallel", OLD "Parallel", "Runs tasks at the same time.", SL_PARALLEL, parallel_opts, no_outs },
+    { CORE "If", OLD "If", "Runs one of two lists of tasks.", SL_IF, if_opts, if_outs },
+    { CORE "Switch", OLD "Switch", "Runs the list of tasks that a value names.", SL_SWITCH, switch_opts, switch_outs },
+    { CORE "AllowFailure", OLD "AllowFailure", "Runs tasks whose failure is only a warning.", SL_ALLOW_FAILURE, sequential_opts, no_outs },
+    { CORE "WorkingDirectory", OLD "WorkingDirectory " OLD "Worker", "Runs tasks in one shared folder.", SL_WORKING_DIRECTORY, working_directory_opts, working_directory_outs },
+    { 0 },
+};
+
+const sl_flowable_type *sl_flowable_find(sl_str canonical)
+{
+    for (const sl_flowable_type *f = sl_flowable_types; f->type != NULL; f++)
+        if (sl_str_eqc(canonical, f->type))
+            return f;
+    return NULL;
+}
+
+const sl_opt sl_flow_opts[] = {
+    { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the flow in its namespace." },
+    { .name = "namespace", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Where the flow, its values and its secrets live; dots make a hierarchy." },
+    { .name = "revision", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "Ignored: the server counts revisions." },
+    { .name = "tenantId", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Ignored: there is one tenant." },
+    { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
+    { .name = "labels", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Copied to every execution." },
+    { .name = "inputs", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "What an execution is asked for." },
+    { .name = "variables", .type = SL_OPT_MAP, .flags = SL_LATE, .doc = "Read as vars; not rendered until render() says so." },
+    { .name = "tasks", .type = SL_OPT_TASKS, .flags = SL_REQUIRED, .doc = "The tasks, one after the other." },
+    { .name = "errors", .type = SL_OPT_TASKS, .doc = "Run when one of the tasks has failed." },
+    { .name = "finally", .type = SL_OPT_TASKS, .doc = "Run at the end in any case." },
+    { .name = "afterExecution", .type = SL_OPT_TASKS, .doc = "Run after the final state is known." },
+    { .name = "triggers", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "What starts executions." },
+    { .name = "pluginDefaults", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "Properties for all tasks of a type." },
+    { .name = "taskDefaults", .type = SL_OPT_LIST, .flags = SL_LATE | SL_DEPRECATED, .doc = "Older name of pluginDefaults." },
+    { .name = "concurrency", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "How many executions may run at once." },
+    { .name = "outputs", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "Values of the execution as a whole." },
+    { .name = "retry", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = sl_retry_opts, .doc = "Retry for tasks without their own." },
+    { .name = "disabled", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The flow cannot be started." },
+    { .name = "deleted", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Ignored." },
+    { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored." },
+    { .name = "extend", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Ignored: metadata of a catalogue." },
+    { 0 },
+};
+
+const sl_opt sl_schedule_opts[] = {
+    { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the trigger, unique in the flow." },
+    { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "What starts the execution." },
+    { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
+    { .name = "disabled", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The trigger does nothing." },
+    { .name = "cron", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Cron expression of five fields." },
+    { .name = "withSeconds", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The cron expression has six fields, seconds first." },
+    { .name = "timezone", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time zone of the cron expression." },
+    { .name = "inputs", .type = SL_OPT_MAP, .flags = SL_LATE, .doc = "Inputs of the executions." },
+    { .name = "labels", .type = SL_OPT_ANY, .flags = SL_LATE, .doc = "Labels of the executions." },
+    { .name = "conditions", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "All must hold." },
+    { .name = "scheduleConditions", .type = SL_OPT_LIST, .flags = SL_LATE | SL_DEPRECATED, .doc = "Older name of conditions." },
+    { .name = "stopAfter", .type = SL_OPT_STRS, .flags = SL_STATIC, .doc = "States of an execution that disable the trigger." },
+    { .name = "lateMaximumDelay", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Older dates are left out." },
+    { .name = "recoverMissedSchedules", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "ALL LAST NONE", .doc = "Which missed dates are made up for." },
+    { .name = "allowConcurrent", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A date may fire while an earlier execution runs." },
+    { .name = "failOnTriggerError", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "An error of the trigger makes a failed execution." },
+    { .name = "logLevel", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted and ignored." },
+    { .name = "logToFile", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Accepted and ignored." },
+    { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored." },
+    { .name = "backfill", .type = SL_OPT_ANY, .flags = SL_STATIC | SL_DEPRECATED, .doc = "Ignored: backfills are started on the command line." },
+    { 0 },
+};
+
+const char *sl_type_unsupported(sl_str t)
+{
+    static const char *const known[] = {
+        "io.kestra.plugin.core.", "io.kestra.plugin.gcp.", "io.kestra.plugin.aws.", "io.kestra.plugin.jdbc.", "io.kestra.plugin.serdes.", "io.kestra.plugin.scripts.",
+        "io.kestra.plugin.fs.", "io.kestra.plugin.dbt.", "io.kestra.plugin.git.", "io.kestra.plugin.ai.", "io.kestra.plugin.notifications.",
+    };
+    for (size_t i = 0; i < SL_COUNT(known); i++)
+        if (sl_str_starts(t, sl_str_c(known[i])))
+            return "is not supported by this version of Sluice";
+    return NULL;
+}
+
+bool sl_retry_parse(sl_arena *arena, const sl_val *v, sl_str where, sl_retry **ret, sl_problems *problems)
+{
+    *ret = NULL;
+    if (!sl_is(v, SL_MAP))
+        return true;
+    size_t before = problems->n;
+    sl_bind_check(sl_retry_opts, NULL, v, sl_fmt(arena, "%.*s: retry", SL_ARG(where)), problems);
+    if (problems->n > before)
+        return false;
+    sl_retry *r = SL_NEW(arena, sl_retry);
+    sl_str kind = sl_get_text(v, "type");
+    r->kind = sl_str_ieq(kind, SL_S("constant")) ? SL_RETRY_CONSTANT : sl_str_ieq(kind, SL_S("random")) ? SL_RETRY_RANDOM : SL_RETRY_EXPONENTIAL;
+    static const char *const durations[] = { "interval", "maxInterval", "minInterval", "maxDuration" };
+    int64_t *fields[] = { &r->interval_ms, &r->max_interval_ms, &r->min_interval_ms, &r->max_duration_ms };
+    for (size_t i = 0; i < SL_COUNT(durations); i++)
+        if (sl_get(v, durations[i]) != NULL)
+            (void)sl_duration_parse(sl_val_text(arena, sl_get(v, durations[i])), fields[i]);
+    r->factor = 2;
+    if (sl_get(v, "delayFactor") != NULL)
+        (void)sl_parse_double(sl_val_text(arena, sl_get(v, "delayFactor")), &r->factor);
+    r->attempts_max = sl_get_int(v, "maxAttempts", sl_get_int(v, "maxAttempt", 0));
+    r->warning_on_retry = sl_get_bool(v, "warningOnRetry", false);
+    const char *missing = r->kind != SL_RETRY_RANDOM && r->interval_ms <= 0                         ? "interval"
+                          : r->kind != SL_RETRY_CONSTANT && r->max_interval_ms <= 0                 ? "maxInterval"
+                          : r->kind == SL_RETRY_RANDOM && r->min_interval_ms <= 0                   ? "minInterval"
+                                                                                                    : NULL;
+    if (missing != NULL)
+        sl_problem_add(problems, v->line, v->column, "%.*s: retry of type %.*s needs '%s'", SL_ARG(where), SL_ARG(kind), missing);
+    if (r->max_interval_ms > 0 && (r->kind == SL_RETRY_RANDOM ? r->min_interval_ms : r->interval_ms) >= r->max_interval_ms)
+        sl_problem_add(problems, v->line, v->column, "%.*s: retry's maxInterval must be longer than its %s", SL_ARG(where), r->kind == SL_RETRY_RANDOM ? "minInterval" : "interval");
+    if (r->max_duration_ms > 0 && r->interval_ms >= r->max_duration_ms)
+        sl_problem_add(problems, v->line, v->column, "%.*s: retry's maxDuration must be longer than its interval", SL_ARG(where));
+    if (sl_str_ieq(sl_get_text(v, "behavior"), SL_S("CREATE_NEW_EXECUTION")))
+        sl_problem_add(problems, v->line, v->column, "%.*s: retry with behavior CREATE_NEW_EXECUTION is not supported by this version of Sluice", SL_ARG(where));
+    *ret = r;
+    return problems->n == before;
+}

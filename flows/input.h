@@ -1,0 +1,17 @@
+/*
+ * flows/input.h: values of an execution's inputs: defaults, coercion, checks, dependencies (flow language section 3).
+ *
+ * Threads: no state.
+ */
+#pragma once
+
+#include "base/bind.h"
+#include "flows/expr.h"
+
+/*
+ * given: map of what the caller gave (texts or native values). env: for expressions in defaults, conditions and options.
+ * *ret: the map for {{ inputs }}. Every problem is reported; false when there is any. Ids with dots make nested maps.
+ */
+bool sl_inputs_resolve(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_problems *problems);
+/* One value to a declared type (flow outputs use the same rules). */
+bool sl_input_coerce(sl_arena *arena, const sl_val *declaration, sl_str type, const sl_val *v, const sl_val **ret, sl_err *err);

@@ -1,0 +1,376 @@
+/* flows/parse.c: YAML to the model, with every problem found, not only the first. */
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/yaml.h"
+#include "flows/expr.h"
+#include "flows/model.h"
+
+typedef struct loader {
+    sl_arena *arena;
+    const sl_registry *registry;
+    sl_problems *problems;
+    sl_flow *flow;
+    size_t capacity;
+    sl_val *ids;           /* id -> line of the first task with it */
+} loader;
+
+/* ---- types ---- */
+
+static bool in_words(const char *words, sl_str word)
+{
+    sl_str rest = sl_str_c(words ? words : ""), one;
+    while (rest.n > 0 && sl_str_cut(&rest, ' ', &one))
+        if (sl_str_eq(one, word))
+            return true;
+    return false;
+}
+
+static const char *find_canonical(const sl_registry *registry, sl_str name)
+{
+    for (const sl_flowable_type *f = sl_flowable_types; f->type != NULL; f++)
+        if (sl_str_eqc(name, f->type) || in_words(f->aliases, name))
+            return f->type;
+    for (const sl_connector *const *c = registry->connectors; *c != NULL; c++)
+        for (const sl_task_type *const *t = (*c)->tasks; *t != NULL; t++)
+            if (sl_str_eqc(name, (*t)->type) || in_words((*t)->aliases, name))
+                return (*t)->type;
+    return NULL;
+}
+
+sl_str sl_type_canonical(sl_arena *arena, const sl_registry *registry, sl_str written)
+{
+    static const char *const prefixes[] = { "", "io.kestra.plugin.", "io.kestra.plugin.core." };
+    for (size_t i = 0; i < SL_COUNT(prefixes); i++) {
+        const char *found = find_canonical(registry, sl_fmt(arena, "%s%.*s", prefixes[i], SL_ARG(written)));
+        if (found != NULL)
+            return sl_str_c(found);
+    }
+    if (sl_str_eqc(written, "io.kestra.core.models.triggers.types.Schedule") || sl_str_eqc(written, "trigger.Schedule") || sl_str_eqc(written, "core.trigger.Schedule"))
+        return SL_S("io.kestra.plugin.core.trigger.Schedule");
+    return written;
+}
+
+const sl_task_type *sl_registry_find(const sl_registry *registry, sl_str canonical)
+{
+    for (const sl_connector *const *c = registry->connectors; *c != NULL; c++)
+        for (const sl_task_type *const *t = (*c)->tasks; *t != NULL; t++)
+            if (sl_str_eqc(canonical, (*t)->type))
+                return *t;
+    return NULL;
+}
+
+static const char *closest_type(const sl_registry *registry, sl_arena *arena, sl_str name)
+{
+    const char *best = NULL;
+    size_t least = 4;
+    (void)arena;
+    for (const sl_flowable_type *f = sl_flowable_types; f->type != NULL; f++) {
+        size_t d = sl_str_distance(name, sl_str_c(f->type), 3);
+        if (d < least) {
+            least = d;
+            best = f->type;
+        }
+    }
+    for (const sl_connector *const *c = registry->connectors; *c != NULL; c++)
+        for (const sl_task_type *const *t = (*c)->tasks; *t != NULL; t++) {
+            size_t d = sl_str_distance(name, sl_str_c((*t)->type), 3);
+            if (d < least) {
+                least = d;
+                best = (*t)->type;
+            }
+        }
+    return best;
+}
+
+/* ---- names ---- */
+
+static bool name_ok(sl_str s, bool dots, bool upper, size_t longest)
+{
+    bool ok = s.n > 0 && s.n <= longest;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (upper && c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        ok &= alnum || (i > 0 && (c == '_' || c == '-' || (dots && c == '.')));
+    }
+    return ok;
+}
+
+static void check_name(loader *l, const sl_val *map, const char *what, sl_str value, bool dots, bool upper, size_t longest)
+{
+    const sl_val *v = sl_get(map, what);
+    if (v != NULL && v->type != SL_NULL && !name_ok(value, dots, upper, longest))
+        sl_problem_add(l->problems, v->line, v->column, "'%s' is '%.*s', but may only hold %s, digits, '_', '-'%s, starting with a letter or digit, at most %zu characters", what, SL_ARG(value),
+                       upper ? "letters" : "small letters", dots ? " and '.'" : "", longest);
+}
+
+/* ---- tasks ---- */
+
+static sl_task_list parse_tasks(loader *l, const sl_val *list, const char *name, sl_task_def *parent, int depth);
+
+static void check_unique(loader *l, sl_task_def *t)
+{
+    const sl_val *first = sl_get_str(l->ids, t->id);
+    if (first != NULL)
+        sl_problem_add(l->problems, t->line, t->column, "Duplicate task id '%.*s'; the first one is on line %lld", SL_ARG(t->id), (long long)first->i);
+    else
+        sl_map_set(l->arena, l->ids, t->id, sl_val_int(l->arena, t->line));
+}
+
+static void register_task(loader *l, sl_task_def *t)
+{
+    sl_flow *f = l->flow;
+    if (f->task_count == l->capacity) {
+        size_t wanted = l->capacity ? l->capacity * 2 : 32;
+        f->all = sl_realloc(l->arena, f->all, l->capacity * sizeof *f->all, wanted * sizeof *f->all);
+        l->capacity = wanted;
+    }
+    t->index = f->task_count;
+    f->all[f->task_count++] = t;
+}
+
+static void parse_cases(loader *l, sl_task_def *t, const sl_val *cases, int depth)
+{
+    if (!sl_is(cases, SL_MAP))
+        return;
+    t->cases = SL_ARRAY(l->arena, sl_case, cases->map.n);
+    for (size_t i = 0; i < cases->map.n; i++) {
+        const sl_entry *e = &cases->map.entries[i];
+        t->cases[t->case_count].key = e->key;
+        t->cases[t->case_count++].tasks = parse_tasks(l, e->value, "cases", t, depth);
+    }
+}
+
+static void parse_flowable(loader *l, sl_task_def *t, int depth)
+{
+    const sl_val *p = t->props;
+    t->tasks = parse_tasks(l, sl_get(p, t->flowable == SL_IF ? "then" : "tasks"), t->flowable == SL_IF ? "then" : "tasks", t, depth);
+    t->otherwise = parse_tasks(l, sl_get(p, t->flowable == SL_IF ? "else" : "defaults"), "else", t, depth);
+    t->errors = parse_tasks(l, sl_get(p, "errors"), "errors", t, depth);
+    t->finally = parse_tasks(l, sl_get(p, "finally"), "finally", t, depth);
+    if (t->flowable == SL_SWITCH)
+        parse_cases(l, t, sl_get(p, "cases"), depth);
+    const sl_val *condition = sl_get(p, t->flowable == SL_SWITCH ? "value" : "condition");
+    t->condition = condition ? sl_val_text(l->arena, condition) : SL_S("");
+    (void)sl_parse_int(sl_val_text(l->arena, sl_get(p, "concurrent")), &t->concurrent);
+    for (size_t i = 0; t->flowable == SL_WORKING_DIRECTORY && i < t->tasks.n; i++)
+        if (t->tasks.items[i]->flowable != SL_RUNNABLE)
+            sl_problem_add(l->problems, t->tasks.items[i]->line, t->tasks.items[i]->column, "task '%.*s': only runnable tasks are allowed in a WorkingDirectory", SL_ARG(t->tasks.items[i]->id));
+}
+
+static void parse_common(loader *l, sl_task_def *t, sl_str where)
+{
+    const sl_val *p = t->props, *v;
+    t->disabled = sl_get_bool(p, "disabled", false);
+    t->allow_failure = sl_get_bool(p, "allowFailure", false) || t->flowable == SL_ALLOW_FAILURE;
+    t->allow_warning = sl_get_bool(p, "allowWarning", false);
+    t->level = SL_TRACE;
+    (void)sl_level_parse(sl_get_text(p, "logLevel"), &t->level);
+    if ((v = sl_get(p, "runIf")) != NULL)
+        t->run_if = sl_val_text(l->arena, v);
+    if ((v = sl_get(p, "timeout")) != NULL && v->type != SL_NULL)
+        t->timeout = sl_val_text(l->arena, v);
+    if (t->timeout.n > 0 && t->flowable != SL_RUNNABLE)
+        sl_problem_add(l->problems, v->line, v->column, "%.*s: a timeout is only supported on runnable tasks", SL_ARG(where));
+    (void)sl_retry_parse(l->arena, sl_get(p, "retry"), where, &t->retry, l->problems);
+}
+
+static void check_type(loader *l, sl_task_def *t, const sl_val *v, sl_str written, sl_str where)
+{
+    const sl_flowable_type *flowable = sl_flowable_find(t->type_name);
+    t->type = sl_registry_find(l->registry, t->type_name);
+    if (flowable != NULL) {
+        t->flowable = flowable->kind;
+        sl_bind_check(flowable->opts, sl_common_opts, t->props, where, l->problems);
+        return;
+    }
+    if (t->type != NULL) {
+        sl_bind_check(t->type->opts, sl_common_opts, t->props, where, l->problems);
+        if (t->type->check != NULL)
+            t->type->check(t->props, where, l->problems);
+        return;
+    }
+    const sl_val *type = sl_get(v, "type");
+    const char *near = closest_type(l->registry, l->arena, t->type_name), *unsupported = sl_type_unsupported(t->type_name);
+    if (near != NULL)
+        sl_problem_add(l->problems, type->line, type->column, "%.*s: Invalid type: %.*s; did you mean %s?", SL_ARG(where), SL_ARG(written), near);
+    else
+        sl_problem_add(l->problems, type->line, type->column, "%.*s: Invalid type: %.*s %s; `sluice plugins` lists what there is", SL_ARG(where), SL_ARG(written),
+                       unsupported ? unsupported : "is unknown");
+}
+
+static sl_task_def *parse_task(loader *l, const sl_val *v, sl_str path, sl_task_def *parent, int depth)
+{
+    if (v->type != SL_MAP) {
+        sl_problem_add(l->problems, v->line, v->column, "%.*s: a task must be a map with 'id' and 'type'", SL_ARG(path));
+        return NULL;
+    }
+    sl_task_def *t = SL_NEW(l->arena, sl_task_def);
+    t->props = v;
+    t->line = v->line;
+    t->column = v->column;
+    t->parent = parent;
+    const sl_val *id = sl_get(v, "id");
+    t->id = id ? sl_val_text(l->arena, id) : SL_S("");
+    sl_str written = sl_get_text(v, "type");
+    sl_str where = t->id.n ? sl_fmt(l->arena, "task '%.*s'", SL_ARG(t->id)) : path;
+    if (written.n == 0) {
+        sl_problem_add(l->problems, v->line, v->column, "%.*s: the property 'type' is missing", SL_ARG(where));
+        return NULL;
+    }
+    check_name(l, v, "id", t->id, false, true, 256);
+    t->type_name = sl_type_canonical(l->arena, l->registry, written);
+    check_type(l, t, v, written, where);
+    parse_common(l, t, where);
+    register_task(l, t);
+    if (t->id.n > 0)
+        check_unique(l, t);
+    if (t->flowable != SL_RUNNABLE)
+        parse_flowable(l, t, depth + 1);
+    return t;
+}
+
+static sl_task_list parse_tasks(loader *l, const sl_val *list, const char *name, sl_task_def *parent, int depth)
+{
+    sl_task_list out = { 0 };
+    if (sl_is_null(list))
+        return out;
+    if (list->type != SL_LIST) {
+        sl_problem_add(l->problems, list->line, list->column, "'%s' must be a list of tasks", name);
+        return out;
+    }
+    if (depth > SL_FLOW_NESTING_MAX || l->flow->task_count > SL_FLOW_TASKS_MAX) {
+        sl_problem_add(l->problems, list->line, list->column, "the flow has more than %d tasks, or nests them deeper than %d levels", SL_FLOW_TASKS_MAX, SL_FLOW_NESTING_MAX);
+        return out;
+    }
+    out.items = SL_ARRAY(l->arena, sl_task_def *, list->list.n);
+    for (size_t i = 0; i < list->list.n; i++) {
+        sl_task_def *t = parse_task(l, list->list.items[i], sl_fmt(l->arena, "%s[%zu]", name, i), parent, depth);
+        if (t != NULL)
+            out.items[out.n++] = t;
+    }
+    return out;
+}
+
+/* ---- the rest of the flow ---- */
+
+static const sl_val *parse_labels(loader *l, const sl_val *v)
+{
+    sl_val *out = sl_map(l->arena);
+    if (sl_is_null(v))
+        return out;
+    if (v->type != SL_MAP && v->type != SL_LIST) {
+        sl_problem_add(l->problems, v->line, v->column, "'labels' must be a map, or a list of {key, value}");
+        return out;
+    }
+    for (size_t i = 0; i < sl_val_count(v); i++) {
+        sl_str key = v->type == SL_MAP ? v->map.entries[i].key : sl_get_text(v->list.items[i], "key");
+        const sl_val *value = v->type == SL_MAP ? v->map.entries[i].value : sl_get(v->list.items[i], "value");
+        if (sl_str_starts(key, SL_S("system.")) && !sl_str_eqc(key, "system.readOnly"))
+            sl_problem_add(l->problems, v->line, v->column, "System labels can only be set by the system itself, offending label: %.*s", SL_ARG(key));
+        sl_map_set(l->arena, out, key, sl_val_str(l->arena, sl_val_text(l->arena, value ? value : &sl_null_val)));
+    }
+    return out;
+}
+
+static void check_triggers(loader *l, const sl_val *triggers)
+{
+    sl_val *ids = sl_map(l->arena);
+    for (size_t i = 0; i < sl_val_count(triggers); i++) {
+        const sl_val *t = sl_at(triggers, i);
+        sl_str id = sl_get_text(t, "id"), written = sl_get_text(t, "type"), type = sl_type_canonical(l->arena, l->registry, written);
+        sl_str where = sl_fmt(l->arena, "trigger '%.*s'", SL_ARG(id));
+        if (sl_get_str(ids, id) != NULL)
+            sl_problem_add(l->problems, t->line, t->column, "Duplicate trigger id '%.*s'", SL_ARG(id));
+        sl_map_set(l->arena, ids, id, &sl_true_val);
+        if (sl_str_eqc(type, "io.kestra.plugin.core.trigger.Schedule"))
+            sl_bind_check(sl_schedule_opts, NULL, t, where, l->problems);
+        else
+            sl_problem_add(l->problems, t->line, t->column, "%.*s: Invalid type: %.*s %s", SL_ARG(where), SL_ARG(written),
+                           sl_type_unsupported(type) ? "is not supported by this version of Sluice" : "is unknown");
+    }
+}
+
+static void check_outputs(loader *l, const sl_val *outputs)
+{
+    static const sl_opt opts[] = {
+        { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },          { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },
+        { .name = "value", .type = SL_OPT_ANY, .flags = SL_REQUIRED },                   { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC },
+        { .name = "displayName", .type = SL_OPT_STR, .flags = SL_STATIC },               { .name = "required", .type = SL_OPT_BOOL, .flags = SL_STATIC },
+        { .name = "itemType", .type = SL_OPT_STR, .flags = SL_STATIC },                  { 0 },
+    };
+    for (size_t i = 0; i < sl_val_count(outputs); i++)
+        if (sl_is(sl_at(outputs, i), SL_MAP))
+            sl_bind_check(opts, NULL, sl_at(outputs, i), sl_fmt(l->arena, "outputs[%zu]", i), l->problems);
+}
+
+/* Every template is parsed once now: a typo in {{ }} is found before anything runs, except in parts that may never run. */
+static void check_templates(loader *l, const sl_val *v, sl_str where)
+{
+    if (v->type == SL_STRING && sl_has_template(v)) {
+        sl_err err;
+        if (!sl_expr_check(v->s, &err)) {
+            bool block = v->quoted && memchr(v->s.p, '\n', v->s.n) != NULL;
+            sl_problem_add(l->problems, v->line + (block ? err.line : 0), block ? err.column : v->column, "%.*s: %s", SL_ARG(where), err.message);
+        }
+    }
+    for (size_t i = 0; i < sl_val_count(v); i++)
+        check_templates(l, v->type == SL_LIST ? v->list.items[i] : v->map.entries[i].value, where);
+}
+
+static void parse_sections(loader *l, const sl_val *doc)
+{
+    sl_flow *f = l->flow;
+    f->tasks = parse_tasks(l, sl_get(doc, "tasks"), "tasks", NULL, 0);
+    f->errors = parse_tasks(l, sl_get(doc, "errors"), "errors", NULL, 0);
+    f->finally = parse_tasks(l, sl_get(doc, "finally"), "finally", NULL, 0);
+    f->after = parse_tasks(l, sl_get(doc, "afterExecution"), "afterExecution", NULL, 0);
+    const sl_val *tasks = sl_get(doc, "tasks");
+    if (sl_is(tasks, SL_LIST) && tasks->list.n == 0)
+        sl_problem_add(l->problems, tasks->line, tasks->column, "'tasks' must not be empty");
+    for (size_t i = 0; i < f->task_count; i++)
+        for (size_t k = 0; k < f->all[i]->props->map.n; k++) {
+            const sl_entry *e = &f->all[i]->props->map.entries[k];
+            bool nested = f->all[i]->flowable != SL_RUNNABLE && e->value->type != SL_STRING;
+            if (!nested && !f->all[i]->disabled)
+                check_templates(l, e->value, sl_fmt(l->arena, "task '%.*s': '%.*s'", SL_ARG(f->all[i]->id), SL_ARG(e->key)));
+        }
+    f->inputs = sl_get(doc, "inputs");
+    sl_inputs_check(f->inputs, l->problems);
+    f->variables = sl_is(sl_get(doc, "variables"), SL_MAP) ? sl_get(doc, "variables") : NULL;
+    f->outputs = sl_get(doc, "outputs");
+    check_outputs(l, f->outputs);
+    f->triggers = sl_get(doc, "triggers");
+    check_triggers(l, f->triggers);
+    f->concurrency = sl_get(doc, "concurrency");
+    (void)sl_retry_parse(l->arena, sl_get(doc, "retry"), SL_S("flow"), &f->retry, l->problems);
+}
+
+sl_flow *sl_flow_parse(sl_arena *arena, const sl_registry *registry, const sl_val *server_defaults, sl_str source, sl_problems *problems)
+{
+    sl_err err;
+    const sl_val *raw = sl_yaml_parse(arena, source, &err);
+    if (raw == NULL) {
+        sl_problem_add(problems, err.line, err.column, "%s", err.message);
+        return NULL;
+    }
+    if (raw->type != SL_MAP) {
+        sl_problem_add(problems, 1, 1, "a flow must be a map with 'id', 'namespace' and 'tasks'");
+        return NULL;
+    }
+    const sl_val *doc = sl_defaults_apply(arena, registry, raw, server_defaults, problems);
+    loader l = { .arena = arena, .registry = registry, .problems = problems, .flow = SL_NEW(arena, sl_flow), .ids = sl_map(arena) };
+    sl_flow *f = l.flow;
+    f->arena = arena;
+    f->source = sl_str_dup(arena, source);
+    f->revision = 1;
+    sl_bind_check(sl_flow_opts, NULL, doc, SL_S("flow"), problems);
+    f->id = sl_val_text(arena, sl_get(doc, "id"));
+    f->ns = sl_val_text(arena, sl_get(doc, "namespace"));
+    check_name(&l, doc, "id", f->id, true, true, 100);
+    check_name(&l, doc, "namespace", f->ns, true, false, 150);
+    f->description = sl_get_text(doc, "description");
+    f->disabled = sl_get_bool(doc, "disabled", false);
+    f->labels = parse_labels(&l, sl_get(doc, "labels"));
+    parse_sections(&l, doc);
+    return problems->n == 0 ? f : NULL;
+}

@@ -1,0 +1,25 @@
+/*
+ * flows/store.h: executions and task runs in SQLite. Logs are elsewhere (flows/logs.h).
+ *
+ * Threads: the engine's thread only. Everything between sl_store_begin and sl_store_commit is one transaction.
+ */
+#pragma once
+
+#include "db/db.h"
+#include "flows/exec.h"
+
+typedef struct sl_store sl_store;
+
+/* Opens the state of a data folder; the epoch (number of this start) is counted up. */
+sl_store *sl_store_open(const char *path, sl_err *err);
+void sl_store_close(sl_store *s);
+int64_t sl_store_epoch(const sl_store *s);
+bool sl_store_begin(sl_store *s, sl_err *err);
+bool sl_store_commit(sl_store *s, sl_err *err);
+void sl_store_rollback(sl_store *s);
+/* Writes what is marked dirty in the execution. */
+bool sl_store_save(sl_store *s, sl_exec *x, int64_t now_ms, sl_err *err);
+/* The source of the flow that an execution runs; NOT_FOUND when there is no such execution. */
+bool sl_store_flow_source(sl_store *s, sl_arena *arena, sl_str execution_id, sl_str *ret, sl_err *err);
+/* Fills a new execution from its rows. `flow` was parsed from sl_store_flow_source. */
+sl_exec *sl_store_load(sl_store *s, const sl_flow *flow, sl_str execution_id, sl_err *err);

@@ -1,0 +1,42 @@
+/* local/bq.h: the BigQuery face's own parts: catalogue, jobs, results. Source: BigQuery REST v2. */
+#pragma once
+
+#include "local/cloud_private.h"
+#include "local/gsql.h"
+
+struct bq_running {
+    struct bq_running *next;
+    sl_cloud *cloud;
+    char id[1100];
+    sl_duck_con *con;
+    bool cancelled;
+    pthread_t thread;
+};
+
+/* ---- catalogue (bq_catalog.c) ---- */
+sl_str bq_schema(sl_arena *a, sl_str project, sl_str dataset);                       /* project.dataset */
+const sl_val *bq_dataset(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset);  /* resource or NULL */
+const sl_val *bq_table(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset, sl_str table, bool counts);
+/* [{name, type, mode, …}] of a table, from the warehouse, with the descriptions that were given. NULL when missing. */
+const sl_val *bq_fields(sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset, sl_str table);
+/* Remembers what DuckDB does not: descriptions, partitioning, the definition of an external table. */
+bool bq_remember_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, const sl_val *meta, sl_err *err);
+bool bq_forget_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, sl_err *err);
+/* A view over the files as they are now, for each external table. */
+bool bq_refresh_externals(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_err *err);
+/* read_csv(…), read_json(…) or read_parquet(…) for an external data configuration or a load job. */
+bool bq_reader_sql(sl_cloud *c, sl_arena *a, const sl_val *config, const sl_val *fields, sl_str *ret, sl_err *err);
+sl_duck_con *bq_connect(sl_cloud *c, sl_err *err);
+/* {f: [{v: …}]} rows of a table (or view), texts as the API shows them. */
+bool bq_rows(sl_duck_con *k, sl_arena *a, sl_str from, const sl_val *fields, int64_t offset, int64_t limit, bool int64_timestamp, sl_val *rows, sl_err *err);
+/* DuckDB's message as BigQuery would have said it: {reason, message, location}. */
+const sl_val *bq_error(sl_arena *a, const sl_err *err);
+
+/* ---- jobs (bq_job.c) ---- */
+/* Runs the job's configuration; the effect and the finished job are one transaction. Returns the job as it is now. */
+const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_response *resp, const sl_val *job);
+const sl_val *bq_job_get(sl_cloud *c, sl_arena *a, sl_str project, sl_str id);
+bool bq_jobs_take_up(sl_cloud *c, sl_err *err);
+/* bq_run.c: the work itself, inside of a transaction; fills statistics and configuration of `job`. */
+bool bq_run_job(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, sl_err *err);
+sl_str bq_result_table(sl_arena *a, sl_str job_id);

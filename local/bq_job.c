@@ -1,0 +1,258 @@
+/*
+ * local/bq_job.c: jobs: submitted under the client's id, run on a thread of their own, kept for ever.
+ *
+ * The row RUNNING is written first; the effect and the row DONE are one transaction of the warehouse. A kill in between
+ * leaves RUNNING without effect, and the job is run when the cloud starts again: once in any case.
+ */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/json.h"
+#include "local/bq.h"
+
+const sl_val *bq_job_get(sl_cloud *c, sl_arena *a, sl_str project, sl_str id)
+{
+    sl_err err;
+    const sl_val *rows, *job = NULL;
+    sl_duck_con *k = bq_connect(c, &err);
+    if (k == NULL)
+        return NULL;
+    if (sl_duck_run(k, a, sl_fmt(a, "SELECT job FROM _sl.jobs WHERE project=%.*s AND id=%.*s", SL_ARG(sl_duck_text(a, project)), SL_ARG(sl_duck_text(a, id))), &rows, NULL, &err) && rows->list.n > 0)
+        job = sl_json_parse(a, sl_text(sl_at(sl_at(rows, 0), 0)), &err);
+    sl_duck_disconnect(k);
+    return job;
+}
+
+static bool save(sl_duck_con *k, sl_arena *a, const sl_val *job, const char *state, bool insert, sl_err *err)
+{
+    const sl_val *ref = sl_get(job, "jobReference");
+    sl_str project = sl_duck_text(a, sl_get_text(ref, "projectId")), id = sl_duck_text(a, sl_get_text(ref, "jobId")), text = sl_duck_text(a, sl_json(a, job));
+    if (insert)
+        return sl_duck_run(k, a, sl_fmt(a, "INSERT INTO _sl.jobs VALUES(%.*s, %.*s, '%s', NULL, %lld, %.*s)", SL_ARG(project), SL_ARG(id), state, (long long)sl_now_ms(), SL_ARG(text)), NULL, NULL, err);
+    return sl_duck_run(k, a, sl_fmt(a, "UPDATE _sl.jobs SET state='%s', job=%.*s WHERE project=%.*s AND id=%.*s", state, SL_ARG(text), SL_ARG(project), SL_ARG(id)), NULL, NULL, err);
+}
+
+static void set_status(sl_arena *a, sl_val *job, const char *state, const sl_val *error)
+{
+    sl_val *status = sl_map(a), *stats = (sl_val *)(uintptr_t)sl_get(job, "statistics");
+    sl_map_set_str(a, status, "state", sl_str_c(state));
+    if (error != NULL) {
+        sl_val *errors = sl_list(a);
+        sl_list_add(a, errors, error);
+        sl_map_setc(a, status, "errorResult", error);
+        sl_map_setc(a, status, "errors", errors);
+    }
+    if (strcmp(state, "DONE") == 0)
+        sl_map_set_str(a, stats, "endTime", sl_fmt(a, "%lld", (long long)sl_now_ms()));
+    sl_map_setc(a, job, "status", status);
+}
+
+/* A job in memory that can be changed: the parsed one is shared, its statistics are our own. */
+static sl_val *own_copy(sl_arena *a, const sl_val *job)
+{
+    sl_val *v = sl_map_shallow(a, job);
+    sl_map_setc(a, v, "statistics", sl_map_shallow(a, sl_get(job, "statistics")));
+    return v;
+}
+
+static void run_job(sl_cloud *c, sl_duck_con *k, const sl_val *stored)
+{
+    SL_ARENA a = sl_arena_new();
+    sl_err err;
+    sl_val *job = own_copy(a, stored);
+    sl_err_clear(&err);
+    bool ok = SL_FAULT("local.job.before_run", &err) && sl_duck_exec(k, "BEGIN TRANSACTION", &err);
+    ok = ok && bq_run_job(c, k, a, job, &err);
+    if (ok) {
+        set_status(a, job, "DONE", NULL);
+        ok = save(k, a, job, "DONE", false, &err) && sl_duck_exec(k, "COMMIT", &err);
+    }
+    if (!ok) {
+        sl_err ignored;
+        (void)sl_duck_exec(k, "ROLLBACK", &ignored);
+        job = own_copy(a, stored);
+        set_status(a, job, "DONE", bq_error(a, &err));
+        (void)save(k, a, job, "DONE", false, &ignored);
+    }
+}
+
+static void *job_thread(void *self)
+{
+    bq_running *r = self;
+    SL_ARENA a = sl_arena_new();
+    sl_cloud *c = r->cloud;
+    sl_str rest = sl_str_c(r->id), project;
+    (void)sl_str_cut(&rest, '/', &project);
+    const sl_val *job = bq_job_get(c, a, project, rest);
+    if (job != NULL)
+        run_job(c, r->con, job);
+    pthread_mutex_lock(&c->lock);
+    for (bq_running **at = &c->running; *at != NULL; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            break;
+        }
+    pthread_mutex_unlock(&c->lock);
+    sl_duck_disconnect(r->con);
+    free(r);
+    return NULL;
+}
+
+static bool start(sl_cloud *c, sl_str project, sl_str id, sl_err *err)
+{
+    bq_running *r = sl_malloc(sizeof *r);
+    *r = (bq_running){ .cloud = c };
+    (void)snprintf(r->id, sizeof r->id, "%.*s/%.*s", SL_ARG(project), SL_ARG(id));
+    r->con = sl_duck_connect(c->duck, err);
+    if (r->con == NULL) {
+        free(r);
+        return false;
+    }
+    pthread_mutex_lock(&c->lock);
+    r->next = c->running;
+    c->running = r;
+    pthread_t thread;
+    bool ok = !c->stopping && pthread_create(&thread, NULL, job_thread, r) == 0;
+    if (ok)
+        pthread_detach(thread);
+    else
+        c->running = r->next;
+    pthread_mutex_unlock(&c->lock);
+    if (ok)
+        return true;
+    sl_duck_disconnect(r->con);
+    free(r);
+    return sl_err_set(err, SL_ERR_IO, "thread", "no thread for the job");
+}
+
+bool bq_jobs_take_up(sl_cloud *c, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    const sl_val *rows;
+    sl_duck_con *k = sl_duck_connect(c->duck, err);
+    bool ok = k != NULL && sl_duck_run(k, a, SL_S("SELECT project, id FROM _sl.jobs WHERE state='RUNNING' ORDER BY created"), &rows, NULL, err);
+    for (size_t i = 0; ok && i < sl_val_count(rows); i++)
+        ok = start(c, sl_text(sl_at(sl_at(rows, i), 0)), sl_text(sl_at(sl_at(rows, i), 1)), err);
+    sl_duck_disconnect(k);
+    return ok;
+}
+
+/* The first dataset that the job names, for its location. */
+static sl_str find_location(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_str project)
+{
+    const sl_val *rows;
+    sl_err err;
+    (void)c;
+    if (sl_duck_run(k, a, sl_fmt(a, "SELECT DISTINCT json_extract_string(meta, '$.location') FROM _sl.datasets WHERE project=%.*s", SL_ARG(sl_duck_text(a, project))), &rows, NULL, &err) && rows->list.n == 1)
+        return sl_text(sl_at(sl_at(rows, 0), 0));
+    return SL_S("US");
+}
+
+static sl_val *prepare(sl_cloud *c, sl_duck_con *k, sl_server_request *req, const sl_val *given, sl_str project)
+{
+    sl_arena *a = req->arena;
+    sl_val *job = sl_map(a), *ref = sl_map(a), *stats = sl_map(a), *status = sl_map(a);
+    sl_str id = sl_get_text(sl_get(given, "jobReference"), "jobId"), location = sl_get_text(sl_get(given, "jobReference"), "location"), now = sl_fmt(a, "%lld", (long long)sl_now_ms());
+    char random[23];
+    sl_random_id(random);
+    sl_map_set_str(a, ref, "projectId", project);
+    sl_map_set_str(a, ref, "jobId", id.n ? id : sl_fmt(a, "job_%s", random));
+    sl_map_set_str(a, ref, "location", location.n ? location : find_location(c, k, a, project));
+    sl_map_set_str(a, stats, "creationTime", now);
+    sl_map_set_str(a, stats, "startTime", now);
+    sl_map_set_str(a, status, "state", SL_S("RUNNING"));
+    sl_val *conf = sl_map_shallow(a, sl_get(given, "configuration"));
+    static const char *const kinds[][2] = { { "query", "QUERY" }, { "load", "LOAD" }, { "extract", "EXTRACT" }, { "copy", "COPY" } };
+    for (size_t i = 0; i < SL_COUNT(kinds); i++)
+        if (sl_get(conf, kinds[i][0]) != NULL)
+            sl_map_set_str(a, conf, "jobType", sl_str_c(kinds[i][1]));
+    sl_map_set_str(a, job, "kind", SL_S("bigquery#job"));
+    sl_map_set_str(a, job, "id", sl_fmt(a, "%.*s:%.*s.%.*s", SL_ARG(project), SL_ARG(sl_get_text(ref, "location")), SL_ARG(sl_get_text(ref, "jobId"))));
+    sl_map_set_str(a, job, "selfLink", sl_fmt(a, "%s/bigquery/v2/projects/%.*s/jobs/%.*s", c->url, SL_ARG(project), SL_ARG(sl_get_text(ref, "jobId"))));
+    sl_map_set_str(a, job, "user_email", sl_fmt(a, "local@%.*s.iam.gserviceaccount.com", SL_ARG(c->project)));
+    sl_map_setc(a, job, "jobReference", ref);
+    sl_map_setc(a, job, "configuration", conf);
+    sl_map_setc(a, job, "statistics", stats);
+    sl_map_setc(a, job, "status", status);
+    return job;
+}
+
+/* A dry run: translated, and tried in a transaction that is rolled back, so that names and types are checked. */
+static const sl_val *dry_run(sl_cloud *c, sl_duck_con *k, sl_server_request *req, sl_server_response *resp, sl_val *job)
+{
+    sl_arena *a = req->arena;
+    sl_err err, ignored;
+    bool ok = sl_duck_exec(k, "BEGIN TRANSACTION", &err) && bq_run_job(c, k, a, job, &err);
+    (void)sl_duck_exec(k, "ROLLBACK", &ignored);
+    if (!ok) {
+        const sl_val *e = bq_error(a, &err);
+        sl_cloud_refuse(req, resp, sl_str_eqc(sl_get_text(e, "reason"), "notFound") ? 404 : 400, sl_get_text(e, "reason").p, "%.*s", SL_ARG(sl_get_text(e, "message")));
+        return NULL;
+    }
+    set_status(a, job, "DONE", NULL);
+    return job;
+}
+
+static bool still_running(sl_cloud *c, sl_str key)
+{
+    bool running = false;
+    pthread_mutex_lock(&c->lock);
+    for (const bq_running *r = c->running; r != NULL; r = r->next)
+        running |= sl_str_eqc(key, r->id);
+    pthread_mutex_unlock(&c->lock);
+    return running;
+}
+
+const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_response *resp, const sl_val *given)
+{
+    sl_arena *a = req->arena;
+    sl_err err;
+    sl_str project = req->segments[3];
+    sl_duck_con *k = bq_connect(c, &err);
+    if (k == NULL) {
+        sl_cloud_refuse(req, resp, 500, "internalError", "%s", err.message);
+        return NULL;
+    }
+    sl_val *job = prepare(c, k, req, given, project);
+    sl_str id = sl_get_text(sl_get(job, "jobReference"), "jobId");
+    if (sl_get_bool(sl_get(given, "configuration"), "dryRun", false)) {
+        const sl_val *done = dry_run(c, k, req, resp, job);
+        sl_duck_disconnect(k);
+        return done;
+    }
+    bool ok = save(k, a, job, "RUNNING", true, &err);
+    sl_duck_disconnect(k);
+    if (!ok) {
+        if (bq_job_get(c, a, project, id) != NULL)
+            sl_cloud_refuse(req, resp, 409, "duplicate", "Already Exists: Job %.*s:%.*s.%.*s", SL_ARG(project), SL_ARG(sl_get_text(sl_get(job, "jobReference"), "location")), SL_ARG(id));
+        else
+            sl_cloud_refuse(req, resp, 500, "internalError", "%s", err.message);
+        return NULL;
+    }
+    if (!start(c, project, id, &err)) {
+        sl_cloud_refuse(req, resp, 503, "backendError", "%s", err.message);
+        return NULL;
+    }
+    /* Most jobs here are over in a moment: an answer that says so saves the client a poll. */
+    sl_str key = sl_fmt(a, "%.*s/%.*s", SL_ARG(project), SL_ARG(id));
+    for (int i = 0; i < 100 && still_running(c, key); i++)
+        sl_sleep_ms(i < 20 ? 1 : 5);
+    return bq_job_get(c, a, project, id);
+}
+
+void sl_bq_stop(sl_cloud *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    for (int i = 0; c->running != NULL && i < 2000; i++) {
+        if (i == 100) /* given a second to finish; what is cut off runs again at the next start */
+            for (bq_running *r = c->running; r != NULL; r = r->next)
+                sl_duck_interrupt(r->con);
+        pthread_mutex_unlock(&c->lock);
+        sl_sleep_ms(10);
+        pthread_mutex_lock(&c->lock);
+    }
+    pthread_mutex_unlock(&c->lock);
+    sl_duck_close(c->duck);
+    c->duck = NULL;
+}

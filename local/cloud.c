@@ -1,0 +1,183 @@
+/* local/cloud.c: starts and stops the local cloud; the request log. See cloud.h. */
+#include "local/cloud.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "local/bq.h"
+
+static void health(void *self, sl_server_request *req, sl_server_response *resp)
+{
+    (void)self;
+    (void)req;
+    sl_respond_text(resp, 200, SL_S("ok\n"));
+}
+
+static const sl_route own_routes[] = {
+    { .method = "GET", .pattern = "/health", .handle = health },
+    { .method = "POST", .pattern = "/token", .handle = sl_oauth_token },
+    { .method = "GET", .pattern = "/sample-data/+", .handle = sl_taxi_get },
+    { .method = "GET", .pattern = "/sample-data/+/+", .handle = sl_taxi_get },
+    { 0 },
+};
+
+static const sl_route *all_routes(sl_arena *a)
+{
+    const sl_route *tables[] = { own_routes, sl_gcs_routes, sl_bq_routes };
+    size_t n = 0;
+    for (size_t t = 0; t < SL_COUNT(tables); t++)
+        for (const sl_route *r = tables[t]; r->pattern != NULL; r++)
+            n++;
+    sl_route *all = SL_ARRAY(a, sl_route, n + 1);
+    n = 0;
+    for (size_t t = 0; t < SL_COUNT(tables); t++)
+        for (const sl_route *r = tables[t]; r->pattern != NULL; r++)
+            all[n++] = *r;
+    return all;
+}
+
+/* One line a request: what tests and people look at to see what really happened. Session ids are credentials. */
+static void log_request(void *self, const char *method, sl_str target, int status, int64_t bytes)
+{
+    sl_cloud *c = self;
+    SL_ARENA a = sl_arena_new();
+    sl_val *v = sl_map(a);
+    ptrdiff_t id = sl_str_find(target, SL_S("upload_id="));
+    sl_map_set_str(a, v, "at", sl_cloud_now(a));
+    sl_map_set_str(a, v, "method", sl_str_c(method));
+    sl_map_set_str(a, v, "target", id > 0 ? sl_str_sub(target, 0, (size_t)id + 14) : target);
+    sl_map_set_int(a, v, "status", status);
+    sl_map_set_int(a, v, "bytes", bytes);
+    sl_str line = sl_fmt(a, "%.*s\n", SL_ARG(sl_json(a, v)));
+    ssize_t put = write(c->log_fd, line.p, line.n);
+    (void)put;
+}
+
+static bool listen_on(sl_cloud *c, int wanted, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    sl_str path = sl_fmt(a, "%s/port", c->dir), text;
+    sl_err ignored;
+    int64_t last = 0;
+    if (sl_fs_read(a, path.p, 32, &text, &ignored))
+        (void)sl_parse_int(sl_str_trim(text), &last);
+    sl_server_options o = { .port = wanted ? wanted : (int)last, .routes = all_routes(c->arena), .self = c, .body_max = 64U << 20, .log = log_request };
+    c->server = sl_server_start(&o, err);
+    if (c->server == NULL && wanted == 0) {
+        o.port = 0;
+        c->server = sl_server_start(&o, err);
+    }
+    if (c->server == NULL)
+        return false;
+    int port = sl_server_port(c->server);
+    (void)snprintf(c->url, sizeof c->url, "http://127.0.0.1:%d", port);
+    /* Kept, so that addresses which clients have on disk (upload sessions) are good after a restart. */
+    return sl_fs_write_atomic(path.p, sl_fmt(a, "%d\n", port), 0600, err);
+}
+
+static char *join(const char *dir, const char *name)
+{
+    size_t n = strlen(dir) + strlen(name) + 2;
+    char *p = sl_malloc(n);
+    (void)snprintf(p, n, "%s%s%s", dir, *name ? "/" : "", name);
+    return p;
+}
+
+sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
+{
+    sl_cloud *c = sl_malloc(sizeof *c);
+    *c = (sl_cloud){ .lock_fd = -1, .log_fd = -1, .arena = sl_arena_new() };
+    pthread_mutex_init(&c->lock, NULL);
+    c->dir = join(options->data_dir, "");
+    c->blobs = join(options->data_dir, "blobs");
+    c->project = SL_S("local-project");
+    sl_arena *a = c->arena;
+    bool ok = sl_fs_mkdirs(c->blobs, err) && (c->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", c->dir).p, err)) >= 0
+              && (c->db = sl_db_open(sl_fmt(a, "%s/cloud.db", c->dir).p, sl_gcs_migrations, err)) != NULL;
+    c->log_fd = ok ? open(sl_fmt(a, "%s/requests.jsonl", c->dir).p, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    ok = ok && (c->log_fd >= 0 || sl_err_errno(err, "open the request log in", c->dir));
+    ok = ok && listen_on(c, options->port, err) && sl_oauth_init(c, err);
+    if (ok)
+        return c;
+    sl_err_ctx(err, "starting the local cloud");
+    sl_cloud_stop(c);
+    return NULL;
+}
+
+void sl_cloud_stop(sl_cloud *c)
+{
+    if (c == NULL)
+        return;
+    sl_server_stop(c->server);
+    sl_bq_stop(c);
+    sl_gcs_uploads_free(c);
+    sl_secret_free(c->key);
+    sl_db_close(c->db);
+    if (c->log_fd >= 0)
+        close(c->log_fd);
+    if (c->lock_fd >= 0)
+        close(c->lock_fd);
+    pthread_mutex_destroy(&c->lock);
+    free(c->dir);
+    free(c->blobs);
+    sl_arena_free(c->arena);
+    free(c);
+}
+
+const char *sl_cloud_url(const sl_cloud *c)
+{
+    return c->url;
+}
+
+int sl_cloud_port(const sl_cloud *c)
+{
+    return sl_server_port(c->server);
+}
+
+sl_str sl_cloud_key(const sl_cloud *c)
+{
+    return sl_secret_reveal(c->key);
+}
+
+sl_str sl_cloud_project(const sl_cloud *c)
+{
+    return c->project;
+}
+
+sl_str sl_cloud_engine(sl_arena *arena, sl_err *err)
+{
+    return sl_duck_library(arena, err);
+}
+
+bool sl_cloud_sql(sl_cloud *c, sl_arena *a, sl_str sql, const sl_val **ret, sl_err *err)
+{
+    sl_duck_con *k = bq_connect(c, err);
+    if (k == NULL)
+        return false;
+    gs_context x = { .arena = a, .project = c->project, .text = sql, .err = err };
+    gs_statement *list;
+    size_t n;
+    sl_val *doc = sl_map(a), *rows = sl_list(a);
+    sl_str view = SL_S("_sl.cli_result");
+    bool ok = gs_translate(&x, &list, &n) && bq_refresh_externals(c, k, a, err);
+    for (size_t i = 0; ok && i < n; i++) {
+        bool select = strcmp(list[i].type, "SELECT") == 0;
+        sl_str text = select ? sl_fmt(a, "CREATE OR REPLACE TABLE %.*s AS %.*s", SL_ARG(view), SL_ARG(list[i].sql)) : list[i].sql;
+        ok = sl_duck_run(k, a, text, NULL, NULL, err);
+        const sl_val *fields = ok && select ? bq_fields(k, a, SL_S(""), SL_S(""), SL_S("cli_result")) : NULL;
+        if (fields != NULL && i + 1 == n) {
+            ok = bq_rows(k, a, view, fields, 0, 100000, false, rows, err);
+            sl_map_setc(a, doc, "fields", fields);
+        }
+    }
+    sl_err ignored;
+    (void)sl_duck_exec(k, "DROP TABLE IF EXISTS _sl.cli_result", &ignored);
+    sl_duck_disconnect(k);
+    sl_map_setc(a, doc, "rows", rows);
+    *ret = doc;
+    return ok;
+}

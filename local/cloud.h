@@ -1,0 +1,29 @@
+/*
+ * local/cloud.h: the local cloud: the wire protocols of GCS, BigQuery and Google's token endpoint on loopback, over one data
+ * folder, with DuckDB as the warehouse.
+ *
+ * State survives a restart and a kill at any instant. Every request is written to requests.jsonl in the data folder.
+ * Threads: start and stop from one; requests are served by their own.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/val.h"
+
+typedef struct sl_cloud sl_cloud;
+
+typedef struct sl_cloud_options {
+    const char *data_dir;
+    int port;              /* 0: the one used last time, else any free one */
+} sl_cloud_options;
+
+sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err);
+void sl_cloud_stop(sl_cloud *c);               /* NULL is fine */
+const char *sl_cloud_url(const sl_cloud *c);   /* http://127.0.0.1:PORT */
+int sl_cloud_port(const sl_cloud *c);
+sl_str sl_cloud_key(const sl_cloud *c);        /* its own service account key (JSON); a secret */
+sl_str sl_cloud_project(const sl_cloud *c);
+/* Runs GoogleSQL in its warehouse; *ret: {fields: [...], rows: [[...]]} as texts. */
+bool sl_cloud_sql(sl_cloud *c, sl_arena *arena, sl_str sql, const sl_val **ret, sl_err *err);
+/* Where DuckDB's library was found, with its version; empty with err when it is missing. */
+sl_str sl_cloud_engine(sl_arena *arena, sl_err *err);

@@ -1,0 +1,68 @@
+/* local/cloud_private.h: what the faces of the local cloud share. */
+#pragma once
+
+#include <pthread.h>
+
+#include "base/secret.h"
+#include "db/db.h"
+#include "local/cloud.h"
+#include "local/duck.h"
+#include "net/http_server.h"
+
+typedef struct gs_upload gs_upload;
+typedef struct bq_running bq_running;
+
+struct sl_cloud {
+    char *dir, *blobs;
+    char url[64];
+    sl_server *server;
+    sl_db *db;                    /* buckets, objects, sessions, tokens; locked with sl_db_lock */
+    sl_secret *key;               /* the service account's JSON */
+    sl_str project;
+    sl_arena *arena;
+    int lock_fd, log_fd;
+    sl_duck *duck;                /* NULL until the first BigQuery request */
+    pthread_mutex_t lock;         /* of duck's opening, uploads, running jobs */
+    gs_upload *uploads;
+    bq_running *running;
+    bool stopping;
+};
+
+/* Google's error body. Returns nothing: the response is set. */
+void sl_cloud_refuse(sl_server_request *req, sl_server_response *resp, int status, const char *reason, const char *fmt, ...) SL_PRINTF(5, 6);
+/* false (and a 401 is set) when there is a bearer token that this cloud has not given out. */
+bool sl_cloud_authorized(sl_cloud *c, sl_server_request *req, sl_server_response *resp);
+sl_str sl_cloud_now(sl_arena *a);
+
+/* oauth.c */
+bool sl_oauth_init(sl_cloud *c, sl_err *err);
+void sl_oauth_token(void *self, sl_server_request *req, sl_server_response *resp);
+/* gcs.c, gcs_upload.c */
+extern const sl_migration sl_gcs_migrations[];
+extern const sl_route sl_gcs_routes[];
+typedef struct sl_gcs_object {
+    sl_str bucket, name, blob, crc32c, md5, meta;
+    int64_t generation, metageneration, size, created_ms, updated_ms;
+} sl_gcs_object;
+bool sl_gcs_find(sl_cloud *c, sl_arena *a, sl_str bucket, sl_str name, int64_t generation, sl_gcs_object *ret);
+bool sl_gcs_bucket_exists(sl_cloud *c, sl_arena *a, sl_str bucket, sl_str *ret_location);
+const sl_val *sl_gcs_resource(sl_cloud *c, sl_arena *a, const sl_gcs_object *o);
+/* A complete blob becomes the object; preconditions in `req`'s query. */
+void sl_gcs_put(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str bucket, sl_str name, const sl_val *meta, sl_str blob, int64_t size, uint32_t crc, sl_str md5, const char *if_generation);
+sl_str sl_gcs_new_blob(sl_cloud *c, sl_arena *a);
+sl_str sl_gcs_blob_path(sl_cloud *c, sl_arena *a, sl_str blob);
+/* Paths and names of the objects that a gs:// URI (with one *) names. */
+bool sl_gcs_resolve(sl_cloud *c, sl_arena *a, sl_str uri, sl_val *paths, sl_val *names, sl_err *err);
+void *sl_gcs_upload_begin(void *self, sl_server_request *req);
+bool sl_gcs_upload_data(void *self, sl_server_request *req, const void *data, size_t n);
+void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *resp);
+void sl_gcs_upload_put(void *self, sl_server_request *req, sl_server_response *resp);
+void sl_gcs_upload_delete(void *self, sl_server_request *req, sl_server_response *resp);
+void sl_gcs_upload_end(void *self, sl_server_request *req);
+void sl_gcs_uploads_free(sl_cloud *c);
+/* bigquery*.c */
+extern const sl_route sl_bq_routes[];
+bool sl_bq_warehouse(sl_cloud *c, sl_err *err);     /* opens DuckDB, takes up jobs that were interrupted */
+void sl_bq_stop(sl_cloud *c);
+/* taxi.c */
+void sl_taxi_get(void *self, sl_server_request *req, sl_server_response *resp);

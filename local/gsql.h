@@ -1,0 +1,60 @@
+/*
+ * local/gsql.h: GoogleSQL to DuckDB's SQL. Lexer, and a rewriter that works on tokens: names, strings, types, functions and
+ * the clauses of DDL are translated, everything else is passed on.
+ *
+ * Source: https://cloud.google.com/bigquery/docs/reference/standard-sql. Pure. What is not known is passed on and fails in
+ * DuckDB with a message that names it.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/val.h"
+
+typedef enum gs_kind { GS_END, GS_IDENT, GS_QUOTED /* `name` */, GS_STRING, GS_BYTES, GS_NUMBER, GS_OP, GS_PARAM } gs_kind;
+
+typedef struct gs_token {
+    gs_kind kind;
+    sl_str text;       /* identifiers and strings: decoded; operators as written */
+    size_t at, end;    /* in the source */
+    uint32_t line, column;
+    bool space_before;
+} gs_token;
+
+typedef struct gs_statement {
+    const char *type;          /* BigQuery's statementType: SELECT, CREATE_TABLE, … */
+    sl_str sql;                /* for DuckDB; CREATE_EXTERNAL_TABLE: empty */
+    const sl_val *target;      /* {projectId, datasetId, tableId} of DDL and DML, or NULL */
+    bool or_replace, if_not_exists, temporary;
+    const sl_val *columns;     /* of a column list: [{name, type, mode, description}] */
+    const sl_val *options;     /* of OPTIONS(…) */
+    const sl_val *partition;   /* {type, field} */
+    const sl_val *clustering;  /* [names] */
+    size_t from, to;           /* place in the script */
+} gs_statement;
+
+typedef struct gs_context {
+    sl_arena *arena;
+    sl_str project, dataset;   /* defaults for names; dataset may be empty */
+    sl_str text;
+    sl_err *err;
+} gs_context;
+
+/* All tokens of a text; ends with GS_END. NULL on an unclosed string or comment. */
+gs_token *gs_lex(sl_arena *arena, sl_str text, size_t *ret_count, sl_err *err);
+/* The statements of a script. */
+bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count);
+/* One range of tokens as an expression or query. */
+sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n);
+/* A type at t[*i]; moves past it. NULL on error. */
+bool gs_type(gs_context *x, const gs_token *t, size_t n, size_t *i, sl_str *ret_duck, const sl_val **ret_field);
+/* "proj.ds"."table" for a name of one to three parts. */
+sl_str gs_table(gs_context *x, const sl_str *parts, size_t count, const sl_val **ret_ref);
+bool gs_fail(gs_context *x, const gs_token *at, const char *fmt, ...) SL_PRINTF(3, 4);
+bool gs_is(const gs_token *t, const char *word);
+bool gs_op(const gs_token *t, const char *op);
+/* Index behind the bracket that closes the one at i. n when it is not closed. */
+size_t gs_close(const gs_token *t, size_t n, size_t i);
+/* BigQuery's name of a DuckDB type, as a field {name, type, mode, fields}. */
+const sl_val *gs_field_of(sl_arena *arena, sl_str name, sl_str duck_type);
+/* DuckDB's type of a BigQuery field. */
+sl_str gs_duck_type(sl_arena *arena, const sl_val *field);

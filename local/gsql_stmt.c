@@ -1,0 +1,383 @@
+/* local/gsql_stmt.c: scripts and statements: what kind each is, and the clauses of DDL that DuckDB does not have. */
+#include "base/arena.h"
+#include "local/gsql.h"
+
+typedef struct parser {
+    gs_context *x;
+    const gs_token *t;
+    size_t n, i;
+    gs_statement *s;
+} parser;
+
+static bool at_word(const parser *p, const char *word)
+{
+    return p->i < p->n && gs_is(&p->t[p->i], word);
+}
+
+static bool take_word(parser *p, const char *word)
+{
+    if (!at_word(p, word))
+        return false;
+    p->i++;
+    return true;
+}
+
+static bool take_name(parser *p, sl_str *duck)
+{
+    sl_str parts[8];
+    size_t count = 0;
+    while (p->i < p->n && (p->t[p->i].kind == GS_IDENT || p->t[p->i].kind == GS_QUOTED) && count < SL_COUNT(parts)) {
+        const gs_token *t = &p->t[p->i];
+        sl_str rest = t->text, one;
+        if (t->kind == GS_QUOTED)
+            while (count < SL_COUNT(parts) && sl_str_cut(&rest, '.', &one))
+                parts[count++] = one;
+        else {
+            size_t first = p->i;
+            while (p->i + 2 < p->n && gs_op(&p->t[p->i + 1], "-") && !p->t[p->i + 1].space_before && !p->t[p->i + 2].space_before)
+                p->i += 2;
+            parts[count++] = sl_str_sub(p->x->text, p->t[first].at, p->t[p->i].end);
+        }
+        p->i++;
+        if (p->i + 1 < p->n && gs_op(&p->t[p->i], "."))
+            p->i++;
+        else
+            break;
+    }
+    if (count == 0 || count > 3)
+        return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: a table's name was expected");
+    *duck = gs_table(p->x, parts, count, &p->s->target);
+    if (sl_get_text(p->s->target, "datasetId").n == 0)
+        return gs_fail(p->x, &p->t[0], "Table \"%.*s\" must be qualified with a dataset (e.g. dataset.table).", SL_ARG(parts[0]));
+    return true;
+}
+
+/* Literals of an OPTIONS clause: texts, numbers, booleans, NULL, arrays; other expressions are kept as text. */
+static const sl_val *option_value(parser *p, size_t from, size_t to)
+{
+    sl_arena *a = p->x->arena;
+    const gs_token *t = &p->t[from];
+    if (gs_op(t, "[")) {
+        sl_val *list = sl_list(a);
+        for (size_t i = from + 1; i + 1 < to; i++)
+            if (!gs_op(&p->t[i], ","))
+                sl_list_add(a, list, option_value(p, i, i + 1));
+        return list;
+    }
+    int64_t number;
+    if (to - from == 1 && t->kind == GS_STRING)
+        return sl_val_str(a, t->text);
+    if (to - from == 1 && t->kind == GS_NUMBER && sl_parse_int(t->text, &number))
+        return sl_val_int(a, number);
+    if (gs_is(t, "TRUE") || gs_is(t, "FALSE"))
+        return sl_val_bool(gs_is(t, "TRUE"));
+    if (gs_is(t, "NULL"))
+        return &sl_null_val;
+    return sl_val_str(a, sl_str_sub(p->x->text, p->t[from].at, p->t[to - 1].end));
+}
+
+static bool take_options(parser *p, const sl_val **ret)
+{
+    if (!take_word(p, "OPTIONS"))
+        return true;
+    if (p->i >= p->n || !gs_op(&p->t[p->i], "("))
+        return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: Expected \"(\" after OPTIONS");
+    size_t end = gs_close(p->t, p->n, p->i);
+    sl_val *map = sl_map(p->x->arena);
+    for (size_t i = p->i + 1; i + 1 < end;) {
+        sl_str name = sl_str_lower(p->x->arena, p->t[i].text);
+        if (i + 2 >= end || !gs_op(&p->t[i + 1], "="))
+            return gs_fail(p->x, &p->t[i], "Syntax error: Expected name = value in OPTIONS");
+        size_t from = i + 2, to = from;
+        int depth = 0;
+        for (; to + 1 < end; to++) {
+            depth += gs_op(&p->t[to], "[") || gs_op(&p->t[to], "(");
+            depth -= gs_op(&p->t[to], "]") || gs_op(&p->t[to], ")");
+            if (depth == 0 && gs_op(&p->t[to], ","))
+                break;
+        }
+        sl_map_set(p->x->arena, map, name, option_value(p, from, to));
+        i = to + 1;
+    }
+    p->i = end;
+    *ret = map;
+    return true;
+}
+
+static bool take_column(parser *p, size_t end, sl_val *columns, sl_buf *sql)
+{
+    sl_arena *a = p->x->arena;
+    sl_str name = p->t[p->i++].text, duck;
+    const sl_val *field, *options = NULL;
+    if (!gs_type(p->x, p->t, end, &p->i, &duck, &field))
+        return false;
+    sl_val *column = sl_map_shallow(a, field);
+    sl_map_set_str(a, column, "name", name);
+    sl_buf_fmt(sql, "%s\"%.*s\" %.*s", columns->list.n ? ", " : "", SL_ARG(name), SL_ARG(duck));
+    while (p->i < end && !gs_op(&p->t[p->i], ",")) {
+        if (at_word(p, "OPTIONS")) {
+            if (!take_options(p, &options))
+                return false;
+            if (sl_get_text(options, "description").n > 0)
+                sl_map_set_str(a, column, "description", sl_get_text(options, "description"));
+        } else if (take_word(p, "NOT")) {
+            if (!take_word(p, "NULL"))
+                return gs_fail(p->x, &p->t[p->i], "Syntax error: Expected NULL after NOT");
+            sl_map_set_str(a, column, "mode", SL_S("REQUIRED"));
+            sl_buf_addc(sql, " NOT NULL");
+        } else if (take_word(p, "DEFAULT")) {
+            size_t from = p->i;
+            int depth = 0;
+            while (p->i < end && !(depth == 0 && (gs_op(&p->t[p->i], ",") || at_word(p, "OPTIONS") || at_word(p, "NOT")))) {
+                depth += gs_op(&p->t[p->i], "(");
+                depth -= gs_op(&p->t[p->i], ")");
+                p->i++;
+            }
+            sl_buf_fmt(sql, " DEFAULT (%.*s)", SL_ARG(gs_rewrite(p->x, &p->t[from], p->i - from)));
+        } else
+            return gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected %.*s in the definition of column %.*s", SL_ARG(p->t[p->i].text), SL_ARG(name));
+    }
+    sl_list_add(a, columns, column);
+    return true;
+}
+
+static bool take_columns(parser *p, sl_buf *sql)
+{
+    if (p->i >= p->n || !gs_op(&p->t[p->i], "("))
+        return true;
+    size_t end = gs_close(p->t, p->n, p->i) - 1;
+    sl_val *columns = sl_list(p->x->arena);
+    p->i++;
+    sl_buf_addc(sql, " (");
+    while (p->i < end) {
+        /* PRIMARY KEY (…) NOT ENFORCED and the like say nothing that has to be kept. */
+        if (at_word(p, "PRIMARY") || at_word(p, "FOREIGN") || at_word(p, "CONSTRAINT")) {
+            while (p->i < end && !gs_op(&p->t[p->i], ","))
+                p->i = gs_op(&p->t[p->i], "(") ? gs_close(p->t, end, p->i) : p->i + 1;
+        } else if (!take_column(p, end, columns, sql))
+            return false;
+        if (p->i < end && gs_op(&p->t[p->i], ","))
+            p->i++;
+    }
+    p->i = end + 1;
+    sl_buf_char(sql, ')');
+    p->s->columns = columns;
+    return true;
+}
+
+/* PARTITION BY DATE(col), col, TIMESTAMP_TRUNC(col, HOUR), RANGE_BUCKET(col, …) */
+static void take_partition(parser *p)
+{
+    sl_arena *a = p->x->arena;
+    sl_val *part = sl_map(a);
+    size_t from = p->i;
+    sl_str field = SL_S(""), type = SL_S("DAY");
+    while (p->i < p->n && !at_word(p, "CLUSTER") && !at_word(p, "OPTIONS") && !at_word(p, "AS") && !gs_op(&p->t[p->i], ";")) {
+        const gs_token *t = &p->t[p->i];
+        bool function = p->i + 1 < p->n && gs_op(t + 1, "(");
+        static const char *const units[] = { "HOUR", "DAY", "MONTH", "YEAR" };
+        bool unit = false;
+        for (size_t k = 0; k < SL_COUNT(units); k++)
+            unit |= p->i > from + 1 && gs_is(t, units[k]);
+        if (unit)
+            type = sl_str_upper(a, t->text);
+        else if ((t->kind == GS_IDENT || t->kind == GS_QUOTED) && !function && field.n == 0)
+            field = t->text;
+        p->i++;
+    }
+    sl_map_set_str(a, part, "type", type);
+    if (field.n > 0 && !sl_str_ieq(field, SL_S("_PARTITIONDATE")))
+        sl_map_set_str(a, part, "field", field);
+    p->s->partition = part;
+}
+
+static bool take_clauses(parser *p)
+{
+    for (;;) {
+        if (at_word(p, "PARTITION")) {
+            p->i += 2;
+            take_partition(p);
+        } else if (at_word(p, "CLUSTER")) {
+            p->i += 2;
+            sl_val *list = sl_list(p->x->arena);
+            while (p->i < p->n && (p->t[p->i].kind == GS_IDENT || p->t[p->i].kind == GS_QUOTED || gs_op(&p->t[p->i], ",")) && !at_word(p, "OPTIONS") && !at_word(p, "AS")) {
+                if (!gs_op(&p->t[p->i], ","))
+                    sl_list_add(p->x->arena, list, sl_val_str(p->x->arena, p->t[p->i].text));
+                p->i++;
+            }
+            p->s->clustering = list;
+        } else if (at_word(p, "OPTIONS")) {
+            if (!take_options(p, &p->s->options))
+                return false;
+        } else
+            return true;
+    }
+}
+
+static bool create_table(parser *p, bool external)
+{
+    gs_statement *s = p->s;
+    sl_str name;
+    sl_buf sql = sl_buf_new(p->x->arena, 64 << 20);
+    if (take_word(p, "IF") && take_word(p, "NOT") && take_word(p, "EXISTS"))
+        s->if_not_exists = true;
+    if (!take_name(p, &name))
+        return false;
+    sl_buf_fmt(&sql, "CREATE %sTABLE %s%.*s", s->or_replace ? "OR REPLACE " : "", s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name));
+    s->type = external ? "CREATE_EXTERNAL_TABLE" : "CREATE_TABLE";
+    sl_buf columns = sl_buf_new(p->x->arena, 16 << 20);
+    if (!take_columns(p, &columns) || !take_clauses(p))
+        return false;
+    if (external) {
+        if (p->i < p->n)
+            return gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[p->i].text));
+        return true;
+    }
+    if (take_word(p, "AS")) {
+        s->type = "CREATE_TABLE_AS_SELECT";
+        sl_buf_fmt(&sql, " AS %.*s", SL_ARG(gs_rewrite(p->x, &p->t[p->i], p->n - p->i)));
+    } else if (p->i < p->n)
+        return gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[p->i].text));
+    else if (columns.n == 0)
+        return gs_fail(p->x, &p->t[0], "Syntax error: a table needs columns, or AS and a query");
+    else
+        sl_buf_add(&sql, sl_buf_str(&columns));
+    s->sql = sl_buf_str(&sql);
+    return p->x->err->kind == SL_ERR_NONE;
+}
+
+static bool create_view(parser *p)
+{
+    sl_str name;
+    if (take_word(p, "IF") && take_word(p, "NOT") && take_word(p, "EXISTS"))
+        p->s->if_not_exists = true;
+    if (!take_name(p, &name) || !take_clauses(p))
+        return false;
+    if (!take_word(p, "AS"))
+        return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: Expected AS");
+    p->s->type = "CREATE_VIEW";
+    p->s->sql = sl_fmt(p->x->arena, "CREATE %sVIEW %s%.*s AS %.*s", p->s->or_replace ? "OR REPLACE " : "", p->s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name),
+                       SL_ARG(gs_rewrite(p->x, &p->t[p->i], p->n - p->i)));
+    return p->x->err->kind == SL_ERR_NONE;
+}
+
+static bool create(parser *p)
+{
+    p->i = 1;
+    if (take_word(p, "OR") && take_word(p, "REPLACE"))
+        p->s->or_replace = true;
+    if (take_word(p, "TEMP") || take_word(p, "TEMPORARY"))
+        return gs_fail(p->x, &p->t[p->i - 1], "temporary objects are not supported by the local cloud");
+    bool external = take_word(p, "EXTERNAL");
+    if (take_word(p, "TABLE"))
+        return create_table(p, external);
+    if (take_word(p, "VIEW"))
+        return create_view(p);
+    if (take_word(p, "SCHEMA")) {
+        if (take_word(p, "IF") && take_word(p, "NOT") && take_word(p, "EXISTS"))
+            p->s->if_not_exists = true;
+        if (p->i >= p->n)
+            return gs_fail(p->x, &p->t[p->n - 1], "Syntax error: a dataset's name was expected");
+        sl_val *target = sl_map(p->x->arena);
+        sl_str text = p->t[p->i++].text;
+        if (p->i + 1 < p->n && gs_op(&p->t[p->i], ".")) {
+            text = p->t[p->i + 1].text;
+            p->i += 2;
+        }
+        ptrdiff_t dot = sl_str_rfind(text, SL_S("."));
+        sl_map_set_str(p->x->arena, target, "projectId", dot > 0 ? sl_str_sub(text, 0, (size_t)dot) : p->x->project);
+        sl_map_set_str(p->x->arena, target, "datasetId", dot > 0 ? sl_str_sub(text, (size_t)dot + 1, text.n) : text);
+        p->s->target = target;
+        p->s->type = "CREATE_SCHEMA";
+        return take_options(p, &p->s->options);
+    }
+    return gs_fail(p->x, &p->t[1], "CREATE %.*s is not supported by the local cloud", SL_ARG(p->t[1].text));
+}
+
+static bool drop(parser *p)
+{
+    p->i = 1;
+    bool external = take_word(p, "EXTERNAL");
+    bool view = at_word(p, "VIEW"), table = at_word(p, "TABLE");
+    if (!view && !table)
+        return gs_fail(p->x, &p->t[1], "DROP %.*s is not supported by the local cloud", SL_ARG(p->t[1].text));
+    p->i++;
+    bool if_exists = take_word(p, "IF") && take_word(p, "EXISTS");
+    sl_str name;
+    if (!take_name(p, &name))
+        return false;
+    p->s->type = external ? "DROP_EXTERNAL_TABLE" : view ? "DROP_VIEW" : "DROP_TABLE";
+    p->s->sql = sl_fmt(p->x->arena, "DROP %s %s%.*s", view ? "VIEW" : "TABLE", if_exists ? "IF EXISTS " : "", SL_ARG(name));
+    p->s->if_not_exists = if_exists;
+    return true;
+}
+
+/* The first word decides; DML and queries are passed through the rewriter. */
+static bool statement(parser *p)
+{
+    static const struct {
+        const char *word, *type;
+    } kinds[] = { { "SELECT", "SELECT" }, { "WITH", "SELECT" }, { "INSERT", "INSERT" }, { "UPDATE", "UPDATE" }, { "DELETE", "DELETE" }, { "MERGE", "MERGE" }, { "TRUNCATE", "TRUNCATE_TABLE" },
+                  { "ALTER", "ALTER_TABLE" }, { "BEGIN", "BEGIN_TRANSACTION" }, { "COMMIT", "COMMIT_TRANSACTION" }, { "ROLLBACK", "ROLLBACK_TRANSACTION" } };
+    if (gs_is(&p->t[0], "CREATE"))
+        return create(p);
+    if (gs_is(&p->t[0], "DROP"))
+        return drop(p);
+    if (gs_op(&p->t[0], "(")) {
+        p->s->type = "SELECT";
+        p->s->sql = gs_rewrite(p->x, p->t, p->n);
+        return p->x->err->kind == SL_ERR_NONE;
+    }
+    for (size_t i = 0; i < SL_COUNT(kinds); i++) {
+        if (!gs_is(&p->t[0], kinds[i].word))
+            continue;
+        p->s->type = kinds[i].type;
+        bool dml = i >= 2 && i <= 6;
+        if (dml) {
+            p->i = 1;
+            if (at_word(p, "INTO") || at_word(p, "TABLE") || at_word(p, "FROM"))
+                p->i++;
+            sl_str ignored;
+            if (!take_name(p, &ignored))
+                return false;
+            /* INSERT t …, DELETE t …, MERGE t …: INTO and FROM may be left out in GoogleSQL. */
+            static const char *const heads[] = { "INSERT INTO", "UPDATE", "DELETE FROM", "MERGE INTO", "TRUNCATE" };
+            p->s->sql = sl_fmt(p->x->arena, "%s %.*s %.*s", heads[i - 2], SL_ARG(ignored), SL_ARG(gs_rewrite(p->x, &p->t[p->i], p->n - p->i)));
+        } else
+            p->s->sql = gs_rewrite(p->x, p->t, p->n);
+        return p->x->err->kind == SL_ERR_NONE;
+    }
+    return gs_fail(p->x, &p->t[0], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[0].text));
+}
+
+bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count)
+{
+    size_t n, count = 0, capacity = 8;
+    sl_err_clear(x->err);
+    gs_token *t = gs_lex(x->arena, x->text, &n, x->err);
+    if (t == NULL)
+        return false;
+    gs_statement *list = SL_ARRAY(x->arena, gs_statement, capacity);
+    for (size_t from = 0; from < n;) {
+        size_t to = from;
+        while (to < n && !gs_op(&t[to], ";"))
+            to++;
+        if (to > from) {
+            if (count == capacity) {
+                list = sl_realloc(x->arena, list, capacity * sizeof *list, capacity * 2 * sizeof *list);
+                capacity *= 2;
+            }
+            list[count] = (gs_statement){ .from = t[from].at, .to = t[to - 1].end };
+            parser p = { .x = x, .t = t + from, .n = to - from, .s = &list[count] };
+            if (!statement(&p))
+                return false;
+            count++;
+        }
+        from = to + 1;
+    }
+    if (count == 0)
+        return sl_err_at(x->err, 1, 1, SL_ERR_DATA, "sql.syntax", "Syntax error: Unexpected end of script at [1:1]");
+    *ret = list;
+    *ret_count = count;
+    return true;
+}

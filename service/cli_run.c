@@ -1,0 +1,247 @@
+/* service/cli_run.c: `sluice run`: one execution in this process, to its end. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/secret.h"
+#include "local/cloud.h"
+#include "service/cli.h"
+
+static sl_engine *engine; /* for the signal handler */
+static volatile sig_atomic_t interrupts;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (++interrupts > 1)
+        _exit(130); /* asked twice: at once; the execution can be continued */
+    if (engine != NULL)
+        sl_engine_kill_all(engine);
+}
+
+typedef struct screen {
+    bool terminal, quiet, line_open;
+    int64_t last_ms, last_done, started_ms;
+} screen;
+
+static void clear_line(screen *s)
+{
+    if (s->line_open)
+        (void)fputs("\r\033[K", stderr);
+    s->line_open = false;
+}
+
+static void on_log(void *self, const sl_log_entry *e)
+{
+    screen *s = self;
+    if (s->quiet || e->level < SL_INFO)
+        return;
+    clear_line(s);
+    int64_t second = e->at_ms / 1000;
+    sl_civil c = sl_civil_from_seconds(second + sl_tz_offset(sl_tz_local(), second, NULL));
+    (void)fprintf(stderr, "%02d:%02d:%02d %-5s %.*s%s%.*s\n", c.hour, c.minute, c.second, sl_level_name(e->level), SL_ARG(e->task_id), e->task_id.n ? ": " : "", SL_ARG(e->message));
+}
+
+static void on_progress(void *self, sl_str task, int64_t done, int64_t total)
+{
+    screen *s = self;
+    int64_t now = sl_mono_ms();
+    if (!s->terminal || s->quiet || now - s->last_ms < 200)
+        return;
+    double rate = s->last_ms > 0 && now > s->last_ms && done >= s->last_done ? (double)(done - s->last_done) / (double)(now - s->last_ms) / 1000 : 0;
+    s->last_ms = now;
+    s->last_done = done;
+    s->line_open = true;
+    if (total > 0)
+        (void)fprintf(stderr, "\r\033[K%.*s: %.1f of %.1f MB, %.0f MB/s, %lld s left", SL_ARG(task), (double)done / 1e6, (double)total / 1e6, rate,
+                      (long long)(rate > 0 ? (double)(total - done) / 1e6 / rate : 0));
+    else
+        (void)fprintf(stderr, "\r\033[K%.*s: %.1f MB, %.0f MB/s", SL_ARG(task), (double)done / 1e6, rate);
+    (void)fflush(stderr);
+}
+
+/* ---- the end ---- */
+
+static const char *size_text(sl_arena *a, const sl_val *outputs)
+{
+    static const struct {
+        const char *key, *unit;
+    } known[] = { { "size", "rows" }, { "rows", "rows" }, { "length", "bytes" }, { "count", "objects" }, { "stdOutLineCount", "lines" } };
+    for (size_t i = 0; i < SL_COUNT(known); i++)
+        if (sl_is(sl_get(outputs, known[i].key), SL_INT))
+            return sl_fmt(a, "%lld %s", (long long)sl_get_int(outputs, known[i].key, 0), known[i].unit).p;
+    return "";
+}
+
+static void print_table(const sl_exec *x)
+{
+    SL_ARENA a = sl_arena_new();
+    int width = 4;
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next)
+        width = (int)r->def->id.n > width ? (int)r->def->id.n : width;
+    sl_cli_print("\n%-*s  %-8s  %10s  %s\n", width, "TASK", "STATE", "DURATION", "RESULT");
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        int64_t end = r->ended_ms ? r->ended_ms : sl_now_ms();
+        sl_cli_print("%-*.*s  %-8s  %8.3f s  %s\n", width, SL_ARG(r->def->id), sl_state_name(r->state), (double)(end - r->created_ms) / 1000, size_text(a, r->outputs));
+    }
+    sl_cli_print("\n%.*s.%.*s %s in %.3f s (execution %.*s)\n", SL_ARG(x->flow->ns), SL_ARG(x->flow->id), sl_state_name(x->state),
+                 (double)((x->ended_ms ? x->ended_ms : sl_now_ms()) - x->created_ms) / 1000, SL_ARG(x->id));
+    if (sl_val_count(x->outputs) > 0)
+        sl_cli_print("outputs: %.*s\n", SL_ARG(sl_json(a, x->outputs)));
+}
+
+static void print_json(const sl_exec *x)
+{
+    SL_ARENA a = sl_arena_new();
+    sl_val *doc = sl_map(a), *runs = sl_list(a);
+    sl_map_set_str(a, doc, "executionId", x->id);
+    sl_map_set_str(a, doc, "state", sl_str_c(sl_state_name(x->state)));
+    sl_map_set_int(a, doc, "durationMs", (x->ended_ms ? x->ended_ms : sl_now_ms()) - x->created_ms);
+    sl_map_setc(a, doc, "outputs", x->outputs ? x->outputs : sl_map(a));
+    sl_map_setc(a, doc, "labels", x->labels);
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        sl_val *one = sl_map(a);
+        sl_map_set_str(a, one, "id", r->def->id);
+        sl_map_set_str(a, one, "state", sl_str_c(sl_state_name(r->state)));
+        sl_map_set_int(a, one, "attempts", r->attempt);
+        sl_map_set_int(a, one, "durationMs", r->ended_ms ? r->ended_ms - r->created_ms : 0);
+        sl_map_setc(a, one, "outputs", r->outputs ? r->outputs : sl_map(a));
+        if (r->error.n > 0)
+            sl_map_set_str(a, one, "error", r->error);
+        sl_list_add(a, runs, one);
+    }
+    sl_map_setc(a, doc, "taskRuns", runs);
+    sl_cli_print("%.*s\n", SL_ARG(sl_json(a, doc)));
+}
+
+/* ---- inputs ---- */
+
+bool sl_cli_inputs(sl_cli *c, const sl_val **ret)
+{
+    sl_val *inputs = sl_map(c->arena);
+    sl_err err;
+    sl_str file = sl_cli_text(c, "--input-json"), text;
+    if (file.n > 0) {
+        if (!sl_fs_read(c->arena, file.p, 16U << 20, &text, &err))
+            return sl_cli_error(2, &err) == 0;
+        const sl_val *doc = sl_json_parse(c->arena, text, &err);
+        if (!sl_is(doc, SL_MAP))
+            return sl_cli_fail(2, "%s must hold a JSON map of inputs%s%s", file.p, doc ? "" : ": ", doc ? "" : err.message) == 0;
+        for (size_t i = 0; i < doc->map.n; i++)
+            sl_map_set(c->arena, inputs, doc->map.entries[i].key, doc->map.entries[i].value);
+    }
+    const sl_val *given = sl_get(c->options, "--input");
+    for (size_t i = 0; i < sl_val_count(given); i++) {
+        sl_str rest = sl_text(sl_at(given, i)), key;
+        (void)sl_str_cut(&rest, '=', &key);
+        if (rest.p == NULL || key.n == 0)
+            return sl_cli_fail(2, "an input is given as -i key=value, not '%.*s'", SL_ARG(sl_text(sl_at(given, i)))) == 0;
+        sl_map_set(c->arena, inputs, key, sl_val_str(c->arena, sl_str_dup(c->arena, rest)));
+    }
+    *ret = inputs;
+    return true;
+}
+
+static bool labels_of(sl_cli *c, const sl_val **ret)
+{
+    sl_val *labels = sl_map(c->arena);
+    const sl_val *given = sl_get(c->options, "--label");
+    for (size_t i = 0; i < sl_val_count(given); i++) {
+        sl_str rest = sl_text(sl_at(given, i)), key;
+        (void)sl_str_cut(&rest, '=', &key);
+        if (rest.p == NULL)
+            return sl_cli_fail(2, "a label is given as --label key=value") == 0;
+        sl_map_set(c->arena, labels, key, sl_val_str(c->arena, sl_str_dup(c->arena, rest)));
+    }
+    *ret = labels;
+    return true;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction act = { .sa_handler = on_signal };
+    (void)sigaction(SIGINT, &act, NULL);
+    (void)sigaction(SIGTERM, &act, NULL);
+}
+
+/* Opens everything, runs, prints. flow NULL: continue `id`. */
+static int run_engine(sl_cli *c, const sl_engine_options *o, const sl_flow *flow, const char *file, const sl_val *inputs, const sl_val *labels, sl_str id)
+{
+    sl_err err;
+    sl_problems problems = { .arena = c->arena };
+    engine = sl_engine_open(o, &err);
+    if (engine == NULL)
+        return sl_cli_error(1, &err);
+    catch_signals();
+    sl_exec *x = flow ? sl_engine_create(engine, flow, inputs, labels, &problems) : sl_engine_continue(engine, c->arena, id, &err);
+    int rc = 0;
+    if (x == NULL && flow != NULL) {
+        sl_cli_problems(file, &problems);
+        rc = 2;
+    } else if (x == NULL)
+        rc = sl_cli_error(err.kind == SL_ERR_NOT_FOUND || err.kind == SL_ERR_CONFLICT ? 2 : 1, &err);
+    else {
+        screen *s = o->self;
+        if (!s->quiet)
+            (void)fprintf(stderr, "execution %.*s\n", SL_ARG(x->id));
+        bool ok = sl_engine_loop(engine, &err);
+        clear_line(s);
+        if (c->json)
+            print_json(x);
+        else
+            print_table(x);
+        if (!ok)
+            rc = sl_cli_fail(1, "%s; continue with: sluice run --continue %.*s", err.message, SL_ARG(x->id));
+        else
+            rc = x->state == SL_SUCCESS || x->state == SL_WARNED ? 0 : 1;
+        int64_t lost = sl_logs_lost(sl_engine_logs(engine));
+        if (lost > 0)
+            (void)sl_cli_fail(rc, "%lld log entries could not be written", (long long)lost);
+    }
+    sl_engine *e = engine;
+    engine = NULL;
+    sl_engine_close(e);
+    return rc;
+}
+
+static int run(sl_cli *c)
+{
+    bool resume = sl_cli_has(c, "--continue");
+    const sl_val *inputs = NULL, *labels = NULL;
+    if (resume == (c->word_count > 0))
+        return sl_cli_fail(2, resume ? "--continue takes no flow: the execution knows its own" : "usage: sluice run FLOW.yaml");
+    const sl_flow *flow = resume ? NULL : sl_cli_flow(c, c->words[0]);
+    if (!resume && flow == NULL)
+        return 2;
+    if (!sl_cli_inputs(c, &inputs) || !labels_of(c, &labels))
+        return 2;
+    screen s = { .terminal = isatty(STDERR_FILENO) == 1, .quiet = sl_cli_has(c, "--quiet"), .started_ms = sl_mono_ms() };
+    sl_engine_options o = { .data_dir = c->data_dir, .registry = &sl_all_connectors, .self = &s, .on_log = on_log, .on_progress = on_progress };
+    sl_err err;
+    sl_cloud *cloud = NULL;
+    if (sl_cli_has(c, "--local")) {
+        sl_cloud_options lo = { .data_dir = sl_fmt(c->arena, "%s/local", c->data_dir).p };
+        cloud = sl_cloud_start(&lo, &err);
+        if (cloud == NULL)
+            return sl_cli_error(1, &err);
+        o.endpoints = (sl_endpoints){ .gcs = sl_cloud_url(cloud), .bigquery = sl_cloud_url(cloud), .local = true, .google_key = sl_cloud_key(cloud) };
+    }
+    int rc = run_engine(c, &o, flow, resume ? "" : c->words[0], inputs, labels, sl_cli_text(c, "--continue"));
+    sl_cloud_stop(cloud);
+    return rc;
+}
+
+static const sl_cli_opt opts[] = {
+    { "--input", "-i", "KEY=VALUE", true, "value of an input" },
+    { "--input-json", NULL, "FILE", false, "inputs as a JSON map" },
+    { "--label", NULL, "KEY=VALUE", true, "label of the execution" },
+    { "--local", NULL, NULL, false, "use the local cloud: no account, no network" },
+    { "--continue", NULL, "EXECUTION_ID", false, "go on with an execution that was interrupted" },
+    { "--quiet", "-q", NULL, false, "no log on the screen" },
+    { 0 },
+};
+
+const sl_command sl_command_run = { "run", "FLOW.yaml [-i key=value]... [--local]", "Runs a flow once, here, to its end.", opts, 0, 1, run };

@@ -1,0 +1,136 @@
+/* service/expr_host.c: see expr_host.h. */
+#include "service/expr_host.h"
+
+#include "base/arena.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/secret.h"
+#include "service/engine_private.h"
+
+static bool host_kv(void *self, sl_arena *arena, sl_str key, sl_str ns, const sl_val **ret, sl_err *err)
+{
+    const sl_host_self *h = self;
+    sl_kv_entry entry;
+    bool found;
+    *ret = NULL;
+    if (!sl_kv_find(h->engine->kv, arena, SL_KV_VALUE, ns.p ? ns : h->ns, key, ns.p == NULL, &found, &entry, err))
+        return false;
+    return !found || (*ret = sl_kv_decode(arena, &entry, err)) != NULL;
+}
+
+/* SECRET_NAME=base64 (Kestra's convention); line breaks inside are ignored. */
+static bool from_environment(sl_arena *arena, sl_str key, sl_str *ret)
+{
+    sl_str name = sl_fmt(arena, "SECRET_%.*s", SL_ARG(sl_str_upper(arena, key)));
+    const char *value = getenv(name.p);
+    if (value == NULL)
+        return false;
+    sl_str text = sl_str_replace(arena, sl_str_replace(arena, sl_str_trim(sl_str_c(value)), SL_S("\n"), SL_S("")), SL_S("\r"), SL_S(""));
+    return sl_base64_decode(arena, text, ret);
+}
+
+bool sl_host_secret(sl_engine *e, sl_arena *arena, sl_str ns, sl_str key, sl_str *ret, sl_err *err)
+{
+    static const char *const local_names[] = { "GCP_CREDS", "GCP_SERVICE_ACCOUNT", "GOOGLE_APPLICATION_CREDENTIALS" };
+    sl_kv_entry entry;
+    bool found;
+    if (!sl_kv_find(e->kv, arena, SL_KV_SECRET, ns, key, true, &found, &entry, err))
+        return false;
+    if (found)
+        *ret = entry.value;
+    else if (!from_environment(arena, key, ret)) {
+        bool local = false;
+        for (size_t i = 0; e->options.endpoints.local && i < SL_COUNT(local_names); i++)
+            local |= sl_str_eqc(key, local_names[i]);
+        if (!local)
+            return sl_err_set(err, SL_ERR_NOT_FOUND, "secret.missing", "Cannot find secret for key '%.*s'. Set it with: sluice secret set -n %.*s %.*s @FILE", SL_ARG(key), SL_ARG(ns), SL_ARG(key));
+        *ret = sl_str_dup(arena, e->options.endpoints.google_key);
+    }
+    sl_redact_add(*ret);
+    return true;
+}
+
+static bool host_secret(void *self, sl_arena *arena, sl_str key, sl_str ns, sl_str *ret, sl_err *err)
+{
+    const sl_host_self *h = self;
+    /* A flow sees the secrets of its own namespace and its parents. */
+    if (ns.p != NULL && !sl_str_eq(ns, h->ns) && !(sl_str_starts(h->ns, ns) && h->ns.n > ns.n && h->ns.p[ns.n] == '.'))
+        return sl_err_set(err, SL_ERR_AUTH, "secret.namespace", "a flow of the namespace '%.*s' may not read secrets of '%.*s'", SL_ARG(h->ns), SL_ARG(ns));
+    return sl_host_secret(h->engine, arena, ns.p ? ns : h->ns, key, ret, err);
+}
+
+static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
+{
+    if (!sl_str_starts(path, SL_S("kestra://"))) {
+        if (!sl_path_is_safe(path))
+            return sl_err_set(err, SL_ERR_CONFIG, "file.path", "Path must not contain '../': '%.*s'", SL_ARG(path));
+        path = sl_fmt(arena, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(arena, h->ns, SL_S("."), SL_S("/"))), SL_ARG(sl_percent(arena, path, "/")));
+    }
+    return sl_storage_path(&h->engine->storage, arena, path, h->ns, h->flow_id, h->execution_id, ret, err);
+}
+
+static bool host_read(void *self, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
+{
+    sl_str file;
+    return host_path(self, arena, path, &file, err) && sl_fs_read(arena, file.p, SL_EXPR_OUTPUT_MAX, ret, err);
+}
+
+static bool host_file_size(void *self, sl_str uri, int64_t *ret, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    sl_str file;
+    return host_path(self, a, uri, &file, err) && sl_fs_size(file.p, ret, err);
+}
+
+static bool host_file_uri(void *self, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
+{
+    const sl_host_self *h = self;
+    if (!sl_path_is_safe(path))
+        return sl_err_set(err, SL_ERR_CONFIG, "file.path", "Path must not contain '../': '%.*s'", SL_ARG(path));
+    *ret = sl_fmt(arena, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(arena, h->ns, SL_S("."), SL_S("/"))), SL_ARG(path));
+    return true;
+}
+
+static bool host_error_logs(void *self, sl_arena *arena, const sl_val **ret, sl_err *err)
+{
+    const sl_host_self *h = self;
+    return sl_logs_read(h->engine->logs, arena, h->execution_id, SL_ERROR, ret, err);
+}
+
+/* GET and the like for expressions; the answer is parsed when it is JSON. */
+static bool host_http(void *self, sl_arena *arena, const sl_val *request, const sl_val **ret, sl_err *err)
+{
+    const sl_host_self *h = self;
+    sl_str uri = sl_get_text(request, "uri"), query = sl_url_query(arena, sl_get(request, "query"));
+    sl_val *headers = sl_map_shallow(arena, sl_get(request, "headers"));
+    if (sl_get_text(request, "accept").n > 0)
+        sl_map_set_str(arena, headers, "Accept", sl_get_text(request, "accept"));
+    if (sl_get(request, "body") != NULL)
+        sl_map_set_str(arena, headers, "Content-Type", sl_get(request, "contentType") ? sl_get_text(request, "contentType") : SL_S("application/json"));
+    sl_str method = sl_get_text(request, "method");
+    sl_http_request req = { .method = method.n ? sl_cstr(arena, method) : "GET", .url = query.n ? sl_fmt(arena, "%.*s?%.*s", SL_ARG(uri), SL_ARG(query)) : uri, .headers = headers, .follow = true,
+                            .body = sl_get(request, "body") ? sl_val_text(arena, sl_get(request, "body")) : SL_S(""), .body_max = SL_EXPR_OUTPUT_MAX, .total_ms = 60000, .attempts_max = 3 };
+    sl_http_response r;
+    if (!sl_http_call(h->engine->http, arena, &req, &r, err))
+        return false;
+    if (r.status >= 400)
+        return sl_err_set(err, sl_http_status_kind(r.status), "http.status", "%.*s answered with HTTP %d", SL_ARG(uri), r.status);
+    sl_err ignored;
+    *ret = sl_json_parse(arena, r.body, &ignored);
+    if (*ret == NULL)
+        *ret = sl_val_str(arena, r.body);
+    return true;
+}
+
+sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id)
+{
+    sl_host_self *h = SL_NEW(arena, sl_host_self);
+    *h = (sl_host_self){ .engine = e, .ns = ns, .flow_id = flow_id, .execution_id = sl_str_dup(arena, execution_id) };
+    return (sl_expr_host){ .self = h, .kv = host_kv, .secret = host_secret, .read = host_read, .file_size = host_file_size, .file_uri = host_file_uri, .error_logs = host_error_logs, .http = host_http };
+}
+
+sl_expr_host sl_engine_host(sl_engine *e, const sl_flow *flow, sl_str execution_id)
+{
+    return sl_host_make(e, e->arena, flow->ns, flow->id, execution_id);
+}

@@ -1,0 +1,14 @@
+/* service/expr_host.h: what expressions may ask of the world: values, secrets, files, logs. */
+#pragma once
+
+#include "service/engine.h"
+
+typedef struct sl_host_self {
+    sl_engine *engine;
+    sl_str ns, flow_id, execution_id;
+} sl_host_self;
+
+/* A host whose `self` lives in the arena. */
+sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id);
+/* secret('X'): the store (namespace and parents), then SECRET_X in the environment, then the local cloud's own keys. */
+bool sl_host_secret(sl_engine *e, sl_arena *arena, sl_str ns, sl_str key, sl_str *ret, sl_err *err);

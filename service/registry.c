@@ -1,0 +1,9 @@
+/* service/registry.c: the connectors of this build: a new one is one line here and one in connectors/CMakeLists.txt. */
+#include "connectors/connectors.h"
+#include "service/cli.h"
+
+static const sl_connector *const connectors[] = {
+    &sl_connector_core, &sl_connector_http, &sl_connector_shell, &sl_connector_gcs, &sl_connector_bigquery, NULL,
+};
+
+const sl_registry sl_all_connectors = { connectors };

@@ -1,0 +1,361 @@
+/* service/task_ctx.c: the services of a running attempt (connectors/task.h). */
+#include "service/task_ctx.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/secret.h"
+
+void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
+{
+    const sl_exec *x = job->exec;
+    const sl_taskrun *r = job->run;
+    *t = (sl_task){ .engine = e, .job = job, .arena = job->arena, .saved = job->checkpoint, .deadline_ms = INT64_MAX };
+    t->info = (sl_task_info){ .ns = x->flow->ns, .flow_id = x->flow->id, .execution_id = x->id, .task_id = r->def->id, .taskrun_id = r->id, .attempt = job->attempt };
+    t->info.trigger_id = sl_get_text(x->trigger, "id");
+    t->vars = sl_map_shallow(t->arena, job->vars);
+    t->host = sl_host_make(e, t->arena, x->flow->ns, x->flow->id, x->id);
+    t->env = (sl_expr_env){ .vars = t->vars, .host = &t->host };
+    t->outputs = sl_map(t->arena);
+    const sl_taskrun *parent = r->parent;
+    if (parent != NULL && parent->def->flowable == SL_WORKING_DIRECTORY) {
+        t->workdir = sl_workdir_of(e, t->arena, parent);
+        t->workdir_shared = true;
+        sl_map_setc(t->arena, t->vars, "workingDir", sl_val_str(t->arena, t->workdir));
+    }
+}
+
+void sl_task_close(sl_task *t)
+{
+    sl_err ignored;
+    if (t->workdir.n > 0 && !t->workdir_shared)
+        (void)sl_fs_remove(t->workdir.p, &ignored);
+}
+
+sl_str sl_workdir_of(const sl_engine *e, sl_arena *arena, const sl_taskrun *run)
+{
+    return sl_fmt(arena, "%s/%.*s", e->work_root, SL_ARG(run->id));
+}
+
+sl_arena *sl_task_arena(sl_task *t)
+{
+    return t->arena;
+}
+
+const sl_task_info *sl_task_about(const sl_task *t)
+{
+    return &t->info;
+}
+
+sl_http *sl_task_http(sl_task *t)
+{
+    return t->engine->http;
+}
+
+sl_google *sl_task_google(sl_task *t)
+{
+    return t->engine->google;
+}
+
+bool sl_task_cancelled(void *self)
+{
+    sl_task *t = self;
+    if (sl_mono_ms() > t->deadline_ms)
+        t->timed_out = true;
+    return t->timed_out || t->job->stop;
+}
+
+void sl_task_prepare(sl_task *t, sl_http_request *req)
+{
+    req->cancelled = sl_task_cancelled;
+    req->cancel_self = t;
+}
+
+static const char *emulator(sl_arena *a, const char *variable)
+{
+    const char *v = getenv(variable);
+    if (v == NULL || *v == '\0')
+        return NULL;
+    sl_str s = sl_str_c(v);
+    while (s.n > 0 && s.p[s.n - 1] == '/')
+        s.n--;
+    return sl_fmt(a, "%s%.*s", sl_str_find(s, SL_S("://")) < 0 ? "http://" : "", SL_ARG(s)).p;
+}
+
+const char *sl_task_endpoint(sl_task *t, const char *service, bool *ret_local)
+{
+    const sl_endpoints *ep = &t->engine->options.endpoints;
+    *ret_local = ep->local;
+    bool gcs = strcmp(service, "gcs") == 0;
+    const char *configured = gcs ? ep->gcs : ep->bigquery;
+    return configured ? configured : emulator(t->arena, gcs ? "STORAGE_EMULATOR_HOST" : "BIGQUERY_EMULATOR_HOST");
+}
+
+/* ---- checkpoints ---- */
+
+bool sl_task_checkpoint(sl_task *t, const sl_val *document, sl_err *err)
+{
+    sl_arena *a = sl_arena_new();
+    sl_str text = sl_json(a, document);
+    if (text.n > SL_CHECKPOINT_SIZE_MAX) {
+        sl_arena_free(a);
+        return sl_err_set(err, SL_ERR_BUG, "task.checkpoint", "the checkpoint of task '%.*s' is too large", SL_ARG(t->info.task_id));
+    }
+    if (!SL_FAULT("task.before_checkpoint", err)) {
+        sl_arena_free(a);
+        return false;
+    }
+    sl_message *m = SL_NEW(a, sl_message);
+    *m = (sl_message){ .exec = t->job->exec, .arena = a, .event = { .kind = SL_EV_CHECKPOINT, .run = t->job->run, .checkpoint = sl_val_copy(a, document) } };
+    if (!sl_engine_post_durable(t->engine, m, err))
+        return false;
+    t->saved = sl_val_copy(t->arena, document);
+    return SL_FAULT("task.after_checkpoint", err);
+}
+
+const sl_val *sl_task_saved(const sl_task *t)
+{
+    return t->saved;
+}
+
+bool sl_task_seal(sl_task *t, sl_str plain, sl_str *ret, sl_err *err)
+{
+    sl_str raw;
+    sl_redact_add(plain);
+    if (!sl_kv_seal(t->engine->kv, t->arena, "checkpoint", t->info.taskrun_id, plain, &raw, err))
+        return false;
+    *ret = sl_base64(t->arena, raw);
+    return true;
+}
+
+bool sl_task_unseal(sl_task *t, sl_str sealed, sl_str *ret, sl_err *err)
+{
+    sl_str raw;
+    if (!sl_base64_decode(t->arena, sealed, &raw))
+        return sl_err_set(err, SL_ERR_DATA, "task.checkpoint", "a sealed checkpoint is damaged");
+    if (!sl_kv_unseal(t->engine->kv, t->arena, "checkpoint", t->info.taskrun_id, raw, ret, err))
+        return false;
+    sl_redact_add(*ret);
+    return true;
+}
+
+sl_str sl_task_key(sl_task *t, const char *part)
+{
+    sl_str parts = sl_fmt(t->arena, "%.*s/%.*s/%d/%s", SL_ARG(t->info.execution_id), SL_ARG(t->info.taskrun_id), t->info.attempt, part);
+    sl_str hash = sl_hex(t->arena, sl_digest(t->arena, "SHA256", parts));
+    return sl_fmt(t->arena, "sluice_%.32s_a%d", hash.p, t->info.attempt);
+}
+
+sl_outcome sl_task_wait(sl_task *t, int64_t ms)
+{
+    t->wait_ms = ms > 0 ? ms : 1;
+    return SL_TASK_WAIT;
+}
+
+/* ---- logs, outputs, metrics ---- */
+
+void sl_task_log_str(sl_task *t, sl_level level, sl_str message)
+{
+    if (level >= t->job->run->def->level)
+        sl_engine_log(t->engine, t->job->exec, t->job->run, level, message);
+}
+
+void sl_task_log(sl_task *t, sl_level level, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    sl_str s = sl_vfmt(t->arena, fmt, ap);
+    va_end(ap);
+    sl_task_log_str(t, level, s);
+}
+
+void sl_task_out(sl_task *t, const char *name, const sl_val *value)
+{
+    sl_map_setc(t->arena, t->outputs, name, value);
+}
+
+void sl_task_out_str(sl_task *t, const char *name, sl_str value)
+{
+    sl_map_set_str(t->arena, t->outputs, name, value);
+}
+
+void sl_task_out_int(sl_task *t, const char *name, int64_t value)
+{
+    sl_map_set_int(t->arena, t->outputs, name, value);
+}
+
+static void metric(sl_task *t, const char *type, const char *name, double value)
+{
+    bool whole = value == (double)(int64_t)value;
+    sl_str text = whole ? sl_fmt(t->arena, "%lld", (long long)value) : sl_double_text(t->arena, value);
+    sl_task_log(t, SL_DEBUG, "metric %s %s = %.*s", type, name, SL_ARG(text));
+}
+
+void sl_task_counter(sl_task *t, const char *name, double value)
+{
+    metric(t, "counter", name, value);
+}
+
+void sl_task_timer(sl_task *t, const char *name, double seconds)
+{
+    metric(t, "timer", name, seconds);
+}
+
+void sl_task_progress(sl_task *t, int64_t done, int64_t total)
+{
+    if (t->engine->options.on_progress != NULL)
+        t->engine->options.on_progress(t->engine->options.self, t->info.task_id, done, total);
+}
+
+/* ---- rendering ---- */
+
+bool sl_task_render(sl_task *t, sl_str text, sl_str *ret, sl_err *err)
+{
+    return sl_render(t->arena, &t->env, text, ret, err);
+}
+
+bool sl_task_render_val(sl_task *t, const sl_val *v, const sl_val **ret, sl_err *err)
+{
+    return sl_render_val(t->arena, &t->env, v, false, ret, err);
+}
+
+void sl_task_set_var(sl_task *t, const char *name, const sl_val *value)
+{
+    sl_map_setc(t->arena, t->vars, name, value);
+}
+
+/* ---- files ---- */
+
+bool sl_task_local_file(sl_task *t, sl_str uri, sl_str *ret, sl_err *err)
+{
+    return sl_storage_path(&t->engine->storage, t->arena, uri, t->info.ns, t->info.flow_id, t->info.execution_id, ret, err);
+}
+
+bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err)
+{
+    sl_str path;
+    return sl_task_local_file(t, uri, &path, err) && (*ret = sl_reader_file(path.p, err)) != NULL;
+}
+
+static bool new_file(sl_task *t, sl_str name, sl_str *path, sl_str *uri, sl_err *err)
+{
+    return sl_storage_new(&t->engine->storage, t->arena, t->info.ns, t->info.flow_id, t->info.execution_id, t->info.task_id, t->info.taskrun_id, name, path, uri, err);
+}
+
+bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err)
+{
+    sl_str path;
+    return new_file(t, name, &path, ret_uri, err) && (*ret = sl_writer_file(path.p, err)) != NULL;
+}
+
+bool sl_task_store_file(sl_task *t, const char *from, sl_str name, sl_str *ret_uri, sl_err *err)
+{
+    sl_str path;
+    struct stat st;
+    if (!new_file(t, name, &path, ret_uri, err))
+        return false;
+    /* A file in a shared folder is needed by the tasks after this one, and a hard link may be written through. */
+    bool movable = !t->workdir_shared && stat(from, &st) == 0 && st.st_nlink == 1;
+    if (movable && rename(from, path.p) == 0)
+        return chmod(path.p, 0600) == 0 || sl_err_errno(err, "set the rights of", path.p);
+    SL_READER r = sl_reader_file(from, err);
+    SL_WRITER w = r ? sl_writer_file(path.p, err) : NULL;
+    return w != NULL && sl_io_copy(r, w, sl_task_cancelled, t, NULL, err) && w->finish(w, err);
+}
+
+bool sl_task_purge_files(sl_task *t, const sl_val **ret, sl_err *err)
+{
+    return sl_storage_purge(&t->engine->storage, t->arena, t->info.ns, t->info.flow_id, t->info.execution_id, ret, err);
+}
+
+bool sl_task_workdir(sl_task *t, sl_str *ret, sl_err *err)
+{
+    if (t->workdir.n == 0) {
+        t->workdir = sl_fmt(t->arena, "%s/%.*s-%d", t->engine->work_root, SL_ARG(t->info.taskrun_id), t->info.attempt);
+        /* What a killed run left behind is not this attempt's. */
+        if (!sl_fs_remove(t->workdir.p, err) || !sl_fs_mkdirs(t->workdir.p, err))
+            return false;
+        sl_task_set_var(t, "workingDir", sl_val_str(t->arena, t->workdir));
+    }
+    *ret = t->workdir;
+    return true;
+}
+
+bool sl_task_workdir_shared(const sl_task *t)
+{
+    return t->workdir_shared;
+}
+
+/* ---- values ---- */
+
+bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err)
+{
+    sl_kv_entry entry;
+    bool found;
+    *ret = NULL;
+    if (!sl_kv_find(t->engine->kv, t->arena, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, false, &found, &entry, err))
+        return false;
+    return !found || (*ret = sl_kv_decode(t->arena, &entry, err)) != NULL;
+}
+
+bool sl_task_kv_set(sl_task *t, sl_str ns, sl_str key, const sl_val *value, sl_str type, int64_t ttl_ms, bool overwrite, sl_str description, sl_err *err)
+{
+    sl_str json, own;
+    if (!sl_kv_encode(t->arena, value, type, &json, &own, err))
+        return false;
+    sl_kv_options o = { .type = own, .ttl_ms = ttl_ms, .no_overwrite = !overwrite, .description = description };
+    return sl_kv_put(t->engine->kv, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, json, &o, err);
+}
+
+bool sl_task_kv_delete(sl_task *t, sl_str ns, sl_str key, bool *existed, sl_err *err)
+{
+    return sl_kv_remove(t->engine->kv, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, existed, err);
+}
+
+bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, sl_err *err)
+{
+    sl_kv_entry *entries;
+    size_t n;
+    if (!sl_kv_entries(t->engine->kv, t->arena, SL_KV_VALUE, ns.n ? ns : t->info.ns, prefix, &entries, &n, err))
+        return false;
+    sl_val *list = sl_list(t->arena);
+    for (size_t i = 0; i < n; i++)
+        sl_list_add(t->arena, list, sl_val_str(t->arena, entries[i].key));
+    *ret = list;
+    return true;
+}
+
+bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err)
+{
+    sl_val *out = sl_map(t->arena);
+    for (size_t i = 0; i < sl_val_count(labels); i++) {
+        const sl_entry *e = &labels->map.entries[i];
+        if (sl_str_starts(e->key, SL_S("system.")))
+            return sl_err_set(err, SL_ERR_CONFIG, "labels.system", "System labels can only be set by the system itself, offending label: %.*s", SL_ARG(e->key));
+        sl_map_set(t->arena, out, e->key, sl_val_str(t->arena, sl_redact(t->arena, sl_val_text(t->arena, e->value))));
+    }
+    t->labels = out;
+    return true;
+}
+
+const sl_val *sl_task_process_env(sl_task *t)
+{
+    sl_val *list = sl_list(t->arena);
+    const char *path = getenv("PATH");
+    sl_list_add(t->arena, list, sl_val_str(t->arena, sl_fmt(t->arena, "PATH=%s", path ? path : "/usr/local/bin:/usr/bin:/bin")));
+    for (size_t i = 0; i < sl_val_count(t->engine->options.process_env); i++) {
+        sl_str name = sl_text(sl_at(t->engine->options.process_env, i));
+        const char *value = getenv(sl_cstr(t->arena, name));
+        if (value != NULL)
+            sl_list_add(t->arena, list, sl_val_str(t->arena, sl_fmt(t->arena, "%.*s=%s", SL_ARG(name), value)));
+    }
+    return list;
+}

@@ -1,0 +1,29 @@
+/* service/task_ctx.h: one attempt: what stands behind connectors/task.h's sl_task. */
+#pragma once
+
+#include "connectors/task.h"
+#include "service/engine_private.h"
+#include "service/expr_host.h"
+
+struct sl_task {
+    sl_engine *engine;
+    sl_job *job;
+    sl_arena *arena;
+    sl_task_info info;
+    sl_expr_host host;
+    sl_expr_env env;
+    sl_val *vars;               /* own copy of the top level */
+    sl_val *outputs;
+    const sl_val *labels;
+    const sl_val *saved;
+    int64_t deadline_ms;        /* monotonic; INT64_MAX = none */
+    bool timed_out;
+    int64_t wait_ms;
+    sl_str workdir;
+    bool workdir_shared;
+};
+
+void sl_task_open(sl_task *t, sl_engine *e, sl_job *job);
+void sl_task_close(sl_task *t);
+/* The folder of a WorkingDirectory's task run: the same before and after a restart. */
+sl_str sl_workdir_of(const sl_engine *e, sl_arena *arena, const sl_taskrun *run);

@@ -1,0 +1,364 @@
+/*
+ * service/worker.c: the threads that run attempts: render the properties, bind them, call the connector, report back.
+ */
+#include <signal.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/secret.h"
+#include "connectors/files.h"
+#include "service/task_ctx.h"
+
+/* ---- the pool ---- */
+
+static sl_job *take_job(sl_engine *e, int slot)
+{
+    pthread_mutex_lock(&e->jobs.lock);
+    e->jobs.running[slot] = NULL;
+    while (e->jobs.first == NULL && !e->jobs.stop)
+        pthread_cond_wait(&e->jobs.work, &e->jobs.lock);
+    sl_job *j = e->jobs.stop ? NULL : e->jobs.first;
+    if (j != NULL) {
+        e->jobs.first = j->next;
+        if (e->jobs.first == NULL)
+            e->jobs.last = NULL;
+        e->jobs.running[slot] = j;
+        j->slot = slot;
+    }
+    pthread_mutex_unlock(&e->jobs.lock);
+    return j;
+}
+
+static void run_job(sl_engine *e, sl_job *j);
+
+typedef struct thread_arg {
+    sl_engine *engine;
+    int slot;
+} thread_arg;
+
+static void *thread_main(void *self)
+{
+    thread_arg arg = *(thread_arg *)self;
+    free(self);
+    sl_job *j;
+    while ((j = take_job(arg.engine, arg.slot)) != NULL)
+        run_job(arg.engine, j);
+    return NULL;
+}
+
+bool sl_workers_start(sl_engine *e, sl_err *err)
+{
+    int wanted = e->options.workers > 0 ? e->options.workers : 8;
+    if (wanted > (int)SL_COUNT(e->threads))
+        wanted = (int)SL_COUNT(e->threads);
+    sigset_t all, old;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the main thread's */
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 1 << 20);
+    for (int i = 0; i < wanted; i++) {
+        thread_arg *arg = sl_malloc(sizeof *arg);
+        *arg = (thread_arg){ e, i };
+        if (pthread_create(&e->threads[i], &attr, thread_main, arg) != 0) {
+            free(arg);
+            break;
+        }
+        e->thread_count++;
+    }
+    pthread_attr_destroy(&attr);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return e->thread_count > 0 || sl_err_set(err, SL_ERR_IO, "workers", "no worker thread could be started");
+}
+
+void sl_workers_stop(sl_engine *e)
+{
+    pthread_mutex_lock(&e->jobs.lock);
+    e->jobs.stop = true;
+    for (size_t i = 0; i < SL_COUNT(e->jobs.running); i++)
+        if (e->jobs.running[i] != NULL)
+            e->jobs.running[i]->stop = true;
+    pthread_cond_broadcast(&e->jobs.work);
+    pthread_mutex_unlock(&e->jobs.lock);
+    pthread_mutex_lock(&e->queue.lock);
+    e->queue.failed = true; /* nobody writes any more: who waits for it must not wait for ever */
+    pthread_cond_broadcast(&e->queue.durable);
+    pthread_mutex_unlock(&e->queue.lock);
+    for (int i = 0; i < e->thread_count; i++)
+        pthread_join(e->threads[i], NULL);
+    e->thread_count = 0;
+    while (e->jobs.first != NULL) {
+        sl_job *j = e->jobs.first;
+        e->jobs.first = j->next;
+        sl_arena_free(j->arena);
+    }
+    while (e->queue.first != NULL) {
+        sl_message *m = e->queue.first;
+        e->queue.first = m->next;
+        sl_arena_free(m->arena);
+    }
+}
+
+void sl_workers_add(sl_engine *e, sl_job *j)
+{
+    pthread_mutex_lock(&e->jobs.lock);
+    j->next = NULL;
+    if (e->jobs.last != NULL && e->jobs.first != NULL)
+        e->jobs.last->next = j;
+    else
+        e->jobs.first = j;
+    e->jobs.last = j;
+    pthread_cond_signal(&e->jobs.work);
+    pthread_mutex_unlock(&e->jobs.lock);
+}
+
+void sl_workers_signal(sl_engine *e, const sl_taskrun *run)
+{
+    pthread_mutex_lock(&e->jobs.lock);
+    for (size_t i = 0; i < SL_COUNT(e->jobs.running); i++)
+        if (e->jobs.running[i] != NULL && e->jobs.running[i]->run == run)
+            e->jobs.running[i]->stop = true;
+    for (sl_job *j = e->jobs.first; j != NULL; j = j->next)
+        if (j->run == run)
+            j->stop = true;
+    pthread_mutex_unlock(&e->jobs.lock);
+}
+
+/* ---- one attempt ---- */
+
+/* The arena goes to the loop with the message: by then the folder is gone and the pool has let go of the job. */
+static void hand_over(sl_task *t, sl_message *m)
+{
+    sl_engine *e = t->engine;
+    sl_task_close(t);
+    pthread_mutex_lock(&e->jobs.lock);
+    e->jobs.running[t->job->slot] = NULL;
+    pthread_mutex_unlock(&e->jobs.lock);
+    sl_engine_post(e, m);
+}
+
+/* Only what the table calls for is rendered; `sub` tables do not matter here. */
+static bool render_props(sl_task *t, const sl_opt *opts, const sl_val *props, const sl_val **ret, sl_err *err)
+{
+    sl_val *out = sl_map(t->arena);
+    for (const sl_opt *o = opts; o->type != SL_OPT_END; o++) {
+        const sl_val *v = sl_get(props, o->name), *rendered = v;
+        if (v == NULL)
+            continue;
+        if (!(o->flags & (SL_STATIC | SL_LATE)) && o->type != SL_OPT_TASKS && !sl_render_val(t->arena, &t->env, v, (o->flags & SL_TYPED) != 0, &rendered, err))
+            return sl_err_ctx(err, "property '%s'", o->name);
+        sl_map_setc(t->arena, out, o->name, rendered);
+    }
+    *ret = out;
+    return true;
+}
+
+static bool set_deadline(sl_task *t, const sl_task_def *def, sl_err *err)
+{
+    sl_str text;
+    int64_t ms;
+    if (def->timeout.n == 0)
+        return true;
+    if (!sl_task_render(t, def->timeout, &text, err))
+        return sl_err_ctx(err, "property 'timeout'");
+    if (!sl_duration_parse(sl_str_trim(text), &ms))
+        return sl_err_set(err, SL_ERR_CONFIG, "task.timeout", "'timeout' must be a duration such as PT30S, not '%.*s'", SL_ARG(text));
+    int64_t used = sl_now_ms() - t->job->attempt_started_ms;
+    t->deadline_ms = sl_mono_ms() + (ms > used ? ms - used : 0);
+    return true;
+}
+
+static bool should_run(sl_task *t, const sl_task_def *def, bool *ret, sl_err *err)
+{
+    sl_str text;
+    *ret = true;
+    if (def->run_if.n == 0 || t->saved != NULL)
+        return true;
+    if (!sl_task_render(t, def->run_if, &text, err))
+        return sl_err_ctx(err, "property 'runIf'");
+    *ret = sl_truthy_text(text);
+    return true;
+}
+
+static sl_outcome call_task(sl_task *t, const sl_task_def *def, sl_err *err)
+{
+    const sl_val *props = NULL;
+    if (!render_props(t, def->type->opts, def->props, &props, err))
+        return SL_TASK_FAILED;
+    void *cfg = sl_alloc(t->arena, def->type->cfg_size);
+    if (!sl_bind(t->arena, def->type->opts, props, cfg, err))
+        return SL_TASK_FAILED;
+    if (t->job->kind == SL_ACT_KILL) {
+        if (def->type->kill != NULL)
+            def->type->kill(t, cfg);
+        t->job->stop = true;
+        sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "killed");
+        return SL_TASK_FAILED;
+    }
+    if (!SL_FAULT("task.before_run", err))
+        return SL_TASK_FAILED;
+    return def->type->run(t, cfg, err);
+}
+
+/* Outputs as they will be after a restart: through JSON, redacted, bounded. */
+static bool seal_outputs(sl_task *t, const sl_val **ret, sl_err *err)
+{
+    if (t->outputs->map.n == 0)
+        return true;
+    sl_str text = sl_json(t->arena, sl_redact_val(t->arena, t->outputs));
+    if (text.n > SL_OUTPUTS_SIZE_MAX)
+        return sl_err_set(err, SL_ERR_LIMIT, "task.outputs", "the outputs are larger than %d bytes; use fetchType STORE, or write a file", SL_OUTPUTS_SIZE_MAX);
+    *ret = sl_json_parse(t->arena, text, err);
+    return *ret != NULL;
+}
+
+static void report(sl_task *t, sl_outcome outcome, bool skipped, sl_err *err)
+{
+    sl_job *j = t->job;
+    sl_message *m = SL_NEW(t->arena, sl_message);
+    *m = (sl_message){ .exec = j->exec, .arena = t->arena, .event = { .kind = SL_EV_FINISHED, .run = j->run, .labels = t->labels } };
+    sl_event *ev = &m->event;
+    if (outcome == SL_TASK_WAIT) {
+        ev->kind = SL_EV_WAITING;
+        ev->wake_ms = sl_now_ms() + t->wait_ms;
+        if (t->deadline_ms != INT64_MAX && sl_mono_ms() + t->wait_ms > t->deadline_ms)
+            ev->wake_ms = sl_now_ms() + (t->deadline_ms - sl_mono_ms()) + 1;
+        hand_over(t, m);
+        return;
+    }
+    if (!seal_outputs(t, &ev->outputs, err))
+        outcome = SL_TASK_FAILED;
+    ev->state = skipped ? SL_SKIPPED : outcome == SL_TASK_DONE ? SL_SUCCESS : outcome == SL_TASK_WARNING ? SL_WARNED : SL_FAILED;
+    if (outcome == SL_TASK_FAILED) {
+        if (t->timed_out)
+            sl_err_set(err, SL_ERR_TIMEOUT, "task.timeout", "Timeout after %.*s", SL_ARG(j->run->def->timeout));
+        else if (j->stop)
+            ev->state = SL_KILLED;
+        sl_redact_err(err);
+        ev->error = sl_fmt(t->arena, "%s", err->message);
+        if (ev->state == SL_FAILED)
+            sl_task_log_str(t, SL_ERROR, ev->error);
+    }
+    uint64_t r;
+    sl_random(&r, sizeof r);
+    ev->random = (double)(r >> 11) / 9007199254740992.0;
+    hand_over(t, m);
+}
+
+static void run_attempt(sl_task *t)
+{
+    const sl_task_def *def = t->job->run->def;
+    sl_err err;
+    sl_err_clear(&err);
+    bool run = true;
+    sl_outcome outcome = SL_TASK_FAILED;
+    if (set_deadline(t, def, &err) && should_run(t, def, &run, &err)) {
+        outcome = SL_TASK_DONE;
+        if (sl_task_cancelled(t) && t->job->kind != SL_ACT_KILL)
+            outcome = SL_TASK_FAILED;
+        else if (run)
+            outcome = call_task(t, def, &err);
+        /* An attempt whose time is up while it waits has its remote work undone. */
+        if (outcome == SL_TASK_WAIT && sl_task_cancelled(t)) {
+            t->job->kind = SL_ACT_KILL;
+            outcome = call_task(t, def, &err);
+        } else if (outcome == SL_TASK_FAILED && t->timed_out && t->saved != NULL && t->job->kind != SL_ACT_KILL && def->type->kill != NULL) {
+            t->job->kind = SL_ACT_KILL;
+            (void)call_task(t, def, &err);
+        }
+    }
+    report(t, outcome, !run, &err);
+}
+
+/* ---- flowables ---- */
+
+static bool choose(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *err)
+{
+    sl_str text = SL_S("");
+    if (d->condition.n > 0 && !sl_task_render(t, d->condition, &text, err))
+        return sl_err_ctx(err, "property '%s'", d->flowable == SL_IF ? "condition" : "value");
+    if (d->flowable == SL_IF) {
+        bool hit = sl_truthy_text(text);
+        ev->choice = hit ? SL_S("then") : SL_S("else");
+        sl_task_out(t, "evaluationResult", sl_val_bool(hit));
+        return true;
+    }
+    if (d->flowable != SL_SWITCH)
+        return true;
+    sl_task_out_str(t, "value", text);
+    for (size_t i = 0; i < d->case_count; i++)
+        if (sl_str_eq(d->cases[i].key, text)) {
+            ev->choice = sl_fmt(t->arena, "case:%.*s", SL_ARG(text));
+            sl_task_out(t, "defaults", &sl_false_val);
+            return true;
+        }
+    ev->choice = SL_S("defaults");
+    sl_task_out(t, "defaults", &sl_true_val);
+    return d->otherwise.n > 0 || sl_err_set(err, SL_ERR_CONFIG, "switch.none", "no case is named '%.*s' and there are no defaults", SL_ARG(text));
+}
+
+static bool enter_folder(sl_task *t, sl_err *err)
+{
+    const sl_task_def *d = t->job->run->def;
+    if (d->flowable != SL_WORKING_DIRECTORY)
+        return true;
+    sl_str dir = sl_workdir_of(t->engine, t->arena, t->job->run);
+    const sl_val *files = sl_get(d->props, "inputFiles");
+    sl_task_set_var(t, "workingDir", sl_val_str(t->arena, dir));
+    return sl_fs_remove(dir.p, err) && sl_fs_mkdirs(dir.p, err) && (files == NULL || sl_task_render_val(t, files, &files, err)) && sl_files_put(t, dir, files, err);
+}
+
+static void evaluate(sl_task *t)
+{
+    sl_message *m = SL_NEW(t->arena, sl_message);
+    *m = (sl_message){ .exec = t->job->exec, .arena = t->arena, .event = { .kind = SL_EV_EVALUATED, .run = t->job->run, .state = SL_RUNNING } };
+    sl_err err;
+    bool run = true;
+    bool ok = should_run(t, t->job->run->def, &run, &err) && (!run || (choose(t, t->job->run->def, &m->event, &err) && enter_folder(t, &err)));
+    if (ok && run)
+        ok = seal_outputs(t, &m->event.outputs, &err);
+    if (!ok) {
+        sl_redact_err(&err);
+        m->event.state = SL_FAILED;
+        m->event.error = sl_fmt(t->arena, "%s", err.message);
+        sl_task_log_str(t, SL_ERROR, m->event.error);
+    } else if (!run)
+        m->event.state = SL_SKIPPED;
+    hand_over(t, m);
+}
+
+static void leave(sl_task *t)
+{
+    sl_message *m = SL_NEW(t->arena, sl_message);
+    *m = (sl_message){ .exec = t->job->exec, .arena = t->arena, .event = { .kind = SL_EV_LEFT, .run = t->job->run, .state = SL_SUCCESS } };
+    sl_err err;
+    sl_str dir = sl_workdir_of(t->engine, t->arena, t->job->run);
+    const sl_val *globs = sl_get(t->job->run->def->props, "outputFiles"), *files = NULL;
+    bool ok = (globs == NULL || sl_task_render_val(t, globs, &globs, &err));
+    ok = ok && (globs == NULL || !sl_fs_exists(dir.p) || sl_files_take(t, dir, globs, &files, &err)) && sl_fs_remove(dir.p, &err);
+    if (files != NULL)
+        sl_task_out(t, "outputFiles", files);
+    ok = ok && seal_outputs(t, &m->event.outputs, &err);
+    if (!ok) {
+        m->event.state = SL_FAILED;
+        m->event.error = sl_fmt(t->arena, "%s", err.message);
+        sl_task_log_str(t, SL_ERROR, m->event.error);
+    }
+    hand_over(t, m);
+}
+
+static void run_job(sl_engine *e, sl_job *j)
+{
+    sl_task t;
+    sl_task_open(&t, e, j);
+    if (j->kind == SL_ACT_EVALUATE)
+        evaluate(&t);
+    else if (j->kind == SL_ACT_LEAVE)
+        leave(&t);
+    else
+        run_attempt(&t);
+}
