@@ -22,6 +22,7 @@ typedef struct parser {
     double number;
     bool double_quoted;
     int depth;
+    int braces; /* of maps still open: }} inside them closes two maps, not the expression */
 } parser;
 
 static uint32_t line_at(const parser *p, size_t at, uint32_t *column)
@@ -129,7 +130,7 @@ static bool next(parser *p)
     }
     sl_str rest = sl_str_sub(p->text, p->at, p->text.n);
     size_t dash = p->close != NULL && rest.n > 1 && rest.p[0] == '-' ? 1 : 0;
-    if (p->close != NULL && sl_str_starts(sl_str_sub(rest, dash, rest.n), sl_str_c(p->close))) {
+    if (p->close != NULL && p->braces == 0 && sl_str_starts(sl_str_sub(rest, dash, rest.n), sl_str_c(p->close))) {
         p->kind = T_CLOSE;
         p->word = sl_str_sub(rest, 0, dash + 2);
         return true;
@@ -155,6 +156,7 @@ static bool next(parser *p)
             p->kind = T_OP;
             p->word = sl_str_sub(rest, 0, strlen(*op));
             p->at += strlen(*op);
+            p->braces += c == '{' ? 1 : c == '}' && p->braces > 0 ? -1 : 0;
             return true;
         }
     return fail_at(p, p->at, "unexpected character '%c'", c);
@@ -720,6 +722,8 @@ static bool parse_body(parser *p, const char *const *ends, tp_node **ret, sl_str
         p->at = open;
         if (open >= p->text.n) {
             p->depth--;
+            while (ends != NULL && ends[0] != NULL && ends[1] != NULL)
+                ends++; /* the last one is the tag that closes */
             return ends == NULL || fail_at(p, open, "{%% %s %%} is missing", ends[0]);
         }
         char kind = p->text.p[open + 1];

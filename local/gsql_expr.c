@@ -402,6 +402,11 @@ static bool rewrite_word(rewriter *r)
         r->i += 2;
         return true;
     }
+    if (gs_is(t, "INSERT") && next != NULL && gs_is(next, "ROW")) { /* of MERGE: all columns by position */
+        sl_buf_addc(&r->out, " INSERT *");
+        r->i += 2;
+        return true;
+    }
     if (gs_is(t, "UNION") && next != NULL && gs_is(next, "DISTINCT")) {
         sl_buf_addc(&r->out, " UNION");
         r->i += 2;

@@ -227,6 +227,8 @@ static int run(sl_cli *c)
         cloud = sl_cloud_start(&lo, &err);
         if (cloud == NULL)
             return sl_cli_error(1, &err);
+        /* {{ envs.sample_data }}: where flows find the local cloud's sample files. */
+        (void)setenv("ENV_SAMPLE_DATA", sl_fmt(c->arena, "%s/sample-data/trips", sl_cloud_url(cloud)).p, 0);
         o.endpoints = (sl_endpoints){ .gcs = sl_cloud_url(cloud), .bigquery = sl_cloud_url(cloud), .local = true, .google_key = sl_cloud_key(cloud) };
     }
     int rc = run_engine(c, &o, flow, resume ? "" : c->words[0], inputs, labels, sl_cli_text(c, "--continue"));

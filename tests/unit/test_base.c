@@ -1,0 +1,334 @@
+/* tests/unit/test_base.c: strings, numbers, dates, YAML, JSON, streams, redaction, paths. */
+#include <math.h>
+
+#include "base/fs.h"
+#include "base/io.h"
+#include "base/ion.h"
+#include "base/json.h"
+#include "base/proc.h"
+#include "base/regex.h"
+#include "base/secret.h"
+#include "base/time.h"
+#include "base/yaml.h"
+#include "tests/harness/test.h"
+
+SL_TEST(str, doubles_print_as_java_does)
+{
+    static const struct {
+        double d;
+        const char *text;
+    } cases[] = { { 1, "1.0" }, { 1.5, "1.5" }, { 0.001, "0.001" }, { 0.0001, "1.0E-4" }, { 1e7, "1.0E7" }, { 9999999, "9999999.0" }, { 123456.789, "123456.789" }, { 1e-5, "1.0E-5" }, { -2.5, "-2.5" },
+                  { 0.1, "0.1" }, { 1e300, "1.0E300" }, { 0.05, "0.05" }, { 100, "100.0" } };
+    for (size_t i = 0; i < SL_COUNT(cases); i++)
+        CHECK_STR(sl_double_text(t->arena, cases[i].d), cases[i].text);
+    CHECK_STR(sl_double_text(t->arena, INFINITY), "Infinity");
+}
+
+SL_TEST(str, numbers_are_parsed_strictly)
+{
+    int64_t i;
+    double d;
+    CHECK(sl_parse_int(SL_S("-9223372036854775808"), &i) && i == INT64_MIN);
+    CHECK(!sl_parse_int(SL_S("9223372036854775808"), &i));
+    CHECK(!sl_parse_int(SL_S("1 "), &i) && !sl_parse_int(SL_S(""), &i) && !sl_parse_int(SL_S("0x1"), &i) && !sl_parse_int(SL_S("-"), &i));
+    CHECK(!sl_parse_double(SL_S("nan"), &d) && !sl_parse_double(SL_S("1e999"), &d) && !sl_parse_double(SL_S("0x1p3"), &d) && !sl_parse_double(SL_S("."), &d));
+    CHECK(sl_parse_size(SL_S("10MB"), &i) && i == 10 << 20);
+    CHECK(sl_parse_size(SL_S("1 KiB"), &i) && i == 1024);
+    CHECK(!sl_parse_size(SL_S("10 X"), &i));
+}
+
+SL_TEST(str, encodings)
+{
+    sl_str out;
+    CHECK_STR(sl_percent(t->arena, SL_S("a b+c/\xC3\xBC~"), NULL), "a%20b%2Bc%2F%C3%BC~");
+    CHECK_STR(sl_percent(t->arena, SL_S("a b+c/\xC3\xBC~"), "/"), "a%20b%2Bc/%C3%BC~");
+    CHECK(sl_percent_decode(t->arena, SL_S("a%20b%2f"), false, &out));
+    CHECK_STR(out, "a b/");
+    CHECK(!sl_percent_decode(t->arena, SL_S("%2"), false, &out) && !sl_percent_decode(t->arena, SL_S("%zz"), false, &out));
+    static const char *const plain[] = { "", "f", "fo", "foo", "foob", "fooba", "foobar" }, *const coded[] = { "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
+    for (size_t i = 0; i < SL_COUNT(plain); i++) {
+        CHECK_STR(sl_base64(t->arena, sl_str_c(plain[i])), coded[i]);
+        CHECK(sl_base64_decode(t->arena, sl_str_c(coded[i]), &out));
+        CHECK_STR(out, plain[i]);
+    }
+    CHECK(!sl_base64_decode(t->arena, SL_S("Zg"), &out) == false);
+    CHECK(!sl_base64_decode(t->arena, SL_S("Z"), &out) && !sl_base64_decode(t->arena, SL_S("Zm 9"), &out) && !sl_base64_decode(t->arena, SL_S("Zh=="), &out));
+}
+
+SL_TEST(digest, published_vectors)
+{
+    static const struct {
+        const char *text, *crc;
+    } cases[] = { { "123456789", "4waSgw==" }, { "hello world", "yZRlqg==" }, { "", "AAAAAA==" } };
+    for (size_t i = 0; i < SL_COUNT(cases); i++)
+        CHECK_STR(sl_crc32c_base64(t->arena, sl_crc32c(0, cases[i].text, strlen(cases[i].text))), cases[i].crc);
+    char *many = sl_alloc(t->arena, 66560);
+    memset(many, 'a', 66560);
+    CHECK_STR(sl_crc32c_base64(t->arena, sl_crc32c(0, many, 66560)), "sOO8/Q==");
+    uint32_t crc = 0;
+    for (size_t at = 0; at < 66560; at += 1009) /* in pieces it is the same */
+        crc = sl_crc32c(crc, many + at, 66560 - at < 1009 ? 66560 - at : 1009);
+    CHECK_STR(sl_crc32c_base64(t->arena, crc), "sOO8/Q==");
+    unsigned char ones[32], rising[32];
+    memset(ones, 0xFF, sizeof ones);
+    for (int i = 0; i < 32; i++)
+        rising[i] = (unsigned char)i;
+    CHECK_INT(sl_crc32c(0, ones, 32), 0x62a8ab43);
+    CHECK_INT(sl_crc32c(0, rising, 32), 0x46dd794e);
+}
+
+SL_TEST(time, parsing_and_printing)
+{
+    static const char *const same[] = { "2024-01-02T03:04:05.678Z", "2013-09-08T16:19+02:00", "2024-01-02", "18:27:49", "2024-02-29T23:59:59.000000001Z", "2013-09-08T16:19:12+02:00[Europe/Paris]" };
+    for (size_t i = 0; i < SL_COUNT(same); i++) {
+        sl_time v;
+        CHECK(sl_time_parse(sl_str_c(same[i]), &v));
+        CHECK_STR(sl_time_java(t->arena, v), same[i]);
+    }
+    static const char *const wrong[] = { "2023-02-29", "2024-13-01", "24:00", "2024-01-01T", "2024-1-1", "", "2024-01-01T00:00:60Z", "2024-01-01T00:00:00+2:00" };
+    for (size_t i = 0; i < SL_COUNT(wrong); i++) {
+        sl_time v;
+        CHECK(!sl_time_parse(sl_str_c(wrong[i]), &v));
+    }
+}
+
+SL_TEST(time, zones_follow_the_rules_of_their_place)
+{
+    const sl_tz *paris = sl_tz_find(SL_S("Europe/Paris"), &t->err);
+    CHECK_OK(paris != NULL);
+    CHECK_INT(sl_tz_offset(paris, 1711846799, NULL), 3600);  /* 2024-03-31T00:59:59Z */
+    CHECK_INT(sl_tz_offset(paris, 1711846800, NULL), 7200);
+    CHECK_INT(sl_tz_offset(paris, 4102444800, NULL), 3600);  /* 2100-01-01: by the rule behind the table */
+    CHECK_INT(sl_tz_offset(paris, 4118083200, NULL), 7200);  /* 2100-07-01 */
+    int64_t gap = sl_days_from_civil(2024, 3, 31) * 86400 + 9000; /* 02:30 does not exist: it moves by the gap */
+    CHECK_INT(sl_tz_to_utc(paris, gap), 1711846800 + 1800);
+    const sl_tz *howe = sl_tz_find(SL_S("Australia/Lord_Howe"), &t->err);
+    CHECK_OK(howe != NULL);
+    CHECK_INT(sl_tz_offset(howe, 1704067200, NULL), 39600);
+    CHECK_INT(sl_tz_offset(howe, 1719792000, NULL), 37800);
+    CHECK_ERR(sl_tz_find(SL_S("Mars/Base"), &t->err) != NULL, "unknown time zone");
+    CHECK(sl_tz_find(SL_S("../../etc/passwd"), &t->err) == NULL);
+}
+
+SL_TEST(time, durations)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+        const char *back;
+    } cases[] = { { "PT1H30M", 5400000, "PT1H30M" }, { "P1D", 86400000, "PT24H" }, { "PT0.5S", 500, "PT0.5S" }, { "15", 15000, "PT15S" }, { "1.5", 1500, "PT1.5S" }, { "PT15S", 15000, "PT15S" }, { "P1DT2H", 93600000, "PT26H" } };
+    for (size_t i = 0; i < SL_COUNT(cases); i++) {
+        int64_t ms;
+        CHECK(sl_duration_parse(sl_str_c(cases[i].text), &ms));
+        CHECK_INT(ms, cases[i].ms);
+        CHECK_STR(sl_duration_text(t->arena, ms), cases[i].back);
+    }
+    int64_t ms;
+    CHECK(!sl_duration_parse(SL_S("P1Y"), &ms) && !sl_duration_parse(SL_S("PT"), &ms) && !sl_duration_parse(SL_S("1h"), &ms));
+}
+
+SL_TEST(yaml, scalars_and_places)
+{
+    const sl_val *v = sl_yaml_parse(t->arena, SL_S("a: yes\nb: true\nc: 012\nd: 12\ne: ~\nf: 'x'\ng: 1.5\n2024: k\nh: |\n  two\n  lines\n"), &t->err);
+    CHECK_OK(v != NULL);
+    CHECK_STR(sl_json(t->arena, v), "{\"a\":\"yes\",\"b\":true,\"c\":\"012\",\"d\":12,\"e\":null,\"f\":\"x\",\"g\":1.5,\"2024\":\"k\",\"h\":\"two\\nlines\\n\"}");
+    CHECK_INT(sl_get(v, "d")->line, 4);
+    CHECK_INT(sl_get(v, "d")->column, 4);
+    CHECK_INT(sl_map_entry(v, SL_S("f"))->line, 6);
+}
+
+SL_TEST(yaml, what_is_refused)
+{
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: 1\na: 2\n"), &t->err) != NULL, "written twice");
+    CHECK_INT(t->err.line, 2);
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: [1\nb: 2\n"), &t->err) != NULL, "not valid YAML");
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: !!python/object x\n"), &t->err) != NULL, "tags");
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: 1\n---\nb: 2\n"), &t->err) != NULL, "second document");
+    sl_buf bomb = sl_buf_new(t->arena, 1 << 16);
+    sl_buf_addc(&bomb, "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for (int i = 1; i < 9; i++)
+        sl_buf_fmt(&bomb, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+    CHECK_ERR(sl_yaml_parse(t->arena, sl_buf_str(&bomb), &t->err) != NULL, "aliases");
+    sl_buf deep = sl_buf_new(t->arena, 1 << 16);
+    for (int i = 0; i < 1000; i++)
+        sl_buf_char(&deep, '[');
+    CHECK_ERR(sl_yaml_parse(t->arena, sl_buf_str(&deep), &t->err) != NULL, "deep");
+}
+
+SL_TEST(json, limits_and_round_trip)
+{
+    static const char text[] = "{\"a\":[1,2.5,true,null,\"\\u00fc\\n\"],\"b\":{}}";
+    const sl_val *v = sl_json_parse(t->arena, sl_str_c(text), &t->err);
+    CHECK_OK(v != NULL);
+    CHECK_STR(sl_json(t->arena, v), "{\"a\":[1,2.5,true,null,\"\xC3\xBC\\n\"],\"b\":{}}");
+    CHECK_ERR(sl_json_parse(t->arena, SL_S("{\"a\":1,\"a\":2}"), &t->err) != NULL, "duplicate");
+    sl_buf deep = sl_buf_new(t->arena, 1 << 16);
+    for (int i = 0; i < 5000; i++)
+        sl_buf_char(&deep, '[');
+    CHECK_ERR(sl_json_parse(t->arena, sl_buf_str(&deep), &t->err) != NULL, "nested deeper");
+}
+
+static sl_str gzip_of(sl_test_context *t, sl_str data)
+{
+    sl_str path = sl_fmt(t->arena, "%s/x.gz", sl_test_dir(t)), out = { 0 };
+    SL_WRITER w = sl_writer_gzip(sl_writer_file(path.p, &t->err), 6);
+    CHECK_OK(w->write(w, data.p, data.n, &t->err) && w->finish(w, &t->err));
+    CHECK_OK(sl_fs_read(t->arena, path.p, 1 << 24, &out, &t->err));
+    return out;
+}
+
+static bool gunzip(sl_test_context *t, sl_str data, sl_str *ret)
+{
+    SL_READER r = sl_reader_gunzip(sl_reader_memory(data));
+    return sl_io_read_all(t->arena, r, 1 << 26, ret, &t->err);
+}
+
+SL_TEST(gzip, every_truncation_and_every_flipped_bit_of_the_trailer_is_found)
+{
+    sl_buf plain = sl_buf_new(t->arena, 1 << 16);
+    for (int i = 0; i < 500; i++)
+        sl_buf_fmt(&plain, "%d,%d\n", i, i * 7919 % 1000);
+    sl_str data = gzip_of(t, sl_buf_str(&plain)), out;
+    CHECK_OK(gunzip(t, data, &out));
+    CHECK(sl_str_eq(out, sl_buf_str(&plain)));
+    for (size_t n = 0; n < data.n; n++)
+        CHECK(!gunzip(t, sl_str_sub(data, 0, n), &out));
+    for (size_t bit = 0; bit < 64; bit++) {
+        sl_str bad = sl_str_dup(t->arena, data);
+        ((char *)(uintptr_t)bad.p)[data.n - 8 + bit / 8] ^= (char)(1 << bit % 8);
+        CHECK(!gunzip(t, bad, &out));
+    }
+    sl_str twice = sl_fmt(t->arena, "%s", "");
+    sl_buf two = sl_buf_new(t->arena, 1 << 16);
+    sl_buf_add(&two, data);
+    sl_buf_add(&two, data);
+    (void)twice;
+    CHECK_OK(gunzip(t, sl_buf_str(&two), &out));
+    CHECK_INT(out.n, plain.n * 2);
+    sl_buf_addc(&two, "junk behind the end");
+    CHECK(!gunzip(t, sl_buf_str(&two), &out));
+}
+
+SL_TEST(gzip, bombs_are_stopped)
+{
+    char *zeros = sl_alloc(t->arena, 32 << 20);
+    sl_str data = gzip_of(t, (sl_str){ zeros, 32 << 20 }), out;
+    CHECK_ERR(gunzip(t, data, &out), "bomb");
+}
+
+SL_TEST(redact, all_forms_of_a_value_are_hidden)
+{
+    sl_str value = SL_S("pa\"ss/w\xC3\xB6rd+1&2");
+    SL_SECRET s = sl_secret_new(value);
+    sl_buf q = sl_buf_new(t->arena, 200);
+    sl_json_quote(&q, value);
+    sl_str b64 = sl_base64(t->arena, sl_fmt(t->arena, "user:%.*s", SL_ARG(value)));
+    sl_str forms[] = { value, sl_buf_str(&q), sl_percent(t->arena, value, NULL), sl_hex(t->arena, value), sl_base64(t->arena, value), b64, sl_base64(t->arena, sl_fmt(t->arena, "x%.*s", SL_ARG(value))) };
+    for (size_t i = 0; i < SL_COUNT(forms); i++) {
+        sl_str clean = sl_redact(t->arena, sl_fmt(t->arena, "before %.*s after", SL_ARG(forms[i])));
+        CHECK(sl_str_find(clean, SL_S("******")) > 0);
+        CHECK(sl_str_find(clean, sl_str_sub(forms[i], 6, forms[i].n - 6)) < 0);
+        CHECK(sl_str_starts(clean, SL_S("before ")) && sl_str_ends(clean, SL_S(" after")));
+    }
+    CHECK_STR(sl_redact(t->arena, SL_S("nothing to hide")), "nothing to hide");
+    sl_redact_add(SL_S("line one is long\nshort\nline three is long"));
+    CHECK_STR(sl_redact(t->arena, SL_S("x line three is long y")), "x ****** y");
+}
+
+SL_TEST(path, only_safe_names_pass)
+{
+    static const char *const bad[] = { "", "/etc/passwd", "..", "a/../b", "./a", "a//b", "a/.", "a/" };
+    static const char *const good[] = { "a", "a/b.csv", "..a", "a..", ".hidden" };
+    for (size_t i = 0; i < SL_COUNT(bad); i++)
+        CHECK(!sl_path_is_safe(sl_str_c(bad[i])));
+    for (size_t i = 0; i < SL_COUNT(good); i++)
+        CHECK(sl_path_is_safe(sl_str_c(good[i])));
+    CHECK(!sl_path_is_safe((sl_str){ "a\0b", 3 }));
+}
+
+SL_TEST(path, globs)
+{
+    static const struct {
+        const char *glob, *path;
+        bool hit;
+    } cases[] = { { "*.csv", "a.csv", true }, { "*.csv", "d/a.csv", false }, { "**/*.csv", "d/e/a.csv", true }, { "**/*.csv", "a.csv", true }, { "out/**", "out/x/y", true }, { "{a,b}.txt", "b.txt", true },
+                  { "[a-c]?.x", "b1.x", true }, { "[!a]*", "abc", false }, { "data.json", "data.json", true }, { "glob:*.csv", "x.csv", true } };
+    for (size_t i = 0; i < SL_COUNT(cases); i++)
+        CHECK_INT(sl_glob_match(sl_str_c(cases[i].glob), sl_str_c(cases[i].path)), cases[i].hit);
+    CHECK(!sl_glob_match(SL_S("*a*a*a*a*a*a*a*a*a*a*a*b"), SL_S("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")));
+}
+
+SL_TEST(regex, work_is_bounded)
+{
+    bool hit;
+    const sl_regex *r = sl_regex_new(t->arena, SL_S("(a+)+$"), &t->err);
+    CHECK_OK(r != NULL);
+    CHECK_ERR(sl_regex_full(r, SL_S("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), &hit, &t->err) && hit, "regular expression");
+    CHECK_ERR(sl_regex_new(t->arena, SL_S("("), &t->err) != NULL, "wrong at character");
+}
+
+SL_TEST(ion, round_trip)
+{
+    sl_str rest = SL_S("{a:1,'b c':\"x\\ny\",c:[true,null],d:12.5e0,e:2024-01-31,f:ZonedDateTime::\"2024-01-31T10:00:00Z[UTC]\"}\n{a:2}");
+    const sl_val *v = sl_ion_read(t->arena, &rest, &t->err);
+    CHECK_OK(v != NULL);
+    CHECK_INT(sl_get_int(v, "a", 0), 1);
+    CHECK_STR(sl_get_text(v, "b c"), "x\ny");
+    CHECK(sl_is(sl_get(v, "e"), SL_TIME) && sl_is(sl_get(v, "f"), SL_TIME));
+    sl_buf b = sl_buf_new(t->arena, 1000);
+    sl_ion_write(&b, t->arena, v);
+    CHECK_STR(sl_buf_str(&b), "{a:1,'b c':\"x\\ny\",c:[true,null],d:12.5e0,e:2024-01-31,f:ZonedDateTime::\"2024-01-31T10:00Z\"}");
+    v = sl_ion_read(t->arena, &rest, &t->err);
+    CHECK(v != NULL && sl_get_int(v, "a", 0) == 2);
+    CHECK(sl_ion_read(t->arena, &rest, &t->err) == NULL && t->err.kind == SL_ERR_NONE);
+}
+
+typedef struct heard {
+    sl_arena *arena;
+    sl_buf out;
+} heard;
+
+static void hear(void *self, bool is_stderr, sl_str line)
+{
+    heard *h = self;
+    sl_buf_fmt(&h->out, "%s%.*s|", is_stderr ? "E:" : "", SL_ARG(line));
+}
+
+SL_TEST(proc, output_environment_and_exit_code)
+{
+    heard h = { t->arena, sl_buf_new(t->arena, 10000) };
+    static const char *const argv[] = { "/bin/sh", "-c", "echo $A; echo err >&2; printf last; exit 3", NULL }, *const env[] = { "A=value", "PATH=/bin", NULL };
+    sl_proc p = { .argv = argv, .env = env, .pass_fd = -1, .grace_ms = 1000, .self = &h, .on_line = hear };
+    sl_proc_result r;
+    CHECK_OK(sl_proc_run(&p, &r, &t->err));
+    CHECK_INT(r.exit_code, 3);
+    sl_str out = sl_buf_str(&h.out);
+    CHECK(sl_str_find(out, SL_S("value|")) >= 0 && sl_str_find(out, SL_S("E:err|")) >= 0 && sl_str_find(out, SL_S("last|")) >= 0);
+}
+
+static bool at_once(void *self)
+{
+    (void)self;
+    return true;
+}
+
+SL_TEST(proc, nothing_survives)
+{
+    sl_str pid_file = sl_fmt(t->arena, "%s/pid", sl_test_dir(t)), pid;
+    heard h = { t->arena, sl_buf_new(t->arena, 10000) };
+    /* A daemon: forked twice, in a session of its own, deaf to TERM. */
+    const char *script = sl_fmt(t->arena, "(setsid sh -c 'trap \"\" TERM; echo $$ > %.*s; sleep 300' &) ; while [ ! -s %.*s ]; do sleep 0.01; done; exit 0", SL_ARG(pid_file), SL_ARG(pid_file)).p;
+    const char *argv[] = { "/bin/sh", "-c", script, NULL };
+    static const char *const env[] = { "PATH=/usr/bin:/bin", NULL };
+    sl_proc p = { .argv = argv, .env = env, .pass_fd = -1, .grace_ms = 200, .self = &h, .on_line = hear };
+    sl_proc_result r;
+    CHECK_OK(sl_proc_run(&p, &r, &t->err));
+    CHECK_OK(sl_fs_read(t->arena, pid_file.p, 100, &pid, &t->err));
+    CHECK(!sl_fs_exists(sl_fmt(t->arena, "/proc/%.*s", SL_ARG(sl_str_trim(pid))).p));
+    static const char *const sleeper[] = { "/bin/sh", "-c", "sleep 300", NULL };
+    sl_proc q = { .argv = sleeper, .env = env, .pass_fd = -1, .grace_ms = 200, .self = &h, .on_line = hear, .cancelled = at_once };
+    CHECK_ERR(sl_proc_run(&q, &r, &t->err), "stopped");
+    q.cancelled = NULL;
+    q.timeout_ms = 100;
+    CHECK_ERR(sl_proc_run(&q, &r, &t->err), "timeout");
+}
