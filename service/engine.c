@@ -411,13 +411,10 @@ sl_exec *sl_engine_continue(sl_engine *e, sl_arena *arena, sl_str id, sl_err *er
     sl_exec *x = sl_store_load(e->store, flow, id, err);
     if (x == NULL)
         return NULL;
-    if (sl_state_final(x->state) && x->ended_ms > 0) {
-        sl_err_set(err, SL_ERR_CONFLICT, "execution.over", "the execution '%.*s' has already ended as %s", SL_ARG(id), sl_state_name(x->state));
-        sl_arena_free(x->arena);
-        return NULL;
-    }
     x->inputs = sl_context_inputs(x->arena, flow, x->inputs);
     e->execs[e->exec_count++] = x;
+    if (sl_exec_over(x))
+        return x; /* asked again: its result is shown, nothing is done */
     sl_engine_log(e, x, NULL, SL_INFO, SL_S("continuing after an interruption"));
     sl_exec_resume(x, sl_now_ms());
     size_t n = x->action_count;

@@ -42,7 +42,7 @@ void sl_engine_close(sl_engine *e);
 
 /* A new execution; starts with the loop. NULL: problems says what is wrong with the inputs. The flow must outlive it. */
 sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *inputs, const sl_val *labels, sl_problems *problems);
-/* Takes up an execution that was interrupted. */
+/* Takes up an execution that was interrupted; one that has ended is only loaded, for its result. */
 sl_exec *sl_engine_continue(sl_engine *e, sl_arena *flow_arena, sl_str execution_id, sl_err *err);
 /* Runs until every execution is over. false: state could not be written; what was promised is on disk, the rest can be continued. */
 bool sl_engine_loop(sl_engine *e, sl_err *err);

@@ -160,6 +160,15 @@ static sl_str target(const upload *u)
     return sl_gs_text(u->g.arena, u->to.bucket, u->to.object);
 }
 
+/* What the checkpoint says of the file, so that a changed one is not taken for it. */
+static sl_val *file_mark(const upload *u)
+{
+    sl_val *doc = sl_map(u->g.arena);
+    sl_map_set_int(u->g.arena, doc, "size", u->size);
+    sl_map_set_int(u->g.arena, doc, "mtimeNs", (int64_t)u->mtime.tv_sec * 1000000000 + u->mtime.tv_nsec);
+    return doc;
+}
+
 /* Starts a session and puts its URI on disk. */
 static bool start_session(upload *u, sl_err *err)
 {
@@ -181,10 +190,8 @@ static bool start_session(upload *u, sl_err *err)
     sl_str sealed;
     if (!sl_task_seal(u->g.task, u->session, &sealed, err))
         return false;
-    sl_val *doc = sl_map(a);
+    sl_val *doc = file_mark(u);
     sl_map_set_str(a, doc, "session", sealed);
-    sl_map_set_int(a, doc, "size", u->size);
-    sl_map_set_int(a, doc, "mtimeNs", (int64_t)u->mtime.tv_sec * 1000000000 + u->mtime.tv_nsec);
     return sl_task_checkpoint(u->g.task, doc, err);
 }
 
@@ -286,7 +293,24 @@ static bool send_pieces(upload *u, int64_t next, bool unsure, const sl_val **don
     return true;
 }
 
-/* One request for small files: the same name with the same bytes, so sending it again is harmless. */
+/* Did an interrupted attempt get its one request through? The object with these very bytes is there then. */
+static bool adopt_simple(upload *u, const sl_val **done, sl_err *err)
+{
+    sl_http_response r;
+    *done = NULL;
+    if (!sl_gcp_send(&u->g, "GET", sl_gs_object_path(u->g.arena, u->to.bucket, u->to.object), NULL, true, &r, err))
+        return false;
+    if (r.status / 100 != 2)
+        return true; /* the upload itself will say what is wrong */
+    const sl_val *object = sl_json_parse(u->g.arena, r.body, err);
+    if (object == NULL || !hash_up_to(u, u->size, err))
+        return false;
+    if (sl_get_int(object, "size", -1) == u->size && sl_str_eq(sl_get_text(object, "crc32c"), sl_crc32c_base64(u->g.arena, u->crc)))
+        *done = object;
+    return true;
+}
+
+/* One request for small files; that it is about to be sent is on disk first. */
 static bool send_simple(upload *u, const sl_val **done, sl_err *err)
 {
     sl_arena *a = u->g.arena;
@@ -334,23 +358,21 @@ static bool check_sums(upload *u, const sl_val *object, sl_err *err)
     return true;
 }
 
-/* Is the checkpoint still about this very file? */
-static bool take_up(upload *u, const sl_val *saved, sl_err *err)
-{
-    bool same = sl_get_int(saved, "size", -1) == u->size && sl_get_int(saved, "mtimeNs", -1) == (int64_t)u->mtime.tv_sec * 1000000000 + u->mtime.tv_nsec;
-    return same && sl_task_unseal(u->g.task, sl_get_text(saved, "session"), &u->session, err);
-}
-
 static bool transfer(upload *u, const sl_val **object, sl_err *err)
 {
-    const sl_val *saved = sl_task_saved(u->g.task);
-    if (sl_get(saved, "session") != NULL && take_up(u, saved, err)) {
+    const sl_val *saved = sl_task_saved(u->g.task), *mark = file_mark(u);
+    bool same = sl_get_int(saved, "size", -1) == u->size && sl_get_int(saved, "mtimeNs", -1) == sl_get_int(mark, "mtimeNs", 0);
+    if (same && sl_get(saved, "session") != NULL) {
+        if (!sl_task_unseal(u->g.task, sl_get_text(saved, "session"), &u->session, err))
+            return false;
         sl_task_log(u->g.task, SL_INFO, "taking up the upload to %.*s where it stands", SL_ARG(target(u)));
         return send_pieces(u, 0, true, object, err);
     }
-    if (u->size <= SIMPLE_MAX)
-        return send_simple(u, object, err);
-    return start_session(u, err) && send_pieces(u, 0, false, object, err);
+    if (u->size > SIMPLE_MAX)
+        return start_session(u, err) && send_pieces(u, 0, false, object, err);
+    if (same && (!adopt_simple(u, object, err) || *object != NULL))
+        return *object != NULL;
+    return (same || sl_task_checkpoint(u->g.task, mark, err)) && send_simple(u, object, err);
 }
 
 static bool open_file(upload *u, sl_err *err)

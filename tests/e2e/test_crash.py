@@ -1,0 +1,117 @@
+"""The main job is killed at every labelled point; --continue ends it with one job per statement and one object."""
+
+import collections
+import json
+import os
+import shutil
+import unittest
+
+from sluice import EXAMPLES, Case, LocalCloud
+
+FLOW = EXAMPLES / "gcp_taxi.yaml"
+ROWS = 500
+LARGE = """
+id: large
+namespace: examples
+tasks:
+  - id: make
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner: {type: io.kestra.plugin.core.runner.Process}
+    outputFiles: [big.bin]
+    commands:
+      - head -c 20000000 /dev/zero | tr '\\0' 'x' > big.bin
+  - id: upload
+    type: io.kestra.plugin.gcp.gcs.Upload
+    from: "{{ outputs.make.outputFiles['big.bin'] }}"
+    to: "gs://{{ kv('BUCKET') }}/big.bin"
+    projectId: local-project
+    serviceAccount: "{{ secret('GCP_CREDS') }}"
+"""
+
+
+class Crash(Case):
+    def labels(self, args):
+        """Every label that an undisturbed run passes, with how often."""
+        log = self.tmp / "labels"
+        self.ok(self.sluice(*args, env={"SLUICE_FAULT_LOG": str(log)}))
+        return collections.Counter(log.read_text().split())
+
+    def fresh(self, template):
+        shutil.rmtree(self.data, ignore_errors=True)
+        shutil.copytree(template, self.data)
+
+    def finish(self, killed, args):
+        """--continue where an execution was begun, a new run where the kill came before that."""
+        self.assertIn(killed.rc, (-9, 137), killed)
+        if killed.id is None:
+            return self.ok(self.sluice(*args))
+        done = self.sluice("run", "--continue", killed.id, "--local", "-q")
+        if done.rc != 0 and "no execution" in done.err:
+            return self.ok(self.sluice(*args))
+        return self.ok(done)
+
+    def jobs(self, cloud):
+        status, body = cloud.get("/bigquery/v2/projects/local-project/jobs?projection=full&maxResults=1000&allUsers=true")
+        self.assertEqual(status, 200, body)
+        return json.loads(body).get("jobs", [])
+
+    def points(self, counts):
+        """(label, n): the first, a middle and the last passing of each; all of them with SLUICE_TEST_LONG=1."""
+        for label, count in sorted(counts.items()):
+            wanted = range(1, count + 1) if os.environ.get("SLUICE_TEST_LONG") else sorted({1, (count + 1) // 2, count})
+            for n in wanted:
+                yield label, n
+
+    def test_taxi(self):
+        self.prepare()
+        template = self.tmp / "template"
+        shutil.copytree(self.data, template)
+        args = ["run", FLOW, "--local", "-i", f"rows={ROWS}"]
+        counts = self.labels(args)
+        for needed in ("gcs.upload.before_simple", "gcs.upload.after_simple", "bigquery.job.before_insert", "bigquery.job.after_insert", "bigquery.job.after_done", "task.before_checkpoint",
+                       "task.after_checkpoint", "engine.before_write", "engine.after_write", "db.before_commit", "db.after_commit", "http.before_send", "http.after_reply", "local.job.before_run"):
+            self.assertIn(needed, counts)
+        for label, n in self.points(counts):
+            with self.subTest(label=label, n=n):
+                self.fresh(template)
+                killed = self.sluice(*args, env={"SLUICE_FAULT": f"{label}:{n}:kill"})
+                done = self.finish(killed, args)
+                self.assertIn(f'"trips":{ROWS}', done.out)
+                writes = [r for r in self.ledger() if r["method"] in ("POST", "PUT") and "/upload/storage/" in r["target"] and r["status"] == 200]
+                self.assertLessEqual(len(writes), 1, "the object was written more than once")
+                with LocalCloud(self) as cloud:
+                    status, body = cloud.get("/storage/v1/b/sluice-example-trips/o")
+                    self.assertEqual(status, 200)
+                    self.assertEqual(len(json.loads(body)["items"]), 1)
+                    jobs = self.jobs(cloud)
+                self.assertEqual([j["status"]["state"] for j in jobs], ["DONE"] * 4, "not one job per statement")
+                self.assertFalse([j for j in jobs if "errorResult" in j["status"]])
+                accepted = [r for r in self.ledger() if r["method"] == "POST" and r["target"].split("?")[0].endswith("/jobs") and r["status"] == 200]
+                self.assertLessEqual(len(accepted), 4, "a statement was submitted as more than one job")
+                rows = self.sql("SELECT count(*) AS n, count(DISTINCT trip_id) AS ids FROM `local-project.trips.green_tripdata`")["rows"][0]["f"]
+                self.assertEqual([c["v"] for c in rows], [str(ROWS), str(ROWS)])
+
+    def test_resumable_upload(self):
+        self.prepare()
+        template = self.tmp / "template"
+        shutil.copytree(self.data, template)
+        (self.tmp / "large.yaml").write_text(LARGE)
+        args = ["run", self.tmp / "large.yaml", "--local"]
+        counts = self.labels(args)
+        for needed in ("gcs.upload.before_session", "gcs.upload.after_session", "gcs.upload.before_chunk", "gcs.upload.after_chunk"):
+            self.assertIn(needed, counts)
+        for label, n in self.points(counts):
+            with self.subTest(label=label, n=n):
+                self.fresh(template)
+                killed = self.sluice(*args, env={"SLUICE_FAULT": f"{label}:{n}:kill"})
+                self.finish(killed, args)
+                with LocalCloud(self) as cloud:
+                    status, body = cloud.get("/storage/v1/b/sluice-example-trips/o/big.bin")
+                    self.assertEqual(status, 200)
+                    self.assertEqual(json.loads(body)["size"], "20000000")
+                finished = [r for r in self.ledger() if r["method"] == "PUT" and r["status"] == 200 and "upload_id" in r["target"] and r["bytes"] > 0]
+                self.assertLessEqual(len(finished), 1, "the object was written more than once")
+
+
+if __name__ == "__main__":
+    unittest.main()
