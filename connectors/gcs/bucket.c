@@ -4,8 +4,8 @@
 
 typedef struct bucket_cfg {
     sl_gcp_cfg gcp;
-    sl_str name, storage_class, location, index_page, not_found_page, kms_key, if_exists;
-    bool requester_pays, versioning, event_hold;
+    sl_str name, storage_class, location, index_page, not_found_page, kms_key, if_exists, member, role;
+    bool requester_pays, versioning, event_hold, force;
     const sl_val *labels, *lifecycle, *cors, *acl, *default_acl, *iam, *logging;
     int64_t retention_s;
 } bucket_cfg;
@@ -34,6 +34,30 @@ static const sl_opt create_opts[] = {
     SL_GCP_OPTS(bucket_cfg),
     SETTINGS,
     { .name = "ifExists", .type = SL_OPT_ENUM, .offset = SL_FIELD(bucket_cfg, if_exists), .values = "ERROR UPDATE SKIP", .fallback = "ERROR", .doc = "What to do when it is there." },
+    { 0 },
+};
+
+static const sl_opt update_opts[] = { SL_GCP_OPTS(bucket_cfg), SETTINGS, { 0 } };
+
+#define NAME { .name = "name", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, name), .flags = SL_REQUIRED, .doc = "Name of the bucket." }
+static const sl_opt delete_opts[] = {
+    SL_GCP_OPTS(bucket_cfg),
+    NAME,
+    { .name = "force", .type = SL_OPT_BOOL, .offset = SL_FIELD(bucket_cfg, force), .doc = "Delete all of its objects first." },
+    { 0 },
+};
+static const sl_opt iam_opts[] = {
+    SL_GCP_OPTS(bucket_cfg),
+    NAME,
+    { .name = "member", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, member), .flags = SL_REQUIRED, .doc = "user:…, serviceAccount:…, group:…" },
+    { .name = "role", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, role), .flags = SL_REQUIRED, .doc = "Role, such as roles/storage.objectViewer." },
+    { .name = "ifExists", .type = SL_OPT_ENUM, .offset = SL_FIELD(bucket_cfg, if_exists), .values = "ERROR SKIP", .fallback = "SKIP", .doc = "What to do when the member has the role." },
+    { 0 },
+};
+static const sl_opt delete_outs[] = { { .name = "bucket", .type = SL_OPT_STR, .doc = "Its name." }, { .name = "bucketUri", .type = SL_OPT_STR, .doc = "Its URI." }, { 0 } };
+static const sl_opt iam_outs[] = {
+    { .name = "bucket", .type = SL_OPT_STR, .doc = "The bucket." }, { .name = "member", .type = SL_OPT_STR, .doc = "The member." },
+    { .name = "role", .type = SL_OPT_STR, .doc = "The role." },     { .name = "created", .type = SL_OPT_BOOL, .doc = "It was added now." },
     { 0 },
 };
 
@@ -208,4 +232,123 @@ static sl_outcome create_run(sl_task *t, void *cfg, sl_err *err)
 
 const sl_task_type sl_gcs_create_bucket = {
     .type = "io.kestra.plugin.gcp.gcs.CreateBucket", .doc = "Makes a bucket.", .cfg_size = sizeof(bucket_cfg), .opts = create_opts, .outs = bucket_outs, .run = create_run,
+};
+
+static sl_outcome update_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const bucket_cfg *c = cfg;
+    sl_gcp g;
+    const sl_val *bucket;
+    sl_str path = sl_fmt(sl_task_arena(t), "/storage/v1/b/%.*s", SL_ARG(sl_percent(sl_task_arena(t), c->name, NULL)));
+    return sl_gcp_open(&g, t, "gcs", &c->gcp, err) && sl_gcp_call(&g, "PATCH", path, body_of(g.arena, c), true, &bucket, err) ? outputs(t, bucket, false, true) : SL_TASK_FAILED;
+}
+
+static sl_outcome delete_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const bucket_cfg *c = cfg;
+    sl_gcp g;
+    sl_http_response r;
+    int64_t count, size;
+    const sl_val *objects;
+    sl_arena *a = sl_task_arena(t);
+    sl_gs_listing all = { .listing_type = SL_S("RECURSIVE"), .filter = SL_S("BOTH"), .all_versions = true };
+    sl_str uri = sl_fmt(a, "gs://%.*s", SL_ARG(c->name)), path = sl_fmt(a, "/storage/v1/b/%.*s", SL_ARG(sl_percent(a, c->name, NULL)));
+    if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err))
+        return SL_TASK_FAILED;
+    /* An interrupted attempt may have got it through; then the bucket is gone. */
+    bool again = sl_task_saved(t) != NULL;
+    sl_val *intent = sl_map(a);
+    sl_map_set_str(a, intent, "bucket", c->name);
+    if (!again && !sl_task_checkpoint(t, intent, err))
+        return SL_TASK_FAILED;
+    if (c->force && !(sl_gs_find_all(&g, uri, &all, &objects, err) && sl_gs_delete_all(&g, objects, true, 8, &count, &size, err)) && !(again && err->status == 404))
+        return SL_TASK_FAILED;
+    if (!sl_gcp_send(&g, "DELETE", path, NULL, true, &r, err))
+        return SL_TASK_FAILED;
+    if (r.status / 100 != 2 && !(r.status == 404 && (again || r.attempts > 1))) {
+        sl_gcp_error(&g, &r, sl_fmt(a, "deleting the bucket '%.*s'", SL_ARG(c->name)).p, err);
+        return SL_TASK_FAILED;
+    }
+    sl_task_out_str(t, "bucket", c->name);
+    sl_task_out_str(t, "bucketUri", uri);
+    return SL_TASK_DONE;
+}
+
+static bool has_member(const sl_val *binding, sl_str member)
+{
+    const sl_val *members = sl_get(binding, "members");
+    for (size_t i = 0; i < sl_val_count(members); i++)
+        if (sl_str_eq(sl_text(sl_at(members, i)), member))
+            return true;
+    return false;
+}
+
+/* The policy with the member added to the role's unconditional binding; *there: it has been one before. */
+static const sl_val *with_member(sl_arena *a, const sl_val *policy, const bucket_cfg *c, bool *there)
+{
+    const sl_val *old = sl_get(policy, "bindings");
+    sl_val *next = sl_map_shallow(a, policy), *bindings = sl_list(a);
+    bool placed = false;
+    *there = false;
+    for (size_t i = 0; i < sl_val_count(old); i++) {
+        const sl_val *binding = sl_at(old, i);
+        if (!placed && sl_str_eq(sl_get_text(binding, "role"), c->role) && sl_get(binding, "condition") == NULL) {
+            *there = has_member(binding, c->member);
+            sl_val *mine = sl_map_shallow(a, binding), *members = sl_list(a);
+            for (size_t k = 0; k < sl_val_count(sl_get(binding, "members")); k++)
+                sl_list_add(a, members, sl_at(sl_get(binding, "members"), k));
+            sl_list_add(a, members, sl_val_str(a, c->member));
+            sl_map_setc(a, mine, "members", members);
+            binding = mine;
+            placed = true;
+        }
+        sl_list_add(a, bindings, binding);
+    }
+    if (!placed) {
+        sl_val *mine = sl_map(a), *members = sl_list(a);
+        sl_list_add(a, members, sl_val_str(a, c->member));
+        sl_map_set_str(a, mine, "role", c->role);
+        sl_map_setc(a, mine, "members", members);
+        sl_list_add(a, bindings, mine);
+    }
+    sl_map_setc(a, next, "bindings", bindings);
+    return next;
+}
+
+static sl_outcome iam_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const bucket_cfg *c = cfg;
+    sl_gcp g;
+    sl_arena *a = sl_task_arena(t);
+    const sl_val *policy, *answer;
+    bool there = false;
+    sl_str path = sl_fmt(a, "/storage/v1/b/%.*s/iam", SL_ARG(sl_percent(a, c->name, NULL)));
+    if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err))
+        return SL_TASK_FAILED;
+    /* Read, change, write under its etag; somebody else's change in between means once more. */
+    for (int round = 0;; round++) {
+        if (!sl_gcp_call(&g, "GET", sl_fmt(a, "%.*s?optionsRequestedPolicyVersion=3", SL_ARG(path)), NULL, true, &policy, err))
+            return SL_TASK_FAILED;
+        const sl_val *next = with_member(a, policy, c, &there);
+        if (there || sl_gcp_call(&g, "PUT", path, next, true, &answer, err))
+            break;
+        if ((err->status != 412 && err->status != 409) || round == 5)
+            return SL_TASK_FAILED;
+    }
+    if (there && sl_str_eqc(c->if_exists, "ERROR")) {
+        sl_err_set(err, SL_ERR_CONFLICT, "gcs.iam", "%.*s has the role %.*s on '%.*s' already (and 'ifExists' is ERROR)", SL_ARG(c->member), SL_ARG(c->role), SL_ARG(c->name));
+        return SL_TASK_FAILED;
+    }
+    sl_task_out_str(t, "bucket", c->name);
+    sl_task_out_str(t, "member", c->member);
+    sl_task_out_str(t, "role", c->role);
+    sl_task_out(t, "created", sl_val_bool(!there));
+    return SL_TASK_DONE;
+}
+
+#define GCS "io.kestra.plugin.gcp.gcs."
+const sl_task_type sl_gcs_update_bucket = { .type = GCS "UpdateBucket", .doc = "Changes a bucket.", .cfg_size = sizeof(bucket_cfg), .opts = update_opts, .outs = bucket_outs, .run = update_run };
+const sl_task_type sl_gcs_delete_bucket = { .type = GCS "DeleteBucket", .doc = "Deletes a bucket.", .cfg_size = sizeof(bucket_cfg), .opts = delete_opts, .outs = delete_outs, .run = delete_run };
+const sl_task_type sl_gcs_create_bucket_iam_policy = {
+    .type = GCS "CreateBucketIamPolicy", .doc = "Gives a member a role on a bucket.", .cfg_size = sizeof(bucket_cfg), .opts = iam_opts, .outs = iam_outs, .run = iam_run,
 };

@@ -150,5 +150,6 @@ bool sl_gs_copy(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, sl_err *err)
     }
 }
 
-static const sl_task_type *const tasks[] = { &sl_gcs_upload, &sl_gcs_create_bucket, NULL };
+static const sl_task_type *const tasks[] = { &sl_gcs_upload, &sl_gcs_download, &sl_gcs_downloads, &sl_gcs_list, &sl_gcs_delete, &sl_gcs_delete_list, &sl_gcs_copy, &sl_gcs_compose,
+                                           &sl_gcs_create_bucket, &sl_gcs_update_bucket, &sl_gcs_delete_bucket, &sl_gcs_create_bucket_iam_policy, NULL };
 const sl_connector sl_connector_gcs = { .name = "gcs", .tasks = tasks };

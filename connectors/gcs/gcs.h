@@ -25,10 +25,24 @@ typedef struct sl_gs_listing {
 /* Calls on_object for each object resource ("directories" have only bucket and name). Stops early when it returns false. */
 bool sl_gs_list(sl_gcp *g, sl_gs_uri from, const sl_gs_listing *listing, bool (*on_object)(void *self, const sl_val *object, sl_err *err), void *self, sl_err *err);
 
-/* Fetches an object to a file, resuming by range on the same generation; CRC32C (or MD5) compared when asked. */
-bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, bool validate, sl_writer *out, int64_t *ret_size, sl_err *err);
+typedef struct sl_gs_found {
+    sl_arena *arena;
+    sl_val *objects; /* list of object resources */
+} sl_gs_found;
+/* The whole listing at once. */
+bool sl_gs_find_all(sl_gcp *g, sl_str from, const sl_gs_listing *listing, const sl_val **ret, sl_err *err);
+
+/*
+ * Fetches an object's bytes as they are stored, going on by range on the same generation after an interruption. Size and
+ * CRC32C (MD5 where there is none) are compared in any case. Does not call out->finish().
+ */
+bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, sl_writer *out, int64_t *ret_size, sl_err *err);
+/* A generation limits the deletion to it; empty = the current one. Missing is no error. */
 bool sl_gs_delete(sl_gcp *g, sl_gs_uri uri, sl_str generation, bool *existed, sl_err *err);
+bool sl_gs_delete_all(sl_gcp *g, const sl_val *objects, bool versions, int64_t concurrent, int64_t *ret_count, int64_t *ret_size, sl_err *err);
 bool sl_gs_copy(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, sl_err *err);
+/* Copy, then deletion of the source. After an interruption (there is a checkpoint), one that was finished is recognised. */
+bool sl_gs_move(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, bool delete_source, sl_err *err);
 
 extern const sl_task_type sl_gcs_upload, sl_gcs_download, sl_gcs_downloads, sl_gcs_list, sl_gcs_delete, sl_gcs_delete_list, sl_gcs_copy, sl_gcs_compose, sl_gcs_create_bucket,
     sl_gcs_update_bucket, sl_gcs_delete_bucket, sl_gcs_create_bucket_iam_policy;

@@ -1,0 +1,230 @@
+/*
+ * connectors/gcs/download.c: Download and Downloads.
+ *
+ * The generation is fixed first; every request names it, so that an object replaced meanwhile is an error and never a mix.
+ * A cut connection is followed by a request for the rest. Checksums are computed in the reading pass. Memory: one block.
+ * API: https://cloud.google.com/storage/docs/json_api/v1/objects/get
+ */
+#include "base/arena.h"
+#include "connectors/gcs/gcs.h"
+
+enum { ROUNDS_MAX = 8 };
+
+typedef struct fetch {
+    sl_writer writer;     /* counts, hashes and passes on */
+    sl_writer *out;
+    int64_t at;
+    uint32_t crc;
+    sl_hash *md5;
+} fetch;
+
+static bool fetch_write(sl_writer *self, const void *from, size_t n, sl_err *err)
+{
+    fetch *f = (fetch *)self;
+    if (!f->out->write(f->out, from, n, err))
+        return false;
+    f->crc = sl_crc32c(f->crc, from, n);
+    if (f->md5 != NULL)
+        sl_hash_add(f->md5, from, n);
+    f->at += (int64_t)n;
+    return true;
+}
+
+static bool fetch_finish(sl_writer *self, sl_err *err)
+{
+    (void)self;
+    (void)err;
+    return true;
+}
+
+static void fetch_close(sl_writer *self)
+{
+    (void)self;
+}
+
+static bool compare(sl_gcp *g, fetch *f, const sl_val *object, const char *what, sl_err *err)
+{
+    int64_t size = sl_get_int(object, "size", -1);
+    sl_str crc = sl_get_text(object, "crc32c"), ours = sl_crc32c_base64(g->arena, f->crc);
+    if (size >= 0 && size != f->at)
+        return sl_err_set(err, SL_ERR_DATA, "gcs.size", "%s has %lld bytes, but %lld came; try again", what, (long long)size, (long long)f->at);
+    if (crc.n > 0 && !sl_str_eq(crc, ours))
+        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%s has the CRC32C %.*s, but what came has %.*s; try again", what, SL_ARG(crc), SL_ARG(ours));
+    if (f->md5 != NULL && !sl_str_eq(sl_get_text(object, "md5Hash"), sl_base64(g->arena, sl_hash_end(f->md5, g->arena))))
+        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "what came of %s has another MD5 than the object; try again", what);
+    return true;
+}
+
+static bool fetch_rest(sl_gcp *g, fetch *f, sl_str url, const char *what, sl_http_response *r, sl_err *err)
+{
+    sl_val *headers = sl_map(g->arena);
+    sl_map_set_str(g->arena, headers, "Accept-Encoding", SL_S("gzip")); /* bytes as stored: else GCS unpacks what is stored packed */
+    if (f->at > 0)
+        sl_map_set_str(g->arena, headers, "Range", sl_fmt(g->arena, "bytes=%lld-", (long long)f->at));
+    sl_http_request req = { .url = url, .headers = headers, .sink = &f->writer, .keep_encoding = true, .attempts_max = f->at > 0 ? 1 : 0 };
+    sl_gcp_prepare(g, &req);
+    if (!sl_http_call(sl_task_http(g->task), g->arena, &req, r, err))
+        return false;
+    return r->status / 100 == 2 || sl_gcp_error(g, r, sl_fmt(g->arena, "downloading %s", what).p, err);
+}
+
+bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, sl_writer *out, int64_t *ret_size, sl_err *err)
+{
+    const sl_val *object;
+    const char *what = sl_gs_text(g->arena, from.bucket, from.object).p;
+    sl_str path = sl_gs_object_path(g->arena, from.bucket, from.object);
+    if (!sl_gcp_call(g, "GET", path, NULL, true, &object, err))
+        return sl_err_ctx(err, "looking for %s", what);
+    fetch f = { .writer = { fetch_write, fetch_finish, fetch_close }, .out = out };
+    if (sl_get_text(object, "crc32c").n == 0 && sl_get_text(object, "md5Hash").n > 0)
+        f.md5 = sl_hash_new(g->arena, "MD5");
+    sl_str url = sl_fmt(g->arena, "%.*s%.*s?alt=media&generation=%.*s", SL_ARG(g->base), SL_ARG(path), SL_ARG(sl_val_text(g->arena, sl_get(object, "generation"))));
+    for (int round = 0;;) {
+        int64_t before = f.at;
+        sl_http_response r = { 0 };
+        sl_err_clear(err);
+        if (fetch_rest(g, &f, url, what, &r, err))
+            break;
+        round = f.at > before ? 1 : round + 1;
+        if (!sl_err_retryable(err) || round > ROUNDS_MAX || sl_task_cancelled(g->task))
+            return false;
+        sl_task_log(g->task, SL_WARN, "%s; going on at byte %lld", err->message, (long long)f.at);
+        sl_http_request wait = { 0 };
+        sl_task_prepare(g->task, &wait);
+        if (!sl_http_sleep(&wait, sl_http_backoff_ms(round, 200, 16000)))
+            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading %s", what);
+    }
+    *ret_size = f.at;
+    return compare(g, &f, object, what, err);
+}
+
+/* ---- tasks ---- */
+
+typedef struct download_cfg {
+    sl_gcp_cfg gcp;
+    sl_str from, action, move_directory;
+    sl_gs_listing listing;
+    bool validate;
+} download_cfg;
+
+#define FROM { .name = "from", .type = SL_OPT_STR, .offset = SL_FIELD(download_cfg, from), .flags = SL_REQUIRED, .doc = "Where from (gs://bucket/name)." }
+#define VALIDATE { .name = "validateChecksum", .type = SL_OPT_BOOL, .offset = SL_FIELD(download_cfg, validate), .fallback = "true", .doc = "Compare checksums; they are compared in any case." }
+
+static const sl_opt download_opts[] = { SL_GCP_OPTS(download_cfg), FROM, VALIDATE, { 0 } };
+static const sl_opt downloads_opts[] = {
+    SL_GCP_OPTS(download_cfg),
+    FROM,
+    VALIDATE,
+    { .name = "listingType", .type = SL_OPT_ENUM, .offset = SL_FIELD(download_cfg, listing.listing_type), .values = "DIRECTORY RECURSIVE", .fallback = "DIRECTORY", .doc = "Only what lies directly there, or all below." },
+    { .name = "regExp", .type = SL_OPT_STR, .offset = SL_FIELD(download_cfg, listing.reg_exp), .doc = "Regular expression for the whole gs:// URI." },
+    { .name = "allVersions", .type = SL_OPT_BOOL, .offset = SL_FIELD(download_cfg, listing.all_versions), .doc = "Old versions, too." },
+    { .name = "maxFiles", .type = SL_OPT_INT, .offset = SL_FIELD(download_cfg, listing.max_files), .fallback = "25", .doc = "At most so many; a warning says when there are more." },
+    { .name = "action", .type = SL_OPT_ENUM, .offset = SL_FIELD(download_cfg, action), .values = "NONE DELETE MOVE", .fallback = "NONE", .doc = "What becomes of the objects afterwards." },
+    { .name = "moveDirectory", .type = SL_OPT_STR, .offset = SL_FIELD(download_cfg, move_directory), .doc = "MOVE: where to (gs://bucket/prefix)." },
+    { 0 },
+};
+static const sl_opt download_outs[] = {
+    { .name = "bucket", .type = SL_OPT_STR, .doc = "The bucket." }, { .name = "path", .type = SL_OPT_STR, .doc = "The object's name." }, { .name = "uri", .type = SL_OPT_STR, .doc = "The file." }, { 0 },
+};
+static const sl_opt downloads_outs[] = {
+    { .name = "blobs", .type = SL_OPT_LIST, .doc = "The objects; uri is the file." }, { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Name of the object to file." }, { 0 },
+};
+
+static bool one(sl_gcp *g, sl_gs_uri from, sl_str *ret_uri, sl_err *err)
+{
+    SL_WRITER out = NULL;
+    int64_t size;
+    ptrdiff_t slash = sl_str_rfind(from.object, SL_S("/"));
+    sl_str name = sl_str_sub(from.object, (size_t)(slash + 1), from.object.n);
+    if (!sl_task_open_out(g->task, name, &out, ret_uri, err) || !sl_gs_fetch(g, from, out, &size, err) || !out->finish(out, err))
+        return false;
+    sl_task_counter(g->task, "file.size", (double)size);
+    return true;
+}
+
+static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const download_cfg *c = cfg;
+    sl_gcp g;
+    sl_gs_uri from;
+    sl_str uri;
+    if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err) || !sl_gs_parse(g.arena, c->from, false, &from, err) || !one(&g, from, &uri, err))
+        return SL_TASK_FAILED;
+    sl_task_out_str(t, "bucket", from.bucket);
+    sl_task_out_str(t, "path", from.object);
+    sl_task_out_str(t, "uri", uri);
+    return SL_TASK_DONE;
+}
+
+static bool fetch_all(sl_gcp *g, const download_cfg *c, const sl_val **ret, sl_err *err)
+{
+    const sl_val *objects;
+    sl_arena *a = g->arena;
+    sl_val *blobs = sl_list(a), *files = sl_map(a), *doc = sl_map(a);
+    if (!sl_gs_find_all(g, c->from, &c->listing, &objects, err))
+        return false;
+    for (size_t i = 0; i < sl_val_count(objects); i++) {
+        const sl_val *o = sl_at(objects, i);
+        sl_str uri;
+        if (sl_task_cancelled(g->task))
+            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
+        if (!one(g, (sl_gs_uri){ sl_get_text(o, "bucket"), sl_get_text(o, "name") }, &uri, err))
+            return false;
+        sl_val *blob = sl_map_shallow(a, sl_gs_blob(a, o));
+        sl_map_set_str(a, blob, "uri", uri);
+        sl_list_add(a, blobs, blob);
+        sl_map_set(a, files, sl_get_text(o, "name"), sl_val_str(a, uri));
+        sl_task_progress(g->task, (int64_t)i + 1, (int64_t)sl_val_count(objects));
+    }
+    sl_map_setc(a, doc, "blobs", blobs);
+    sl_map_setc(a, doc, "outputFiles", files);
+    *ret = doc;
+    return true;
+}
+
+static bool act(sl_gcp *g, const download_cfg *c, const sl_val *blobs, sl_err *err)
+{
+    sl_gs_uri to = { 0 };
+    bool move = sl_str_eqc(c->action, "MOVE"), existed;
+    if (move && !sl_gs_parse(g->arena, c->move_directory, true, &to, err))
+        return false;
+    while (to.object.n > 0 && to.object.p[to.object.n - 1] == '/')
+        to.object.n--;
+    for (size_t i = 0; i < sl_val_count(blobs); i++) {
+        sl_gs_uri from = { sl_get_text(sl_at(blobs, i), "bucket"), sl_get_text(sl_at(blobs, i), "name") }, target = to;
+        ptrdiff_t slash = sl_str_rfind(from.object, SL_S("/"));
+        sl_str name = sl_str_sub(from.object, (size_t)(slash + 1), from.object.n);
+        target.object = to.object.n ? sl_fmt(g->arena, "%.*s/%.*s", SL_ARG(to.object), SL_ARG(name)) : name;
+        if (!(move ? sl_gs_move(g, from, target, true, err) : sl_gs_delete(g, from, SL_S(""), &existed, err)))
+            return false;
+    }
+    return true;
+}
+
+static sl_outcome downloads_run(sl_task *t, void *cfg, sl_err *err)
+{
+    download_cfg *c = cfg;
+    sl_gcp g;
+    bool acts = !sl_str_eqc(c->action, "NONE");
+    const sl_val *done = sl_task_saved(t);
+    c->listing.filter = SL_S("FILES");
+    if (sl_str_eqc(c->action, "MOVE") && c->move_directory.n == 0) {
+        sl_err_set(err, SL_ERR_CONFIG, "gcs.move", "action MOVE needs 'moveDirectory' (gs://bucket/prefix)");
+        return SL_TASK_FAILED;
+    }
+    /* Before the first object is moved or deleted, it is on disk that all are here. */
+    if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err) || (done == NULL && (!fetch_all(&g, c, &done, err) || (acts && !sl_task_checkpoint(t, done, err)))))
+        return SL_TASK_FAILED;
+    if (acts && !act(&g, c, sl_get(done, "blobs"), err))
+        return SL_TASK_FAILED;
+    sl_task_out(t, "blobs", sl_get(done, "blobs"));
+    sl_task_out(t, "outputFiles", sl_get(done, "outputFiles"));
+    sl_task_log(t, SL_INFO, "%zu objects downloaded from %.*s", sl_val_count(sl_get(done, "blobs")), SL_ARG(c->from));
+    return SL_TASK_DONE;
+}
+
+#define GCS "io.kestra.plugin.gcp.gcs."
+const sl_task_type sl_gcs_download = { .type = GCS "Download", .doc = "Downloads an object.", .cfg_size = sizeof(download_cfg), .opts = download_opts, .outs = download_outs, .run = download_run };
+const sl_task_type sl_gcs_downloads = {
+    .type = GCS "Downloads", .doc = "Downloads all objects that a listing finds.", .cfg_size = sizeof(download_cfg), .opts = downloads_opts, .outs = downloads_outs, .run = downloads_run,
+};
