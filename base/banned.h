@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#ifndef __cplusplus
+#if !defined(__cplusplus) && !defined(__clang__) /* clang refuses to poison what the C library defines as a macro; gcc builds it, too */
 #pragma GCC poison sprintf vsprintf strcpy strcat strncpy strncat strtok strtok_r gets sscanf
 #pragma GCC poison atoi atol atoll atof gmtime localtime asctime ctime mktime tmpnam tempnam mktemp system popen
 #endif

@@ -250,9 +250,9 @@ static bool bind_one(sl_arena *arena, const sl_opt *o, const sl_val *v, void *fi
     case SL_OPT_STRS:
     case SL_OPT_LIST:
     case SL_OPT_MAP: ok = bind_collection(arena, o, v, field); break;
-    case SL_OPT_TASKS: ok = v->type == SL_LIST || v->type == SL_MAP; /* fall through */
+    case SL_OPT_TASKS: ok = v->type == SL_LIST || v->type == SL_MAP; *(const sl_val **)field = v; break;
     case SL_OPT_ANY: *(const sl_val **)field = v; break;
-    case SL_OPT_END: sl_assert(!"end of table");
+    case SL_OPT_END: sl_panic(__FILE__, __LINE__, "end of table");
     }
     return ok || wrong(o, v, arena, err);
 }

@@ -392,7 +392,7 @@ const sl_val *bq_error(sl_arena *a, const sl_err *err)
         (void)sl_str_cut(&name, ' ', &only);
         return error_of(a, "notFound", sl_fmt(a, "Not found: Table %.*s was not found", SL_ARG(only)), NULL);
     }
-    if (sl_str_find(m, SL_S("Transaction conflict")) >= 0 || sl_str_find(m, SL_S("TransactionContext Error")) >= 0)
+    if (sl_str_find(m, SL_S("Transaction conflict")) >= 0 || sl_str_find(m, SL_S("Conflict on tuple")) >= 0 || sl_str_find(m, SL_S("write-write conflict")) >= 0)
         return error_of(a, "invalidQuery", SL_S("Could not serialize access to table due to concurrent update"), NULL);
     if (strcmp(err->code, "notFound") == 0 || strcmp(err->code, "invalid") == 0 || strcmp(err->code, "duplicate") == 0)
         return error_of(a, err->code, m, NULL);

@@ -243,7 +243,7 @@ static bool query_job(work *w, const sl_val *conf)
         return false;
     for (size_t i = 0; i < n; i++)
         if (!one_statement(w, &list[i], conf))
-            return n == 1 || sl_err_ctx(w->err, "statement %zu of %zu", i + 1, n);
+            return n > 1 ? sl_err_ctx(w->err, "statement %zu of %zu", i + 1, n) : false;
     if (n > 1) {
         sl_map_set_str(w->a, w->query, "statementType", SL_S("SCRIPT"));
         sl_map_set_str(w->a, w->stats, "numChildJobs", sl_fmt(w->a, "%zu", n));

@@ -93,6 +93,14 @@ static void print_table(const sl_exec *x)
         sl_cli_print("outputs: %.*s\n", SL_ARG(sl_json(a, x->outputs)));
 }
 
+/* With --quiet no log has said why. */
+static void print_errors(const sl_exec *x)
+{
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next)
+        if (r->error.n > 0 && r->state != SL_SUCCESS)
+            (void)fprintf(stderr, "%.*s: %.*s\n", SL_ARG(r->def->id), SL_ARG(r->error));
+}
+
 static void print_json(const sl_exec *x)
 {
     SL_ARENA a = sl_arena_new();
@@ -193,6 +201,8 @@ static int run_engine(sl_cli *c, const sl_engine_options *o, const sl_flow *flow
             print_json(x);
         else
             print_table(x);
+        if (s->quiet && !c->json)
+            print_errors(x);
         if (!ok)
             rc = sl_cli_fail(1, "%s; continue with: sluice run --continue %.*s", err.message, SL_ARG(x->id));
         else

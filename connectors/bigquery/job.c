@@ -302,9 +302,10 @@ void sl_bq_cancel(sl_task *t, const sl_gcp_cfg *gcp, const sl_bq_cfg *cfg)
     sl_str url = sl_fmt(b.arena, "%.*s%.*s", SL_ARG(b.g.base), SL_ARG(sl_bq_path(&b, "jobs/%.*s/cancel%s%.*s", SL_ARG(id), location.n ? "?location=" : "", SL_ARG(sl_percent(b.arena, location, NULL)))));
     sl_http_request req = { .method = "POST", .url = url, .idempotent = true, .attempts_max = 3, .total_ms = 20000, .auth = b.g.auth, .pool = b.g.pool };
     sl_http_response r;
-    if (sl_http_call(sl_task_http(t), b.arena, &req, &r, &err) && r.status / 100 == 2)
+    bool answered = sl_http_call(sl_task_http(t), b.arena, &req, &r, &err);
+    if (answered && r.status / 100 == 2)
         sl_task_log(t, SL_WARN, "cancelled job %.*s", SL_ARG(id));
-    else
+    else if (!answered || r.status != 404) /* 404: its id was put on disk, but it was not submitted */
         sl_task_log(t, SL_ERROR, "job %.*s could not be cancelled; it may go on in BigQuery", SL_ARG(id));
 }
 

@@ -220,6 +220,7 @@ SL_TEST(redact, all_forms_of_a_value_are_hidden)
 {
     sl_str value = SL_S("pa\"ss/w\xC3\xB6rd+1&2");
     SL_SECRET s = sl_secret_new(value);
+    CHECK(s != NULL);
     sl_buf q = sl_buf_new(t->arena, 200);
     sl_json_quote(&q, value);
     sl_str b64 = sl_base64(t->arena, sl_fmt(t->arena, "user:%.*s", SL_ARG(value)));

@@ -1,0 +1,202 @@
+"""What goes wrong is said in one sentence, and nothing half-done stays; secrets appear nowhere."""
+
+import base64
+import gzip
+import http.server
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import unittest
+
+from sluice import EXAMPLES, PROGRAM, Case
+
+ONE = "id: f\nnamespace: n\ntasks:\n  - {{id: t, type: {type}{more}}}\n"
+
+
+def log(message):
+    return ONE.format(type="io.kestra.plugin.core.log.Log", more=f", message: {json.dumps(message)}")
+
+
+class Server:
+    """Answers each path with what the test says."""
+
+    def __init__(self, answers):
+        outer = self
+        self.headers = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                outer.headers.append(dict(self.headers))
+                status, headers, body = answers[self.path]
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # clients hang up as they like
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class BadInput(Case):
+    def refused(self, text, *words, args=(), rc=None):
+        done = self.flow(text, "-q", *args)
+        self.assertNotEqual(done.rc, 0, done)
+        if rc is not None:
+            self.assertEqual(done.rc, rc, done)
+        for word in words:
+            self.assertIn(word, done.err + done.out)
+        self.assertNotIn("Sanitizer", done.err)
+        return done
+
+    def test_flows(self):
+        for text, *words in [
+            ("id: [", "flow.yaml:2:1: not valid YAML"),
+            ("id: f\nnamespace: n\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Lag, message: x}\n", "flow.yaml:4:", "core.log.Lag"),
+            ("id: f\nnamespace: n\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, mesage: x}\n", "flow.yaml:4:", "mesage", "message"),
+            ("id: f\nnamespace: n\ntasks: []\n", "tasks"),
+            ("namespace: n\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, message: x}\n", "id"),
+            ("id: f\nnamespace: n\nid: g\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, message: x}\n", "id"),
+            (log("x").replace("tasks:", "inputs:\n  - {id: who, type: STRING}\ntasks:"), "who"),
+        ]:
+            with self.subTest(text):
+                self.refused(text, *words, rc=2)
+                self.assertFalse((self.data / "state.db").exists() and self.executions(), "an execution was made")
+
+    def executions(self):
+        import sqlite3
+
+        db = sqlite3.connect(self.data / "state.db")
+        n = db.execute("SELECT count(*) FROM executions").fetchone()[0]
+        db.close()
+        return n
+
+    def test_expressions(self):
+        for text, *words in [
+            ("{{ nothing }}", "Unable to find `nothing`"),
+            ("{{ 1 + }}", "line 1"),
+            ("{{ 'a' | nofilter }}", "nofilter"),
+            ("{{ kv('MISSING') }}", "MISSING"),
+            ("{{ secret('MISSING') }}", "MISSING"),
+            ("{% if true %}x", "endif"),
+        ]:
+            with self.subTest(text):
+                self.refused(log(text), *words)
+
+    def test_inputs(self):
+        text = log("{{ inputs.n }}").replace("tasks:", "inputs:\n  - {id: n, type: INT, min: 3}\ntasks:")
+        self.refused(text, "n", args=("-i", "n=abc"), rc=2)
+        self.refused(text, "n", args=("-i", "n=1"), rc=2)
+        self.refused(text, "n", rc=2)
+
+    def gcs(self, key):
+        return ONE.format(type="io.kestra.plugin.gcp.gcs.List", more=", from: 'gs://some-bucket/', projectId: p, serviceAccount: " + json.dumps(key))
+
+    def test_keys(self):
+        private = "-----BEGIN PRIVATE KEY-----\\nCANARYKEYMATERIAL\\n-----END PRIVATE KEY-----\\n"
+        for key, *words in [
+            ("not json", "serviceAccount"),
+            ('{"type": "service_account"}', "client_email"),
+            (f'{{"type":"service_account","client_email":"a@b.c","private_key":"{private}","token_uri":"http://127.0.0.1:1/t"}}', "private_key"),
+        ]:
+            with self.subTest(key):
+                done = self.refused(self.gcs(key), *words)
+                self.assertNotIn("CANARYKEYMATERIAL", done.out + done.err)
+
+    def test_http(self):
+        packed = gzip.compress(b"a,b\n" * 10000)
+        with Server({"/cut": (200, {"Content-Encoding": "gzip"}, packed[: len(packed) // 2]), "/missing": (404, {}, b"no"), "/short": (200, {"Content-Length": "100", "Connection": "close"}, b"short")}) as s:
+            for kind, path, word in [("Request", "/cut", "cannot be unpacked"), ("Download", "/missing", "404")]:
+                with self.subTest(path):
+                    self.refused(ONE.format(type=f"io.kestra.plugin.core.http.{kind}", more=f", uri: '{s.url}{path}'"), word)
+            self.assertEqual([p for p in self.data.rglob("*") if "storage" in p.parts and p.is_file()], [], "a half file stayed")
+
+    def test_html_instead_of_csv(self):
+        self.prepare()
+        with Server({"/green_tripdata_2019-01.csv?rows=10": (200, {"Content-Type": "text/html"}, b"<html><body>Sorry, \"moved\"</body></html>\n")}) as s:
+            done = self.sluice("run", EXAMPLES / "gcp_taxi.yaml", "--local", "-q", "-i", "rows=10", "-i", f"source={s.url}")
+            # One line, taken as the heading: no row arrives. BigQuery itself sees nothing wrong in that.
+            self.assertIn('"trips":0', done.out)
+        with Server({"/green_tripdata_2019-01.csv?rows=10": (200, {"Content-Type": "text/html"}, b"<html>\n<body>Sorry, moved</body>\n</html>\n")}) as s:
+            done = self.sluice("run", EXAMPLES / "gcp_taxi.yaml", "--local", "-q", "-i", "rows=10", "-i", f"source={s.url}")
+            self.assertEqual(done.rc, 1, done)
+            self.assertIn("Bigquery Errors", done.out + done.err)
+
+    def test_full_disk(self):
+        small = "ulimit -f 200; exec \"$@\""  # blocks of 1,024 bytes: the file system says EFBIG beyond it
+        path = self.tmp / "flow.yaml"
+        with Server({"/big": (200, {}, os.urandom(1 << 20))}) as s:
+            path.write_text(ONE.format(type="io.kestra.plugin.core.http.Download", more=f", uri: '{s.url}/big'"))
+            done = subprocess.run(["bash", "-c", small, "bash", PROGRAM, "run", str(path), "-q"], env=self.env(), capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("File too large", done.stdout + done.stderr)
+
+    def test_interrupt(self):
+        path = self.tmp / "flow.yaml"
+        path.write_text(ONE.format(type="io.kestra.plugin.scripts.shell.Commands", more=", taskRunner: {type: io.kestra.plugin.core.runner.Process}, commands: ['echo $$ > %s/pid; sleep 100 & wait']" % self.tmp))
+        p = subprocess.Popen([PROGRAM, "run", str(path)], env=self.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pid = self.tmp / "pid"
+        for _ in range(200):
+            if pid.exists() and pid.read_text().strip():
+                break
+            time.sleep(0.05)
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=30)
+        self.assertNotEqual(p.returncode, 0)
+        self.assertIn("KILLED", out)
+        with self.assertRaises(ProcessLookupError):
+            os.killpg(int(pid.read_text()), 0)
+
+    def test_secrets_appear_nowhere(self):
+        canary = [f"canary-{i:03}-{os.urandom(6).hex()}" for i in range(100)]
+        for i, value in enumerate(canary[:3]):
+            self.ok(self.sluice("secret", "set", "-n", "n", f"S{i}", "-", stdin=value))
+        env = {f"SECRET_S{i}": base64.b64encode(value.encode()).decode() for i, value in enumerate(canary) if i >= 3}
+        texts = " ".join("{{ secret('S%d') }}" % i for i in range(100))
+        with Server({"/echo": (200, {}, " ".join(canary).encode())}) as s:
+            flow = f"""
+id: f
+namespace: n
+tasks:
+  - {{id: log, type: io.kestra.plugin.core.log.Log, message: "{texts}"}}
+  - {{id: ret, type: io.kestra.plugin.core.debug.Return, format: "{texts}"}}
+  - {{id: sh, type: io.kestra.plugin.scripts.shell.Commands, taskRunner: {{type: io.kestra.plugin.core.runner.Process}}, env: {{A: "{texts}"}}, commands: ['echo "$A"; echo "$A" >&2']}}
+  - {{id: http, type: io.kestra.plugin.core.http.Request, uri: "{s.url}/echo", headers: {{X-Key: "{{{{ secret('S5') }}}}"}}}}
+  - {{id: fail, type: io.kestra.plugin.core.execution.Fail, errorMessage: "{texts}"}}
+"""
+            path = self.tmp / "secret-flow.yaml"
+            path.write_text(flow)
+            done = self.sluice("run", path, env=env)
+            self.assertTrue(any(h.get("X-Key") == canary[5] for h in s.headers), "the secret did not reach the server: the test shows nothing")
+        self.assertEqual(done.rc, 1, done)
+        said = done.out + done.err
+        for value in canary:
+            self.assertNotIn(value, said)
+        for path in self.data.rglob("*"):
+            if path.is_file():
+                body = path.read_bytes()
+                for value in canary:
+                    self.assertNotIn(value.encode(), body, path)
+
+
+if __name__ == "__main__":
+    unittest.main()
