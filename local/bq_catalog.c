@@ -205,7 +205,13 @@ static void csv_sql(sl_arena *a, sl_buf *b, const sl_val *config, const sl_val *
     bool no_quote = sl_get(sl_get(config, "csvOptions"), "quote") != NULL && quote.n == 0;
     if (sl_str_ieq(delimiter, SL_S("tab")) || sl_str_eqc(delimiter, "\\t"))
         delimiter = SL_S("\t");
-    sl_buf_fmt(b, ", header=false, skip=%.*s, delim=%.*s, quote=%.*s, escape=%.*s", SL_ARG(skip.n ? skip : SL_S("0")), SL_ARG(sl_duck_text(a, delimiter.n ? delimiter : SL_S(","))),
+    /* Without a schema the line before the data is the heading; unless skipLeadingRows says where it is, it is looked for. */
+    int64_t lines = 0;
+    (void)sl_parse_int(skip, &lines);
+    bool known = sl_val_count(fields) > 0, heading = !known && lines > 0;
+    if (known || skip.n > 0)
+        sl_buf_fmt(b, ", header=%s, skip=%lld", heading ? "true" : "false", (long long)(heading ? lines - 1 : lines));
+    sl_buf_fmt(b, ", delim=%.*s, quote=%.*s, escape=%.*s", SL_ARG(sl_duck_text(a, delimiter.n ? delimiter : SL_S(","))),
                SL_ARG(sl_duck_text(a, no_quote ? SL_S("") : quote.n ? quote : SL_S("\""))), SL_ARG(sl_duck_text(a, no_quote ? SL_S("") : quote.n ? quote : SL_S("\""))));
     if (sl_val_count(fields) > 0) {
         sl_str columns = column_struct(a, fields, &strings);

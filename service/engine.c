@@ -419,7 +419,8 @@ sl_exec *sl_engine_continue(sl_engine *e, sl_arena *arena, sl_str id, sl_err *er
     sl_exec_resume(x, sl_now_ms());
     size_t n = x->action_count;
     sl_action *actions = SL_ARRAY(arena, sl_action, n + 1);
-    memcpy(actions, x->actions, n * sizeof *actions);
+    if (n > 0)
+        memcpy(actions, x->actions, n * sizeof *actions);
     x->action_count = 0;
     /* What was taken up again may have moved the state on: written before anything is done. */
     if (!write_all(e, sl_now_ms(), err))
