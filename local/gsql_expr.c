@@ -3,6 +3,7 @@
  * them with commas, $| all of them with ||; a part such as DAY is passed as written.
  */
 #include "base/arena.h"
+#include "local/duck.h"
 #include "local/gsql.h"
 
 typedef struct function {
@@ -365,6 +366,26 @@ static bool rewrite_table(rewriter *r)
     return true;
 }
 
+/* FROM UNNEST(list) AS name: in GoogleSQL the name is the element, in DuckDB it would be a row of one column. */
+static bool rewrite_unnest(rewriter *r)
+{
+    static const char *const follow[] = { "WHERE", "ON", "WITH", "JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "GROUP", "ORDER", "LIMIT", "UNION", "HAVING", "QUALIFY", "WINDOW", "EXCEPT", "INTERSECT" };
+    if (!gs_is(&r->t[r->i], "UNNEST") || r->i + 1 >= r->n || !gs_op(&r->t[r->i + 1], "("))
+        return false;
+    size_t open = r->i + 1, end = gs_close(r->t, r->n, open), name = end;
+    if (name < r->n && gs_is(&r->t[name], "AS"))
+        name++;
+    if (name >= r->n || (r->t[name].kind != GS_IDENT && r->t[name].kind != GS_QUOTED))
+        return false;
+    for (size_t i = 0; i < SL_COUNT(follow); i++)
+        if (gs_is(&r->t[name], follow[i]))
+            return false;
+    sl_str alias = sl_duck_ident(r->x->arena, r->t[name].text);
+    sl_buf_fmt(&r->out, " UNNEST(%.*s) AS %.*s(%.*s)", SL_ARG(gs_rewrite(r->x, r->t + open + 1, end - open - 2)), SL_ARG(alias), SL_ARG(alias));
+    r->i = name + 1;
+    return true;
+}
+
 static bool rewrite_call(rewriter *r)
 {
     const gs_token *t = &r->t[r->i];
@@ -447,7 +468,7 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
         const gs_token *at = &t[r.i];
         if (table_next) {
             table_next = false;
-            if (rewrite_table(&r))
+            if (rewrite_unnest(&r) || rewrite_table(&r))
                 continue;
         }
         if (gs_op(at, "(") || gs_op(at, "[")) { /* a scope of its own: commas and FROM inside are its business */

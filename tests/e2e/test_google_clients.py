@@ -1,0 +1,128 @@
+"""Google's own Python clients against `sluice local`: what it serves is what they expect.
+
+They are installed by tools/get-google-clients into a virtual environment (GOOGLE_CLIENTS names its Python); where that
+cannot be had, the test is skipped and says so.
+"""
+
+import os
+import pathlib
+import subprocess
+import unittest
+
+from sluice import Case, LocalCloud
+
+PYTHON = os.environ.get("GOOGLE_CLIENTS", "")
+
+SCRIPT = r'''
+import io, json, os, sys
+from google.api_core import exceptions
+from google.cloud import bigquery, storage
+from google.oauth2 import service_account
+from google.auth.transport.requests import Request
+
+url, key = sys.argv[1], sys.argv[2]
+creds = service_account.Credentials.from_service_account_file(key, scopes=["https://www.googleapis.com/auth/cloud-platform"])
+creds.refresh(Request())          # a JWT signed by google-auth, checked by the local cloud
+assert creds.token
+
+gcs = storage.Client(project="local-project", credentials=creds, client_options={"api_endpoint": url})
+bucket = gcs.create_bucket("official-client-bucket", location="europe-west2")
+try:
+    gcs.create_bucket("official-client-bucket")
+    raise SystemExit("a bucket was made twice")
+except exceptions.Conflict:
+    pass
+
+blob = bucket.blob("small/a b.txt")
+blob.upload_from_string("hello", content_type="text/plain", checksum="crc32c")
+assert blob.download_as_bytes() == b"hello"
+large = os.urandom(1 << 20) * 20
+blob = bucket.blob("large.bin", chunk_size=4 << 20)     # resumable, in five pieces
+blob.upload_from_file(io.BytesIO(large), size=len(large), checksum="crc32c")
+assert blob.download_as_bytes() == large
+assert blob.download_as_bytes(start=5, end=14) == large[5:15]
+try:
+    bucket.blob("large.bin").upload_from_string("x", if_generation_match=0)
+    raise SystemExit("a precondition was ignored")
+except exceptions.PreconditionFailed:
+    pass
+for i in range(7):
+    bucket.blob(f"many/{i}").upload_from_string(str(i))
+assert [b.name for b in gcs.list_blobs(bucket, prefix="many/", page_size=3)] == [f"many/{i}" for i in range(7)]
+pages = gcs.list_blobs(bucket, delimiter="/")
+assert [b.name for b in pages] == ["large.bin"] and pages.prefixes == {"many/", "small/"}
+bucket.blob("composed").compose([bucket.blob("many/1"), bucket.blob("many/2")])
+assert bucket.blob("composed").download_as_bytes() == b"12"
+bucket.copy_blob(bucket.blob("composed"), bucket, "copied")
+bucket.blob("composed").delete()
+assert not bucket.blob("composed").exists() and bucket.blob("copied").exists()
+
+bq = bigquery.Client(project="local-project", credentials=creds, client_options={"api_endpoint": url}, location="europe-west2")
+dataset = bigquery.Dataset("local-project.clients")
+dataset.location = "europe-west2"
+bq.create_dataset(dataset)
+bucket.blob("t.csv").upload_from_string("n,s\r\n1,a\r\n2,\"b, c\"\r\n3,\r\n")
+table = bigquery.Table("local-project.clients.ext", schema=[bigquery.SchemaField("n", "INT64"), bigquery.SchemaField("s", "STRING")])
+external = bigquery.ExternalConfig("CSV")
+external.source_uris = ["gs://official-client-bucket/t.csv"]
+external.options.skip_leading_rows = 1
+table.external_data_configuration = external
+bq.create_table(table)
+assert [tuple(r) for r in bq.query_and_wait("SELECT n, s FROM clients.ext ORDER BY n")] == [(1, "a"), (2, "b, c"), (3, "")]
+
+bq.query_and_wait("CREATE TABLE clients.t (n INT64, s STRING, ts TIMESTAMP, x NUMERIC)")
+job = bq.query("MERGE clients.t T USING clients.ext S ON T.n = S.n WHEN NOT MATCHED THEN INSERT (n, s) VALUES (S.n, S.s)")
+job.result()
+assert job.num_dml_affected_rows == 3, job.num_dml_affected_rows
+bq.query_and_wait("UPDATE clients.t SET ts = TIMESTAMP '2024-01-02 03:04:05.678901 UTC', x = 1.25 WHERE n = 1")
+row = list(bq.query_and_wait("SELECT ts, x FROM clients.t WHERE n = 1"))[0]
+assert row.ts.isoformat() == "2024-01-02T03:04:05.678901+00:00" and str(row.x) == "1.25", row
+
+load = bq.load_table_from_uri("gs://official-client-bucket/t.csv", "local-project.clients.loaded",
+    job_config=bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1, schema=[bigquery.SchemaField("n", "INT64"), bigquery.SchemaField("s", "STRING")]))
+load.result()
+assert load.output_rows == 3
+bq.extract_table("local-project.clients.loaded", "gs://official-client-bucket/out-*.csv").result()
+assert bucket.blob("out-000000000000.csv").download_as_text().splitlines()[0] == "n,s"
+bq.copy_table("local-project.clients.loaded", "local-project.clients.copied").result()
+assert bq.get_table("local-project.clients.copied").num_rows == 3
+rows = bq.query("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 2500)) AS n ORDER BY n").result(page_size=1000)
+got = [r.n for r in rows]
+assert got == list(range(1, 2501)), (len(got), got[:5], got[998:1004])
+assert len(list(bq.list_rows("local-project.clients.loaded", page_size=2))) == 3
+try:
+    bq.query("SELECT * FROM clients.nowhere").result()
+    raise SystemExit("a missing table was found")
+except exceptions.NotFound:
+    pass
+try:
+    bq.query("SELEC 1").result()
+    raise SystemExit("bad SQL was accepted")
+except exceptions.BadRequest:
+    pass
+bucket.blob("bad.csv").upload_from_string("n\nx\n")
+bad = bq.load_table_from_uri("gs://official-client-bucket/bad.csv", "local-project.clients.bad", job_config=bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1, schema=[bigquery.SchemaField("n", "INT64")]))
+try:
+    bad.result()
+    raise SystemExit("a bad row was loaded")
+except exceptions.BadRequest as e:
+    assert "Error while reading data" in str(e), e
+assert bq.query("SELECT 1", job_config=bigquery.QueryJobConfig(dry_run=True)).total_bytes_processed == 0
+bq.delete_dataset("clients", delete_contents=True)
+bucket.delete(force=True)
+print("all is well")
+'''
+
+
+class GoogleClients(Case):
+    @unittest.skipUnless(PYTHON and pathlib.Path(PYTHON).exists(), "SKIPPED: Google's Python clients are not installed; tools/get-google-clients installs them")
+    def test_the_official_clients(self):
+        script = self.tmp / "clients.py"
+        script.write_text(SCRIPT)
+        with LocalCloud(self) as cloud:
+            done = subprocess.run([PYTHON, str(script), cloud.url, str(self.data / "local" / "service-account.json")], env=self.env(), capture_output=True, text=True, timeout=300)
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, "all is well"), done.stderr[-3000:])
+
+
+if __name__ == "__main__":
+    unittest.main()
