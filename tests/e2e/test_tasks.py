@@ -106,6 +106,7 @@ class Tasks(Case):
   - {id: change, type: io.kestra.plugin.gcp.bigquery.UpdateTable, dataset: d, table: t, friendlyName: T}
   - {id: about, type: io.kestra.plugin.gcp.bigquery.TableMetadata, dataset: d, table: t}
   - {id: nothing, type: io.kestra.plugin.gcp.bigquery.TableMetadata, dataset: d, table: nowhere, ifNotExists: SKIP}
+  - {id: rename, type: io.kestra.plugin.gcp.bigquery.UpdateDataset, name: d, friendlyName: D}
   - {id: drop, type: io.kestra.plugin.gcp.bigquery.DeleteTable, dataset: d, table: t}
   - {id: all, type: io.kestra.plugin.gcp.bigquery.DeleteDataset, name: d, deleteContents: true}
 """,
@@ -116,6 +117,7 @@ class Tasks(Case):
   - {id: count, type: STRING, value: "{{ outputs.count.row.n }} {{ outputs.count.row.s }}"}
   - {id: about, type: STRING, value: "{{ outputs.about.friendlyName }} {{ outputs.about.description }} {{ outputs.about.numRows }} {{ outputs.about.definition.schema.fields[0].mode }}"}
   - {id: nothing, type: STRING, value: "{{ outputs.nothing.table ?? 'none' }}"}
+  - {id: renamed, type: STRING, value: "{{ outputs.rename.friendlyName }}"}
   - {id: dropped, type: STRING, value: "{{ outputs.drop.table }}"}
 """,
         )
@@ -125,7 +127,7 @@ class Tasks(Case):
         self.assertEqual(out["count"], "4 6")
         self.assertEqual(out["about"], "T for a test 2 REQUIRED")
         self.assertEqual(out["nothing"], "none")
-        self.assertEqual(out["dropped"], "t")
+        self.assertEqual((out["renamed"], out["dropped"]), ("D", "t"))
 
     def test_location_is_compared_before_anything_is_submitted(self):
         done = self.run_tasks(
