@@ -179,17 +179,6 @@ bool sl_fs_size(const char *path, int64_t *ret, sl_err *err)
     return true;
 }
 
-bool sl_fs_tempdir(sl_arena *arena, const char *parent, const char *prefix, sl_str *ret, sl_err *err)
-{
-    if (!sl_fs_mkdirs(parent, err))
-        return false;
-    sl_str path = sl_fmt(arena, "%s/%s-XXXXXX", parent, prefix);
-    if (mkdtemp((char *)(uintptr_t)path.p) == NULL)
-        return sl_err_errno(err, "create a temporary folder below", parent);
-    *ret = path;
-    return true;
-}
-
 int sl_fs_lock(const char *path, sl_err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -66,11 +66,6 @@ sl_str sl_secret_reveal(const sl_secret *s)
     return (sl_str){ s->value, s->n };
 }
 
-bool sl_secret_eq(const sl_secret *s, sl_str value)
-{
-    return s->n == value.n && CRYPTO_memcmp(s->value, value.p ? value.p : "", value.n) == 0;
-}
-
 void sl_wipe(void *p, size_t n)
 {
     if (n > 0)

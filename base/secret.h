@@ -21,7 +21,6 @@ void sl_secret_freep(sl_secret **s);
 #define SL_SECRET SL_CLEANUP(sl_secret_freep) sl_secret *
 sl_secret *sl_secret_in(sl_arena *arena, sl_str value);  /* dies with the arena */
 sl_str sl_secret_reveal(const sl_secret *s);             /* valid until it is freed */
-bool sl_secret_eq(const sl_secret *s, sl_str value);     /* in constant time for equal lengths */
 void sl_wipe(void *p, size_t n);
 
 /* Makes a value known to the redactor without keeping a handle: tokens, session URIs, derived credentials. */

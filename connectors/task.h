@@ -103,7 +103,6 @@ bool sl_task_store_file(sl_task *t, const char *path, sl_str name, sl_str *ret_u
 bool sl_task_purge_files(sl_task *t, const sl_val **ret_uris, sl_err *err);
 /* An empty folder for this attempt (shared inside of a WorkingDirectory), removed afterwards. */
 bool sl_task_workdir(sl_task *t, sl_str *ret_path, sl_err *err);
-bool sl_task_workdir_shared(const sl_task *t);
 
 /* Key-value store. */
 bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err);  /* *ret NULL when missing */

@@ -55,11 +55,6 @@ void sl_store_close(sl_store *s)
     free(s);
 }
 
-int64_t sl_store_epoch(const sl_store *s)
-{
-    return s->epoch;
-}
-
 bool sl_store_begin(sl_store *s, sl_err *err)
 {
     return sl_db_begin(s->db, err);

@@ -13,7 +13,6 @@ typedef struct sl_store sl_store;
 /* Opens the state of a data folder; the epoch (number of this start) is counted up. */
 sl_store *sl_store_open(const char *path, sl_err *err);
 void sl_store_close(sl_store *s);
-int64_t sl_store_epoch(const sl_store *s);
 bool sl_store_begin(sl_store *s, sl_err *err);
 bool sl_store_commit(sl_store *s, sl_err *err);
 void sl_store_rollback(sl_store *s);

@@ -133,19 +133,9 @@ const char *sl_cloud_url(const sl_cloud *c)
     return c->url;
 }
 
-int sl_cloud_port(const sl_cloud *c)
-{
-    return sl_server_port(c->server);
-}
-
 sl_str sl_cloud_key(const sl_cloud *c)
 {
     return sl_secret_reveal(c->key);
-}
-
-sl_str sl_cloud_project(const sl_cloud *c)
-{
-    return c->project;
 }
 
 sl_str sl_cloud_engine(sl_arena *arena, sl_err *err)

@@ -111,19 +111,9 @@ void sl_engine_close(sl_engine *e)
     free(e);
 }
 
-sl_kv *sl_engine_kv(sl_engine *e)
-{
-    return e->kv;
-}
-
 sl_logs *sl_engine_logs(sl_engine *e)
 {
     return e->logs;
-}
-
-sl_google *sl_engine_google(sl_engine *e)
-{
-    return e->google;
 }
 
 void sl_engine_log(sl_engine *e, const sl_exec *x, const sl_taskrun *r, sl_level level, sl_str message)

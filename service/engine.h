@@ -49,8 +49,6 @@ bool sl_engine_loop(sl_engine *e, sl_err *err);
 /* Ends all executions as KILLED; may be called from a signal handler. */
 void sl_engine_kill_all(sl_engine *e);
 
-sl_kv *sl_engine_kv(sl_engine *e);
 sl_logs *sl_engine_logs(sl_engine *e);
-sl_google *sl_engine_google(sl_engine *e);
 /* An environment for rendering outside of a task. */
 sl_expr_host sl_engine_host(sl_engine *e, const sl_flow *flow, sl_str execution_id);

@@ -289,11 +289,6 @@ bool sl_task_workdir(sl_task *t, sl_str *ret, sl_err *err)
     return true;
 }
 
-bool sl_task_workdir_shared(const sl_task *t)
-{
-    return t->workdir_shared;
-}
-
 /* ---- values ---- */
 
 bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err)

@@ -65,12 +65,6 @@ static const sl_val *first_error(sl_arena *arena, sl_str body, const sl_val **re
     return sl_at(sl_get(e, "errors"), 0);
 }
 
-sl_str sl_gcp_reason(sl_arena *arena, sl_str body)
-{
-    const sl_val *e;
-    return sl_get_text(first_error(arena, body, &e), "reason");
-}
-
 /* Reasons say more than the status (B7.9): a 403 may be a rate limit, a 400 a passing trouble. */
 static sl_err_kind kind_of(int status, sl_str reason)
 {

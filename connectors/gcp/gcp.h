@@ -40,6 +40,4 @@ bool sl_gcp_send(sl_gcp *g, const char *method, sl_str path, const sl_val *body,
 bool sl_gcp_call(sl_gcp *g, const char *method, sl_str path, const sl_val *body, bool idempotent, const sl_val **ret, sl_err *err);
 /* The error that an answer means: kind, code such as gcs.404, reason and message of the service. Returns false. */
 bool sl_gcp_error(const sl_gcp *g, const sl_http_response *r, const char *doing, sl_err *err);
-/* reason of the first entry in error.errors; empty when there is none. */
-sl_str sl_gcp_reason(sl_arena *arena, sl_str body);
 void sl_gcp_prepare(sl_gcp *g, sl_http_request *req);
