@@ -4,7 +4,6 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "connectors/bigquery/bigquery.h"
-#include "connectors/connectors.h"
 
 static const sl_val *cell(sl_arena *a, const sl_val *field, const sl_val *v);
 
@@ -100,7 +99,3 @@ const sl_val *sl_bq_row(sl_arena *arena, const sl_val *schema, const sl_val *row
 {
     return record(arena, sl_get(schema, "fields"), row);
 }
-
-static const sl_task_type *const tasks[] = { &sl_bq_query, &sl_bq_load_from_gcs, &sl_bq_extract, &sl_bq_copy, &sl_bq_create_dataset, &sl_bq_update_dataset, &sl_bq_delete_dataset,
-                                           &sl_bq_create_table, &sl_bq_update_table, &sl_bq_delete_table, &sl_bq_table_metadata, NULL };
-const sl_connector sl_connector_bigquery = { .name = "bigquery", .tasks = tasks };

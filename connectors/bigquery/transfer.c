@@ -1,17 +1,17 @@
-/* connectors/bigquery/load.c: LoadFromGcs, ExtractToGcs, Copy: jobs that move whole tables. */
+/* connectors/bigquery/transfer.c: LoadFromGcs, ExtractToGcs, Copy: jobs that move whole tables. */
 #include "base/arena.h"
 #include "connectors/bigquery/bigquery.h"
 #include "base/json.h"
 #include "connectors/gcs/gcs.h"
 
-typedef struct load_cfg {
+typedef struct transfer_cfg {
     sl_gcp_cfg gcp;
     sl_bq_cfg bq;
     sl_str source, destination, format, write, create, partition_field, partition_type, compression, delimiter, operation;
     const sl_val *from, *csv, *avro, *schema, *autodetect, *ignore_unknown, *max_bad, *update_options, *clustering, *uris, *header, *avro_types, *labels, *sources;
     int64_t timeout_ms;
     bool dry_run;
-} load_cfg;
+} transfer_cfg;
 
 static const sl_opt csv_opts[] = {
     { .name = "allowJaggedRows", .type = SL_OPT_BOOL, .doc = "Rows may lack columns at their end." },
@@ -24,52 +24,52 @@ static const sl_opt csv_opts[] = {
 };
 static const sl_opt avro_opts[] = { { .name = "useAvroLogicalTypes", .type = SL_OPT_BOOL, .doc = "Logical types become BigQuery's." }, { 0 } };
 
-#define DESTINATION { .name = "destinationTable", .type = SL_OPT_STR, .offset = SL_FIELD(load_cfg, destination), .flags = SL_REQUIRED, .doc = "The table (dataset.table or project.dataset.table)." }
+#define DESTINATION { .name = "destinationTable", .type = SL_OPT_STR, .offset = SL_FIELD(transfer_cfg, destination), .flags = SL_REQUIRED, .doc = "The table (dataset.table or project.dataset.table)." }
 #define DISPOSITIONS                                                                                                                                                                              \
-    { .name = "writeDisposition", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, write), .values = "WRITE_TRUNCATE WRITE_APPEND WRITE_EMPTY", .doc = "What to do with rows that are there." }, \
-    { .name = "createDisposition", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, create), .values = "CREATE_IF_NEEDED CREATE_NEVER", .doc = "Whether the table is made." }
-#define LABELS { .name = "labels", .type = SL_OPT_MAP, .offset = SL_FIELD(load_cfg, labels), .doc = "Labels of the job." }
+    { .name = "writeDisposition", .type = SL_OPT_ENUM, .offset = SL_FIELD(transfer_cfg, write), .values = "WRITE_TRUNCATE WRITE_APPEND WRITE_EMPTY", .doc = "What to do with rows that are there." }, \
+    { .name = "createDisposition", .type = SL_OPT_ENUM, .offset = SL_FIELD(transfer_cfg, create), .values = "CREATE_IF_NEEDED CREATE_NEVER", .doc = "Whether the table is made." }
+#define LABELS { .name = "labels", .type = SL_OPT_MAP, .offset = SL_FIELD(transfer_cfg, labels), .doc = "Labels of the job." }
 
 static const sl_opt load_opts[] = {
-    SL_BQ_OPTS(load_cfg),
-    { .name = "from", .type = SL_OPT_STRS, .offset = SL_FIELD(load_cfg, from), .flags = SL_REQUIRED, .doc = "gs:// URIs, with at most one * each." },
+    SL_BQ_OPTS(transfer_cfg),
+    { .name = "from", .type = SL_OPT_STRS, .offset = SL_FIELD(transfer_cfg, from), .flags = SL_REQUIRED, .doc = "gs:// URIs, with at most one * each." },
     DESTINATION,
-    { .name = "format", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, format), .values = "CSV JSON AVRO PARQUET ORC", .flags = SL_REQUIRED | SL_STATIC, .doc = "Format of the files; JSON has one value per line." },
-    { .name = "csvOptions", .type = SL_OPT_MAP, .offset = SL_FIELD(load_cfg, csv), .sub = csv_opts, .doc = "How the CSV is written." },
-    { .name = "avroOptions", .type = SL_OPT_MAP, .offset = SL_FIELD(load_cfg, avro), .sub = avro_opts, .doc = "How Avro is read." },
-    { .name = "schema", .type = SL_OPT_MAP, .offset = SL_FIELD(load_cfg, schema), .doc = "{fields: [{name, type, mode, description, fields}]}." },
-    { .name = "autodetect", .type = SL_OPT_ANY, .offset = SL_FIELD(load_cfg, autodetect), .doc = "Find the schema in the data." },
-    { .name = "ignoreUnknownValues", .type = SL_OPT_ANY, .offset = SL_FIELD(load_cfg, ignore_unknown), .doc = "Leave out values without a column." },
-    { .name = "maxBadRecords", .type = SL_OPT_ANY, .offset = SL_FIELD(load_cfg, max_bad), .doc = "So many bad rows are left out." },
+    { .name = "format", .type = SL_OPT_ENUM, .offset = SL_FIELD(transfer_cfg, format), .values = "CSV JSON AVRO PARQUET ORC", .flags = SL_REQUIRED | SL_STATIC, .doc = "Format of the files; JSON has one value per line." },
+    { .name = "csvOptions", .type = SL_OPT_MAP, .offset = SL_FIELD(transfer_cfg, csv), .sub = csv_opts, .doc = "How the CSV is written." },
+    { .name = "avroOptions", .type = SL_OPT_MAP, .offset = SL_FIELD(transfer_cfg, avro), .sub = avro_opts, .doc = "How Avro is read." },
+    { .name = "schema", .type = SL_OPT_MAP, .offset = SL_FIELD(transfer_cfg, schema), .doc = "{fields: [{name, type, mode, description, fields}]}." },
+    { .name = "autodetect", .type = SL_OPT_ANY, .offset = SL_FIELD(transfer_cfg, autodetect), .doc = "Find the schema in the data." },
+    { .name = "ignoreUnknownValues", .type = SL_OPT_ANY, .offset = SL_FIELD(transfer_cfg, ignore_unknown), .doc = "Leave out values without a column." },
+    { .name = "maxBadRecords", .type = SL_OPT_ANY, .offset = SL_FIELD(transfer_cfg, max_bad), .doc = "So many bad rows are left out." },
     DISPOSITIONS,
-    { .name = "schemaUpdateOptions", .type = SL_OPT_STRS, .offset = SL_FIELD(load_cfg, update_options), .doc = "Allowed changes of the schema." },
-    { .name = "clusteringFields", .type = SL_OPT_STRS, .offset = SL_FIELD(load_cfg, clustering), .doc = "Fields to cluster by." },
-    { .name = "timePartitioningField", .type = SL_OPT_STR, .offset = SL_FIELD(load_cfg, partition_field), .doc = "Field to partition by." },
-    { .name = "timePartitioningType", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, partition_type), .values = "DAY HOUR MONTH YEAR", .fallback = "DAY", .doc = "Size of a partition." },
+    { .name = "schemaUpdateOptions", .type = SL_OPT_STRS, .offset = SL_FIELD(transfer_cfg, update_options), .doc = "Allowed changes of the schema." },
+    { .name = "clusteringFields", .type = SL_OPT_STRS, .offset = SL_FIELD(transfer_cfg, clustering), .doc = "Fields to cluster by." },
+    { .name = "timePartitioningField", .type = SL_OPT_STR, .offset = SL_FIELD(transfer_cfg, partition_field), .doc = "Field to partition by." },
+    { .name = "timePartitioningType", .type = SL_OPT_ENUM, .offset = SL_FIELD(transfer_cfg, partition_type), .values = "DAY HOUR MONTH YEAR", .fallback = "DAY", .doc = "Size of a partition." },
     { 0 },
 };
 static const sl_opt extract_opts[] = {
-    SL_BQ_OPTS(load_cfg),
-    { .name = "sourceTable", .type = SL_OPT_STR, .offset = SL_FIELD(load_cfg, source), .flags = SL_REQUIRED, .doc = "The table." },
-    { .name = "destinationUris", .type = SL_OPT_STRS, .offset = SL_FIELD(load_cfg, uris), .flags = SL_REQUIRED, .doc = "gs:// URIs; * for several files." },
-    { .name = "compression", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, compression), .values = "GZIP DEFLATE SNAPPY NONE", .doc = "Compression." },
-    { .name = "fieldDelimiter", .type = SL_OPT_STR, .offset = SL_FIELD(load_cfg, delimiter), .doc = "CSV: between values." },
-    { .name = "format", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, format), .values = "CSV NEWLINE_DELIMITED_JSON AVRO PARQUET", .fallback = "CSV", .doc = "Format of the files." },
-    { .name = "useAvroLogicalTypes", .type = SL_OPT_ANY, .offset = SL_FIELD(load_cfg, avro_types), .doc = "BigQuery's types become logical types." },
-    { .name = "printHeader", .type = SL_OPT_ANY, .offset = SL_FIELD(load_cfg, header), .doc = "CSV: a first line with names (true)." },
-    { .name = "jobTimeoutMs", .type = SL_OPT_INT, .offset = SL_FIELD(load_cfg, timeout_ms), .doc = "Longest time of the job, in milliseconds." },
+    SL_BQ_OPTS(transfer_cfg),
+    { .name = "sourceTable", .type = SL_OPT_STR, .offset = SL_FIELD(transfer_cfg, source), .flags = SL_REQUIRED, .doc = "The table." },
+    { .name = "destinationUris", .type = SL_OPT_STRS, .offset = SL_FIELD(transfer_cfg, uris), .flags = SL_REQUIRED, .doc = "gs:// URIs; * for several files." },
+    { .name = "compression", .type = SL_OPT_ENUM, .offset = SL_FIELD(transfer_cfg, compression), .values = "GZIP DEFLATE SNAPPY NONE", .doc = "Compression." },
+    { .name = "fieldDelimiter", .type = SL_OPT_STR, .offset = SL_FIELD(transfer_cfg, delimiter), .doc = "CSV: between values." },
+    { .name = "format", .type = SL_OPT_ENUM, .offset = SL_FIELD(transfer_cfg, format), .values = "CSV NEWLINE_DELIMITED_JSON AVRO PARQUET", .fallback = "CSV", .doc = "Format of the files." },
+    { .name = "useAvroLogicalTypes", .type = SL_OPT_ANY, .offset = SL_FIELD(transfer_cfg, avro_types), .doc = "BigQuery's types become logical types." },
+    { .name = "printHeader", .type = SL_OPT_ANY, .offset = SL_FIELD(transfer_cfg, header), .doc = "CSV: a first line with names (true)." },
+    { .name = "jobTimeoutMs", .type = SL_OPT_INT, .offset = SL_FIELD(transfer_cfg, timeout_ms), .doc = "Longest time of the job, in milliseconds." },
     LABELS,
     { 0 },
 };
 static const sl_opt copy_opts[] = {
-    SL_BQ_OPTS(load_cfg),
-    { .name = "sourceTables", .type = SL_OPT_STRS, .offset = SL_FIELD(load_cfg, sources), .flags = SL_REQUIRED, .doc = "The tables." },
+    SL_BQ_OPTS(transfer_cfg),
+    { .name = "sourceTables", .type = SL_OPT_STRS, .offset = SL_FIELD(transfer_cfg, sources), .flags = SL_REQUIRED, .doc = "The tables." },
     DESTINATION,
-    { .name = "operationType", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, operation), .values = "COPY SNAPSHOT RESTORE CLONE", .doc = "Kind of copy." },
+    { .name = "operationType", .type = SL_OPT_ENUM, .offset = SL_FIELD(transfer_cfg, operation), .values = "COPY SNAPSHOT RESTORE CLONE", .doc = "Kind of copy." },
     DISPOSITIONS,
-    { .name = "jobTimeout", .type = SL_OPT_DURATION, .offset = SL_FIELD(load_cfg, timeout_ms), .doc = "Longest time of the job." },
+    { .name = "jobTimeout", .type = SL_OPT_DURATION, .offset = SL_FIELD(transfer_cfg, timeout_ms), .doc = "Longest time of the job." },
     LABELS,
-    { .name = "dryRun", .type = SL_OPT_BOOL, .offset = SL_FIELD(load_cfg, dry_run), .doc = "Only check." },
+    { .name = "dryRun", .type = SL_OPT_BOOL, .offset = SL_FIELD(transfer_cfg, dry_run), .doc = "Only check." },
     { 0 },
 };
 
@@ -104,7 +104,7 @@ static const sl_val *wrap(sl_arena *a, const char *name, const sl_val *inner)
 
 /* ---- load ---- */
 
-static bool load_configuration(sl_bq *b, const load_cfg *c, const sl_val **ret, sl_err *err)
+static bool load_configuration(sl_bq *b, const transfer_cfg *c, const sl_val **ret, sl_err *err)
 {
     sl_arena *a = b->arena;
     sl_val *l = sl_map(a);
@@ -156,7 +156,7 @@ static bool location_of(sl_gcp *g, sl_str path, sl_str *ret, sl_err *err)
 }
 
 /* Different regions fail only after the job has waited; said here before anything is submitted. */
-static bool same_place(sl_bq *b, const load_cfg *c, const sl_val *table, const sl_val *uris, sl_err *err)
+static bool same_place(sl_bq *b, const transfer_cfg *c, const sl_val *table, const sl_val *uris, sl_err *err)
 {
     sl_gcp gcs;
     sl_gs_uri uri;
@@ -187,7 +187,7 @@ static void load_outputs(sl_bq *b, const sl_val *job, const sl_val *table)
 
 static sl_outcome load_run(sl_task *t, void *cfg, sl_err *err)
 {
-    const load_cfg *c = cfg;
+    const transfer_cfg *c = cfg;
     sl_bq b;
     const sl_val *conf, *job;
     if (!sl_bq_open(&b, t, &c->gcp, &c->bq, err) || !load_configuration(&b, c, &conf, err))
@@ -209,7 +209,7 @@ static sl_outcome load_run(sl_task *t, void *cfg, sl_err *err)
 
 static sl_outcome extract_run(sl_task *t, void *cfg, sl_err *err)
 {
-    const load_cfg *c = cfg;
+    const transfer_cfg *c = cfg;
     sl_bq b;
     const sl_val *ref, *job;
     if (!sl_bq_open(&b, t, &c->gcp, &c->bq, err) || !sl_bq_table_ref(&b, c->source, &ref, err))
@@ -243,7 +243,7 @@ static sl_outcome extract_run(sl_task *t, void *cfg, sl_err *err)
 
 static sl_outcome copy_run(sl_task *t, void *cfg, sl_err *err)
 {
-    const load_cfg *c = cfg;
+    const transfer_cfg *c = cfg;
     sl_bq b;
     const sl_val *ref, *job;
     if (!sl_bq_open(&b, t, &c->gcp, &c->bq, err) || !sl_bq_table_ref(&b, c->destination, &ref, err))
@@ -270,15 +270,15 @@ static sl_outcome copy_run(sl_task *t, void *cfg, sl_err *err)
 
 static void kill_job(sl_task *t, void *cfg)
 {
-    const load_cfg *c = cfg;
+    const transfer_cfg *c = cfg;
     sl_bq_cancel(t, &c->gcp, &c->bq);
 }
 
 #define BQ "io.kestra.plugin.gcp.bigquery."
 const sl_task_type sl_bq_load_from_gcs = {
-    .type = BQ "LoadFromGcs", .doc = "Loads files of a bucket into a table.", .cfg_size = sizeof(load_cfg), .opts = load_opts, .outs = load_outs, .run = load_run, .kill = kill_job,
+    .type = BQ "LoadFromGcs", .doc = "Loads files of a bucket into a table.", .cfg_size = sizeof(transfer_cfg), .opts = load_opts, .outs = load_outs, .run = load_run, .kill = kill_job,
 };
 const sl_task_type sl_bq_extract = {
-    .type = BQ "ExtractToGcs", .doc = "Writes a table to files in a bucket.", .cfg_size = sizeof(load_cfg), .opts = extract_opts, .outs = extract_outs, .run = extract_run, .kill = kill_job,
+    .type = BQ "ExtractToGcs", .doc = "Writes a table to files in a bucket.", .cfg_size = sizeof(transfer_cfg), .opts = extract_opts, .outs = extract_outs, .run = extract_run, .kill = kill_job,
 };
-const sl_task_type sl_bq_copy = { .type = BQ "Copy", .doc = "Copies tables.", .cfg_size = sizeof(load_cfg), .opts = copy_opts, .outs = copy_outs, .run = copy_run, .kill = kill_job };
+const sl_task_type sl_bq_copy = { .type = BQ "Copy", .doc = "Copies tables.", .cfg_size = sizeof(transfer_cfg), .opts = copy_opts, .outs = copy_outs, .run = copy_run, .kill = kill_job };
