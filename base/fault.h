@@ -1,5 +1,5 @@
 /*
- * base/fault.h: labelled points where a test can stop, fail or delay the process: SL_FAULT("gcs.upload.before_session").
+ * base/fault.h: labelled points where a test can stop, fail or delay the process: SL_FAULT("upload.before_session").
  *
  * Armed once at start from SLUICE_FAULT=label[:n]:kill|error|sleepMS (the n-th time that the label is passed, from 1).
  * Unarmed, a point costs one load. SLUICE_FAULT_LOG=FILE appends every label passed, so that a test can enumerate them

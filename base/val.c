@@ -164,6 +164,25 @@ void sl_map_set_bool(sl_arena *arena, sl_val *map, const char *key, bool value)
     sl_map_setc(arena, map, key, sl_val_bool(value));
 }
 
+void sl_map_opt_str(sl_arena *arena, sl_val *map, const char *key, sl_str value)
+{
+    if (value.n > 0)
+        sl_map_set_str(arena, map, key, value);
+}
+
+void sl_map_opt(sl_arena *arena, sl_val *map, const char *key, const sl_val *value)
+{
+    if (value != NULL)
+        sl_map_setc(arena, map, key, value);
+}
+
+sl_val *sl_map_of(sl_arena *arena, const char *key, const sl_val *value)
+{
+    sl_val *v = sl_map(arena);
+    sl_map_setc(arena, v, key, value);
+    return v;
+}
+
 bool sl_map_remove(sl_val *map, sl_str key)
 {
     const sl_entry *e = sl_map_entry(map, key);

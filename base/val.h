@@ -65,6 +65,11 @@ void sl_map_setc(sl_arena *arena, sl_val *map, const char *key, const sl_val *va
 void sl_map_set_str(sl_arena *arena, sl_val *map, const char *key, sl_str value);
 void sl_map_set_int(sl_arena *arena, sl_val *map, const char *key, int64_t value);
 void sl_map_set_bool(sl_arena *arena, sl_val *map, const char *key, bool value);
+/* Optional members of a request: left out when the text is empty or the value NULL. */
+void sl_map_opt_str(sl_arena *arena, sl_val *map, const char *key, sl_str value);
+void sl_map_opt(sl_arena *arena, sl_val *map, const char *key, const sl_val *value);
+/* {key: value} */
+sl_val *sl_map_of(sl_arena *arena, const char *key, const sl_val *value);
 bool sl_map_remove(sl_val *map, sl_str key);
 
 /* Reading. `v` may be NULL or of another type: the answer is then NULL or the fallback. */

@@ -33,10 +33,12 @@ bool bq_rows(sl_duck_con *k, sl_arena *a, sl_str from, const sl_val *fields, int
 const sl_val *bq_error(sl_arena *a, const sl_err *err);
 
 /* ---- jobs (bq_job.c) ---- */
-/* Runs the job's configuration; the effect and the finished job are one transaction. Returns the job as it is now. */
-const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_response *resp, const sl_val *job);
+/* Starts the job; the effect and the finished job are one transaction (of a script: for each statement). As it is now. */
+const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str project, const sl_val *job);
 const sl_val *bq_job_get(sl_cloud *c, sl_arena *a, sl_str project, sl_str id);
 bool bq_jobs_take_up(sl_cloud *c, sl_err *err);
-/* bq_run.c: the work itself, inside of a transaction; fills statistics and configuration of `job`. */
-bool bq_run_job(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, sl_err *err);
+/* bq_run.c, inside of a transaction; fills statistics and configuration of `job`. */
+bool bq_statements(sl_arena *a, const sl_val *job, gs_statement **ret, size_t *ret_count, bool *ret_information, sl_err *err);
+bool bq_run_statement(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs_statement *s, bool information, sl_err *err);
+bool bq_run_other(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, sl_err *err);
 sl_str bq_result_table(sl_arena *a, sl_str job_id);

@@ -2,7 +2,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "local/bq.h"
+#include "local/bq_work.h"
 
 /* What every handler begins with. */
 typedef struct face {
@@ -284,20 +284,30 @@ static void table_patch(void *self, sl_server_request *req, sl_server_response *
     leave(&f);
 }
 
+/* DELETE …/tables/t$20240131 empties that partition. */
+static void partition_delete(face *f, sl_server_request *req, sl_server_response *resp, const sl_val *table, sl_str id)
+{
+    sl_str expression = bq_partition_sql(f->a, table);
+    if (expression.n == 0)
+        sl_cloud_refuse(req, resp, 400, "invalid", "Table %.*s is not partitioned by a column", SL_ARG(sl_get_text(sl_get(table, "tableReference"), "tableId")));
+    else if (run(f, req, resp, sl_fmt(f->a, "DELETE FROM %.*s WHERE %.*s = %.*s", SL_ARG(bq_table_sql(f->a, sl_get(table, "tableReference"))), SL_ARG(expression), SL_ARG(sl_duck_text(f->a, id)))))
+        resp->status = 204;
+}
+
 static void table_delete(void *self, sl_server_request *req, sl_server_response *resp)
 {
     face f;
     sl_err err;
     if (!enter(&f, self, req, resp))
         return;
-    sl_str table = req->segments[7];
-    const sl_val *t = bq_table(f.c, f.k, f.a, f.project, req->segments[5], table, false);
+    const sl_val *t = bq_table(f.c, f.k, f.a, f.project, req->segments[5], req->segments[7], false), *ref = sl_get(t, "tableReference");
     if (t == NULL)
-        no_table(&f, req, resp, table);
+        no_table(&f, req, resp, req->segments[7]);
+    else if (bq_partition_of(req->segments[7]).n > 0)
+        partition_delete(&f, req, resp, t, bq_partition_of(req->segments[7]));
     else {
         bool view = !sl_str_eqc(sl_get_text(t, "type"), "TABLE");
-        if (run(&f, req, resp, sl_fmt(f.a, "DROP %s %.*s.%.*s", view ? "VIEW" : "TABLE", SL_ARG(sl_duck_ident(f.a, bq_schema(f.a, f.project, req->segments[5]))), SL_ARG(sl_duck_ident(f.a, table))))
-            && bq_forget_table(f.k, f.a, sl_get(t, "tableReference"), &err))
+        if (run(&f, req, resp, sl_fmt(f.a, "DROP %s %.*s", view ? "VIEW" : "TABLE", SL_ARG(bq_table_sql(f.a, ref)))) && bq_forget_table(f.k, f.a, ref, &err))
             resp->status = 204;
     }
     leave(&f);
@@ -393,7 +403,7 @@ static void job_insert(void *self, sl_server_request *req, sl_server_response *r
         sl_cloud_refuse(req, resp, 400, "parseError", "Parse Error: the body is not a job");
         return;
     }
-    const sl_val *job = bq_job_submit(c, req, resp, body);
+    const sl_val *job = bq_job_submit(c, req, resp, req->segments[3], body);
     if (job != NULL)
         sl_respond_json(req, resp, 200, job);
 }
@@ -446,7 +456,8 @@ static void job_list(void *self, sl_server_request *req, sl_server_response *res
     if (!enter(&f, self, req, resp))
         return;
     sl_val *doc = sl_map(f.a), *list = sl_list(f.a);
-    (void)sl_duck_run(f.k, f.a, sl_fmt(f.a, "SELECT job FROM _sl.jobs WHERE project=%.*s ORDER BY created DESC LIMIT 1000", SL_ARG(sl_duck_text(f.a, f.project))), &rows, NULL, &err);
+    sl_str parent = sl_request_param(req, "parentJobId"), of = parent.n > 0 ? sl_fmt(f.a, "parent=%.*s", SL_ARG(sl_duck_text(f.a, parent))) : SL_S("parent IS NULL");
+    (void)sl_duck_run(f.k, f.a, sl_fmt(f.a, "SELECT job FROM _sl.jobs WHERE project=%.*s AND %.*s ORDER BY created DESC, id DESC LIMIT 1000", SL_ARG(sl_duck_text(f.a, f.project)), SL_ARG(of)), &rows, NULL, &err);
     for (size_t i = 0; i < sl_val_count(rows); i++)
         sl_list_add(f.a, list, sl_json_parse(f.a, sl_text(sl_at(sl_at(rows, i), 0)), &err));
     sl_map_set_str(f.a, doc, "kind", SL_S("bigquery#jobList"));
@@ -532,7 +543,7 @@ static void query_post(void *self, sl_server_request *req, sl_server_response *r
         sl_map_set_bool(f.a, conf, "dryRun", true);
     sl_map_setc(f.a, job, "configuration", conf);
     sl_map_setc(f.a, job, "jobReference", ref);
-    const sl_val *done = bq_job_submit(f.c, req, resp, job);
+    const sl_val *done = bq_job_submit(f.c, req, resp, f.project, job);
     for (int i = 0; done != NULL && !sl_str_eqc(sl_get_text(sl_get(done, "status"), "state"), "DONE") && i < 500; i++) {
         sl_sleep_ms(20);
         done = bq_job_get(f.c, f.a, f.project, sl_get_text(sl_get(done, "jobReference"), "jobId"));

@@ -4,7 +4,7 @@
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "local/bq.h"
+#include "local/bq_work.h"
 
 static const char SETUP[] = "CREATE SCHEMA IF NOT EXISTS _sl;"
                             "CREATE TABLE IF NOT EXISTS _sl.datasets(project VARCHAR, dataset VARCHAR, meta VARCHAR, PRIMARY KEY(project, dataset));"
@@ -198,6 +198,32 @@ static sl_str column_struct(sl_arena *a, const sl_val *fields, sl_str *ret_strin
     return sl_buf_str(&b);
 }
 
+#define BQ_REJECTS "bad_records_" /* and the reader's limit */
+
+bool bq_check_bad_records(bq_work *w, int64_t *ret_count)
+{
+    const sl_val *tables, *counts;
+    *ret_count = 0;
+    if (!sl_duck_run(w->k, w->a, SL_S("SELECT table_name FROM duckdb_tables() WHERE temporary AND starts_with(table_name, '" BQ_REJECTS "')"), &tables, NULL, w->err))
+        return false;
+    for (size_t i = 0; i < sl_val_count(tables); i++) {
+        sl_str table = sl_text(sl_at(sl_at(tables, i), 0));
+        int64_t limit = 0, n = 0;
+        (void)sl_parse_int(sl_str_sub(table, strlen(BQ_REJECTS), table.n), &limit);
+        sl_str sql = sl_fmt(w->a, "SELECT CAST(count(DISTINCT (file_id, line)) AS VARCHAR), CAST(min(line) AS VARCHAR), arg_min(error_message, line) FROM %.*s GROUP BY scan_id ORDER BY count(DISTINCT (file_id, line)) DESC LIMIT 1",
+                            SL_ARG(sl_duck_ident(w->a, table)));
+        if (!sl_duck_run(w->k, w->a, sql, &counts, NULL, w->err))
+            return false;
+        const sl_val *row = sl_at(counts, 0);
+        (void)sl_parse_int(sl_text(sl_at(row, 0)), &n);
+        if (n > limit)
+            return sl_err_set(w->err, SL_ERR_DATA, "invalid", "Error while reading data, error message: CSV table encountered too many errors, giving up. Rows: %.*s; errors: %lld; max bad: %lld; 1. %.*s; line_number: %.*s",
+                              SL_ARG(sl_text(sl_at(row, 1))), (long long)n, (long long)limit, SL_ARG(sl_text(sl_at(row, 2))), SL_ARG(sl_text(sl_at(row, 1))));
+        *ret_count += n;
+    }
+    return true;
+}
+
 static void csv_sql(sl_arena *a, sl_buf *b, const sl_val *config, const sl_val *fields)
 {
     sl_str skip = opt_text(a, config, "skipLeadingRows"), delimiter = opt_text(a, config, "fieldDelimiter"), quote = opt_text(a, config, "quote"), bad = opt_text(a, config, "maxBadRecords"), strings,
@@ -223,7 +249,7 @@ static void csv_sql(sl_arena *a, sl_buf *b, const sl_val *config, const sl_val *
     if (null_marker.n > 0)
         sl_buf_fmt(b, ", nullstr=%.*s", SL_ARG(sl_duck_text(a, null_marker)));
     if (bad.n > 0 && !sl_str_eqc(bad, "0"))
-        sl_buf_addc(b, ", ignore_errors=true");
+        sl_buf_fmt(b, ", store_rejects=true, rejects_table='" BQ_REJECTS "%.*s'", SL_ARG(bad)); /* counted by bq_check_bad_records */
     if (sl_str_eqc(opt_text(a, config, "allowJaggedRows"), "true"))
         sl_buf_addc(b, ", null_padding=true");
     if (sl_str_eqc(opt_text(a, config, "ignoreUnknownValues"), "true"))
@@ -234,6 +260,8 @@ bool bq_reader_sql(sl_cloud *c, sl_arena *a, const sl_val *config, const sl_val 
 {
     const sl_val *uris = sl_get(config, "sourceUris");
     sl_val *paths = sl_list(a), *names = sl_list(a);
+    if (sl_get(config, "x-upload") != NULL) /* a file that was sent with the job */
+        sl_list_add(a, paths, sl_val_str(a, sl_gcs_blob_path(c, a, sl_get_text(config, "x-upload"))));
     for (size_t i = 0; i < sl_val_count(uris); i++)
         if (!sl_gcs_resolve(c, a, sl_text(sl_at(uris, i)), paths, names, err))
             return false;
@@ -383,6 +411,8 @@ const sl_val *bq_error(sl_arena *a, const sl_err *err)
     ptrdiff_t line_end = sl_str_find(m, SL_S("\n"));
     if (line_end > 0)
         first = sl_str_sub(m, 0, (size_t)line_end);
+    if (strcmp(err->code, "notFound") == 0 || strcmp(err->code, "invalid") == 0 || strcmp(err->code, "duplicate") == 0)
+        return error_of(a, err->code, m, NULL);
     if (sl_str_find(m, SL_S("CSV Error on Line: ")) >= 0 || sl_str_find(m, SL_S("Error when converting column")) >= 0) {
         ptrdiff_t at = sl_str_find(m, SL_S("Line: "));
         sl_str number = at >= 0 ? sl_str_sub(m, (size_t)at + 6, m.n) : SL_S("?"), line;
@@ -400,8 +430,6 @@ const sl_val *bq_error(sl_arena *a, const sl_err *err)
     }
     if (sl_str_find(m, SL_S("Transaction conflict")) >= 0 || sl_str_find(m, SL_S("Conflict on tuple")) >= 0 || sl_str_find(m, SL_S("write-write conflict")) >= 0)
         return error_of(a, "invalidQuery", SL_S("Could not serialize access to table due to concurrent update"), NULL);
-    if (strcmp(err->code, "notFound") == 0 || strcmp(err->code, "invalid") == 0 || strcmp(err->code, "duplicate") == 0)
-        return error_of(a, err->code, m, NULL);
     if (sl_str_find(m, SL_S("INTERRUPT")) >= 0)
         return error_of(a, "stopped", SL_S("Job execution was cancelled: User requested cancellation"), NULL);
     return error_of(a, "invalidQuery", first, "query");

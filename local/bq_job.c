@@ -4,6 +4,8 @@
  * The row RUNNING is written first; the effect and the row DONE are one transaction of the warehouse. A kill in between
  * leaves RUNNING without effect, and the job is run when the cloud starts again: once in any case.
  */
+#include <unistd.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -23,13 +25,15 @@ const sl_val *bq_job_get(sl_cloud *c, sl_arena *a, sl_str project, sl_str id)
     return job;
 }
 
+/* insert: fails when the id is taken. */
 static bool save(sl_duck_con *k, sl_arena *a, const sl_val *job, const char *state, bool insert, sl_err *err)
 {
     const sl_val *ref = sl_get(job, "jobReference");
-    sl_str project = sl_duck_text(a, sl_get_text(ref, "projectId")), id = sl_duck_text(a, sl_get_text(ref, "jobId")), text = sl_duck_text(a, sl_json(a, job));
-    if (insert)
-        return sl_duck_run(k, a, sl_fmt(a, "INSERT INTO _sl.jobs VALUES(%.*s, %.*s, '%s', NULL, %lld, %.*s)", SL_ARG(project), SL_ARG(id), state, (long long)sl_now_ms(), SL_ARG(text)), NULL, NULL, err);
-    return sl_duck_run(k, a, sl_fmt(a, "UPDATE _sl.jobs SET state='%s', job=%.*s WHERE project=%.*s AND id=%.*s", state, SL_ARG(text), SL_ARG(project), SL_ARG(id)), NULL, NULL, err);
+    sl_str parent = sl_get_text(sl_get(job, "statistics"), "parentJobId");
+    return sl_duck_run(k, a, sl_fmt(a, "INSERT %s INTO _sl.jobs VALUES(%.*s, %.*s, '%s', %.*s, %.*s, %.*s)", insert ? "" : "OR REPLACE", SL_ARG(sl_duck_text(a, sl_get_text(ref, "projectId"))),
+                                    SL_ARG(sl_duck_text(a, sl_get_text(ref, "jobId"))), state, SL_ARG(parent.n ? sl_duck_text(a, parent) : SL_S("NULL")), SL_ARG(sl_get_text(sl_get(job, "statistics"), "creationTime")),
+                                    SL_ARG(sl_duck_text(a, sl_json(a, job)))),
+                       NULL, NULL, err);
 }
 
 static void set_status(sl_arena *a, sl_val *job, const char *state, const sl_val *error)
@@ -55,25 +59,108 @@ static sl_val *own_copy(sl_arena *a, const sl_val *job)
     return v;
 }
 
+/* Everything that a job does but scripts, in the caller's transaction. */
+static bool work(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs_statement *list, size_t n, bool information, sl_err *err)
+{
+    if (sl_get(sl_get(job, "configuration"), "query") == NULL)
+        return bq_run_other(c, k, a, job, err);
+    for (size_t i = 0; i < n; i++)
+        if (!bq_run_statement(c, k, a, job, &list[i], information, err))
+            return false;
+    return true;
+}
+
+/* The effect and the row DONE in one transaction; when it fails, the row alone, with the error. */
+static bool run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const gs_statement *s, bool information, sl_val **ret, sl_err *err)
+{
+    sl_val *job = *ret = own_copy(a, stored);
+    bool ok = SL_FAULT("local.job.before_run", err) && sl_duck_exec(k, "BEGIN TRANSACTION", err) && work(c, k, a, job, s, s ? 1 : 0, information, err);
+    if (ok) {
+        set_status(a, job, "DONE", NULL);
+        ok = save(k, a, job, "DONE", false, err) && sl_duck_exec(k, "COMMIT", err);
+    }
+    if (ok)
+        return true;
+    sl_err ignored;
+    (void)sl_duck_exec(k, "ROLLBACK", &ignored);
+    job = *ret = own_copy(a, stored);
+    set_status(a, job, "DONE", bq_error(a, err));
+    (void)save(k, a, job, "DONE", false, &ignored);
+    return false;
+}
+
+/* The job of one statement of a script. */
+static sl_val *child_of(sl_arena *a, const sl_val *parent, const gs_statement *s, size_t number)
+{
+    const sl_val *conf = sl_get(sl_get(parent, "configuration"), "query"), *ref = sl_get(parent, "jobReference");
+    sl_val *child = sl_map_shallow(a, parent), *query = sl_map_shallow(a, conf), *own = sl_map_shallow(a, ref), *stats = sl_map(a);
+    sl_str now = sl_fmt(a, "%lld", (long long)sl_now_ms()), id = sl_fmt(a, "script_job_%.*s_%zu", SL_ARG(sl_get_text(ref, "jobId")), number);
+    sl_map_set_str(a, own, "jobId", id);
+    sl_map_set_str(a, query, "query", sl_str_sub(sl_get_text(conf, "query"), s->from, s->to - s->from));
+    sl_map_set_str(a, stats, "creationTime", now);
+    sl_map_set_str(a, stats, "startTime", now);
+    sl_map_set_str(a, stats, "parentJobId", sl_get_text(ref, "jobId"));
+    sl_map_setc(a, stats, "scriptStatistics", sl_map_of(a, "evaluationKind", sl_val_c(a, "STATEMENT")));
+    sl_map_setc(a, child, "jobReference", own);
+    sl_map_set_str(a, child, "id", sl_fmt(a, "%.*s:%.*s.%.*s", SL_ARG(sl_get_text(own, "projectId")), SL_ARG(sl_get_text(own, "location")), SL_ARG(id)));
+    sl_map_setc(a, child, "configuration", sl_map_of(a, "query", query));
+    sl_map_setc(a, child, "statistics", stats);
+    return child;
+}
+
+/*
+ * A script: each statement is a job of its own, done for good when it is done. Taken up again after a kill, it goes on behind
+ * the last one that was; only what is temporary is made anew.
+ */
+static void run_script(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const gs_statement *list, size_t n, bool information)
+{
+    sl_val *job = own_copy(a, stored), *query = sl_map(a), *conf = sl_map_shallow(a, sl_get(job, "configuration")), *inner = sl_map_shallow(a, sl_get(conf, "query"));
+    sl_str project = sl_get_text(sl_get(job, "jobReference"), "projectId");
+    const sl_val *error = NULL;
+    sl_err err;
+    size_t done = 0;
+    for (; done < n && error == NULL; done++) {
+        sl_val *child = child_of(a, stored, &list[done], done);
+        const sl_val *before = bq_job_get(c, a, project, sl_get_text(sl_get(child, "jobReference"), "jobId")), *last = before;
+        sl_err_clear(&err);
+        if (before == NULL || list[done].temporary) {
+            (void)run_one(c, k, a, child, &list[done], information, &child, &err);
+            last = child;
+        }
+        error = sl_get(sl_get(last, "status"), "errorResult");
+        const sl_val *to = sl_get(sl_get(sl_get(last, "configuration"), "query"), "destinationTable");
+        sl_map_opt(a, inner, "destinationTable", strcmp(list[done].type, "SELECT") == 0 ? to : NULL);
+    }
+    sl_map_set_str(a, query, "statementType", SL_S("SCRIPT"));
+    sl_map_setc(a, conf, "query", inner);
+    sl_map_setc(a, job, "configuration", conf);
+    sl_val *stats = (sl_val *)(uintptr_t)sl_get(job, "statistics");
+    sl_map_setc(a, stats, "query", query);
+    sl_map_set_str(a, stats, "numChildJobs", sl_fmt(a, "%zu", done));
+    set_status(a, job, "DONE", error);
+    (void)save(k, a, job, "DONE", false, &err);
+}
+
 static void run_job(sl_cloud *c, sl_duck_con *k, const sl_val *stored)
 {
     SL_ARENA a = sl_arena_new();
     sl_err err;
-    sl_val *job = own_copy(a, stored);
+    sl_val *job;
+    gs_statement *list = NULL;
+    size_t n = 0;
+    bool information = false;
     sl_err_clear(&err);
-    bool ok = SL_FAULT("local.job.before_run", &err) && sl_duck_exec(k, "BEGIN TRANSACTION", &err);
-    ok = ok && bq_run_job(c, k, a, job, &err);
-    if (ok) {
-        set_status(a, job, "DONE", NULL);
-        ok = save(k, a, job, "DONE", false, &err) && sl_duck_exec(k, "COMMIT", &err);
-    }
-    if (!ok) {
-        sl_err ignored;
-        (void)sl_duck_exec(k, "ROLLBACK", &ignored);
+    if (sl_get(sl_get(stored, "configuration"), "query") != NULL && !bq_statements(a, stored, &list, &n, &information, &err)) {
         job = own_copy(a, stored);
         set_status(a, job, "DONE", bq_error(a, &err));
-        (void)save(k, a, job, "DONE", false, &ignored);
-    }
+        (void)save(k, a, job, "DONE", false, &err);
+    } else if (n > 1)
+        run_script(c, k, a, stored, list, n, information);
+    else
+        (void)run_one(c, k, a, stored, list, information, &job, &err);
+    sl_str upload = sl_get_text(sl_get(sl_get(stored, "configuration"), "load"), "x-upload");
+    if (upload.n > 0)
+        (void)unlink(sl_gcs_blob_path(c, a, upload).p);
 }
 
 static void *job_thread(void *self)
@@ -182,7 +269,10 @@ static const sl_val *dry_run(sl_cloud *c, sl_duck_con *k, sl_server_request *req
 {
     sl_arena *a = req->arena;
     sl_err err, ignored;
-    bool ok = sl_duck_exec(k, "BEGIN TRANSACTION", &err) && bq_run_job(c, k, a, job, &err);
+    gs_statement *list = NULL;
+    size_t n = 0;
+    bool information = false, ok = sl_get(sl_get(job, "configuration"), "query") == NULL || bq_statements(a, job, &list, &n, &information, &err);
+    ok = ok && sl_duck_exec(k, "BEGIN TRANSACTION", &err) && work(c, k, a, job, list, n, information, &err);
     (void)sl_duck_exec(k, "ROLLBACK", &ignored);
     if (!ok) {
         const sl_val *e = bq_error(a, &err);
@@ -203,11 +293,10 @@ static bool still_running(sl_cloud *c, sl_str key)
     return running;
 }
 
-const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_response *resp, const sl_val *given)
+const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str project, const sl_val *given)
 {
     sl_arena *a = req->arena;
     sl_err err;
-    sl_str project = req->segments[3];
     sl_duck_con *k = bq_connect(c, &err);
     if (k == NULL) {
         sl_cloud_refuse(req, resp, 500, "internalError", "%s", err.message);
@@ -238,6 +327,25 @@ const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_respo
     for (int i = 0; i < 100 && still_running(c, key); i++)
         sl_sleep_ms(i < 20 ? 1 : 5);
     return bq_job_get(c, a, project, id);
+}
+
+void sl_bq_load_uploaded(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str project, const sl_val *given, sl_str blob)
+{
+    sl_arena *a = req->arena;
+    const sl_val *load = sl_get(sl_get(given, "configuration"), "load"), *job = NULL;
+    if (load == NULL)
+        sl_cloud_refuse(req, resp, 400, "invalid", "Required parameter is missing: configuration.load");
+    else {
+        sl_val *with = sl_map_shallow(a, given), *conf = sl_map_shallow(a, sl_get(given, "configuration")), *inner = sl_map_shallow(a, load);
+        sl_map_set_str(a, inner, "x-upload", blob);
+        sl_map_setc(a, conf, "load", inner);
+        sl_map_setc(a, with, "configuration", conf);
+        job = bq_job_submit(c, req, resp, project, with);
+    }
+    if (job != NULL)
+        sl_respond_json(req, resp, 200, job);
+    else
+        (void)unlink(sl_gcs_blob_path(c, a, blob).p);
 }
 
 void sl_bq_stop(sl_cloud *c)

@@ -94,6 +94,7 @@ sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
     pthread_mutex_init(&c->lock, NULL);
     c->dir = join(options->data_dir, "");
     c->blobs = join(options->data_dir, "blobs");
+    c->anonymous = options->anonymous;
     c->project = SL_S("local-project");
     sl_arena *a = c->arena;
     bool ok = sl_fs_mkdirs(c->blobs, err) && (c->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", c->dir).p, err)) >= 0

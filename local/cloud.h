@@ -15,6 +15,7 @@ typedef struct sl_cloud sl_cloud;
 typedef struct sl_cloud_options {
     const char *data_dir;
     int port;              /* 0: the one used last time, else any free one */
+    bool anonymous;        /* requests without a token are served, too (clients with anonymous credentials) */
 } sl_cloud_options;
 
 sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err);

@@ -25,12 +25,12 @@ struct sl_cloud {
     pthread_mutex_t lock;         /* of duck's opening, uploads, running jobs */
     gs_upload *uploads;
     bq_running *running;
-    bool stopping;
+    bool stopping, anonymous;
 };
 
 /* Google's error body. Returns nothing: the response is set. */
 void sl_cloud_refuse(sl_server_request *req, sl_server_response *resp, int status, const char *reason, const char *fmt, ...) SL_PRINTF(5, 6);
-/* false (and a 401 is set) when there is a bearer token that this cloud has not given out. */
+/* false (and a 401 is set) unless there is a bearer token that this cloud has given out, or none and none is asked for. */
 bool sl_cloud_authorized(sl_cloud *c, sl_server_request *req, sl_server_response *resp);
 sl_str sl_cloud_now(sl_arena *a);
 
@@ -64,5 +64,7 @@ void sl_gcs_uploads_free(sl_cloud *c);
 extern const sl_route sl_bq_routes[];
 bool sl_bq_warehouse(sl_cloud *c, sl_err *err);     /* opens DuckDB, takes up jobs that were interrupted */
 void sl_bq_stop(sl_cloud *c);
+/* A load job's file has arrived as `blob`: the job is submitted. Takes the blob over in any case. */
+void sl_bq_load_uploaded(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str project, const sl_val *job, sl_str blob);
 /* taxi.c */
 void sl_taxi_get(void *self, sl_server_request *req, sl_server_response *resp);

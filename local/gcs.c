@@ -760,5 +760,8 @@ const sl_route sl_gcs_routes[] = {
     { .method = "POST", .pattern = "/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_post, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
     { .method = "PUT", .pattern = "/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_put, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
     { .method = "DELETE", .pattern = "/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_delete },
+    { .method = "POST", .pattern = "/upload/bigquery/v2/projects/+/jobs", .handle = sl_gcs_upload_post, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
+    { .method = "PUT", .pattern = "/upload/bigquery/v2/projects/+/jobs", .handle = sl_gcs_upload_put, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
+    { .method = "DELETE", .pattern = "/upload/bigquery/v2/projects/+/jobs", .handle = sl_gcs_upload_delete },
     { 0 },
 };

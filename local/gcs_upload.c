@@ -321,6 +321,12 @@ bool sl_gcs_upload_data(void *self, sl_server_request *req, const void *data, si
 
 /* ---- answers ---- */
 
+/* /upload/bigquery/v2/projects/P/jobs: the metadata is a job, P takes the place of the bucket, and there is no name. */
+static bool for_load(const sl_server_request *req)
+{
+    return sl_str_eqc(req->segments[1], "bigquery");
+}
+
 static void start_session(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str bucket)
 {
     sl_arena *a = req->arena;
@@ -334,7 +340,9 @@ static void start_session(sl_cloud *c, sl_server_request *req, sl_server_respons
     }
     if (name.n == 0)
         name = sl_get_text(doc, "name");
-    if (name.n == 0) {
+    if (for_load(req))
+        name = SL_S("");
+    else if (name.n == 0) {
         sl_cloud_refuse(req, resp, 400, "required", "Required object name");
         return;
     }
@@ -355,7 +363,8 @@ static void start_session(sl_cloud *c, sl_server_request *req, sl_server_respons
         return;
     }
     sl_val *h = sl_map(a);
-    sl_map_set_str(a, h, "Location", sl_fmt(a, "%s/upload/storage/v1/b/%.*s/o?uploadType=resumable&name=%.*s&upload_id=%s", c->url, SL_ARG(sl_percent(a, bucket, NULL)), SL_ARG(sl_percent(a, name, NULL)), id));
+    sl_str object = for_load(req) ? SL_S("") : sl_fmt(a, "&name=%.*s", SL_ARG(sl_percent(a, name, NULL)));
+    sl_map_set_str(a, h, "Location", sl_fmt(a, "%s%.*s?uploadType=resumable%.*s&upload_id=%s", c->url, SL_ARG(req->path), SL_ARG(object), id));
     sl_map_set_str(a, h, "X-GUploader-UploadID", sl_str_c(id));
     resp->status = 200;
     resp->headers = h;
@@ -376,7 +385,7 @@ void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *
     sl_arena *a = req->arena;
     incoming *in = req->stream;
     sl_str bucket = req->segments[4];
-    bool allowed = sl_cloud_authorized(c, req, resp), exists = allowed && sl_gcs_bucket_exists(c, a, bucket, NULL);
+    bool allowed = sl_cloud_authorized(c, req, resp), exists = allowed && (for_load(req) || sl_gcs_bucket_exists(c, a, bucket, NULL));
     if (allowed && !exists)
         sl_cloud_refuse(req, resp, 404, "notFound", "The specified bucket does not exist.");
     if (!exists || in->fd < 0) {
@@ -391,7 +400,7 @@ void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *
     sl_str name = sl_request_param(req, "name");
     if (name.n == 0)
         name = sl_get_text(meta, "name");
-    if (!ok || name.n == 0) {
+    if (!ok || (name.n == 0 && !for_load(req))) {
         (void)unlink(in->path.p);
         sl_cloud_refuse(req, resp, req->body_failed ? 507 : 400, "badRequest", req->body_failed ? "the disk is full" : "Missing end boundary in multipart body, metadata, or name.");
         return;
@@ -401,7 +410,10 @@ void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *
         sl_map_set_str(a, plain, "contentType", sl_request_header(req, "content-type"));
         meta = plain;
     }
-    sl_gcs_put(c, req, resp, bucket, name, meta, in->blob, in->size, in->crc, sl_base64(a, sl_hash_end(in->md5, a)), NULL);
+    if (for_load(req))
+        sl_bq_load_uploaded(c, req, resp, bucket, meta, in->blob);
+    else
+        sl_gcs_put(c, req, resp, bucket, name, meta, in->blob, in->size, in->crc, sl_base64(a, sl_hash_end(in->md5, a)), NULL);
 }
 
 static void resume_incomplete(sl_server_request *req, sl_server_response *resp, const gs_upload *u)
@@ -446,7 +458,10 @@ static void finish_session(sl_cloud *c, sl_server_request *req, sl_server_respon
         if (sl_str_starts(part, SL_S("crc32c=")))
             sl_map_set_str(a, wanted, "crc32c", sl_str_sub(part, 7, part.n));
     }
-    sl_gcs_put(c, req, resp, u->bucket, u->name, wanted, u->blob, u->size, u->crc, sl_base64(a, sl_hash_end(u->md5, a)), u->precondition.p ? u->precondition.p : NULL);
+    if (for_load(req))
+        sl_bq_load_uploaded(c, req, resp, u->bucket, meta, u->blob);
+    else
+        sl_gcs_put(c, req, resp, u->bucket, u->name, wanted, u->blob, u->size, u->crc, sl_base64(a, sl_hash_end(u->md5, a)), u->precondition.p ? u->precondition.p : NULL);
     sl_db_lock(c->db);
     bool ok = resp->status == 200 ? sl_db_run(c->db, &err, "UPDATE sessions SET done=? WHERE id=?", "ss", resp->body, sl_str_c(u->id)) : sl_db_run(c->db, &err, "DELETE FROM sessions WHERE id=?", "s", sl_str_c(u->id));
     sl_db_unlock(c->db);

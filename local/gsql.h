@@ -27,7 +27,8 @@ typedef struct gs_statement {
     bool or_replace, if_not_exists, temporary;
     const sl_val *columns;     /* of a column list: [{name, type, mode, description}] */
     const sl_val *options;     /* of OPTIONS(…) */
-    const sl_val *partition;   /* {type, field} */
+    const sl_val *partition;   /* {type, field}: timePartitioning */
+    const sl_val *range;       /* {field, range}: rangePartitioning */
     const sl_val *clustering;  /* [names] */
     size_t from, to;           /* place in the script */
 } gs_statement;
@@ -37,6 +38,7 @@ typedef struct gs_context {
     sl_str project, dataset;   /* defaults for names; dataset may be empty */
     sl_str text;
     sl_err *err;
+    bool information;          /* set: INFORMATION_SCHEMA is read (temporary tables info_tables and so on) */
 } gs_context;
 
 /* All tokens of a text; ends with GS_END. NULL on an unclosed string or comment. */

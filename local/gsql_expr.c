@@ -270,8 +270,8 @@ sl_str gs_table(gs_context *x, const sl_str *parts, size_t count, const sl_val *
         *ret_ref = ref;
     }
     if (dataset.n == 0)
-        return sl_fmt(x->arena, "\"%.*s\"", SL_ARG(table));
-    return sl_fmt(x->arena, "\"%.*s.%.*s\".\"%.*s\"", SL_ARG(project), SL_ARG(dataset), SL_ARG(table));
+        return sl_duck_ident(x->arena, table);
+    return sl_fmt(x->arena, "%.*s.%.*s", SL_ARG(sl_duck_ident(x->arena, sl_fmt(x->arena, "%.*s.%.*s", SL_ARG(project), SL_ARG(dataset)))), SL_ARG(sl_duck_ident(x->arena, table)));
 }
 
 /* a.b.c, `a.b.c`, my-project.b.c at t[*i]; moves past it. */
@@ -301,6 +301,8 @@ static size_t table_path(gs_context *x, const gs_token *t, size_t n, size_t *i, 
 
 static bool introduces_table(const gs_token *t, size_t i)
 {
+    if (gs_is(&t[i], "FROM") && i > 0 && gs_is(&t[i - 1], "DISTINCT")) /* a IS DISTINCT FROM b */
+        return false;
     static const char *const words[] = { "FROM", "JOIN", "INTO", "UPDATE", "USING", "TABLE", "MERGE" };
     for (size_t k = 0; k < SL_COUNT(words); k++)
         if (gs_is(&t[i], words[k]))
@@ -317,6 +319,19 @@ static bool ends_from(const gs_token *t)
     return false;
 }
 
+/* Words that DuckDB reserves and GoogleSQL does not, so that they may be names there. */
+static bool needs_quotes(const gs_token *t)
+{
+    static const char *const words[] = { "ANALYSE",   "ANALYZE", "ANTI",    "ASOF",    "ASYMMETRIC", "AUTHORIZATION", "BINARY",     "BOTH",      "CHECK",     "COLUMNS", "CONCURRENTLY", "DEFERRABLE",
+                                         "DO",        "FREEZE",  "GENERATED", "GLOB",  "ILIKE",      "INITIALLY",     "ISNULL",     "LAMBDA",    "LEADING",   "MAP",     "NOTNULL",      "ONLY",
+                                         "OVERLAPS",  "PLACING", "POSITIONAL", "RETURNING", "SEMI",  "SHOW",          "SIMILAR",    "SUMMARIZE", "SYMMETRIC", "TRAILING", "UNIQUE",      "UNPACK",
+                                         "VARIADIC",  "VERBOSE" };
+    for (size_t i = 0; i < SL_COUNT(words) && !gs_op(t + 1, "("); i++)
+        if (gs_is(t, words[i]))
+            return true;
+    return false;
+}
+
 static void add_token(gs_context *x, sl_buf *b, const gs_token *t)
 {
     if (b->n > 0 && t->space_before)
@@ -328,12 +343,13 @@ static void add_token(gs_context *x, sl_buf *b, const gs_token *t)
         sl_str rest = t->text, one;
         bool first = true;
         while (sl_str_cut(&rest, '.', &one)) {
-            sl_buf_fmt(b, "%s\"%.*s\"", first ? "" : ".", SL_ARG(one));
+            sl_buf_fmt(b, "%s%.*s", first ? "" : ".", SL_ARG(sl_duck_ident(x->arena, one)));
             first = false;
         }
         break;
     }
     case GS_PARAM: sl_buf_fmt(b, "$%.*s", SL_ARG(t->text)); break;
+    case GS_IDENT: sl_buf_add(b, needs_quotes(t) ? sl_duck_ident(x->arena, t->text) : t->text); break;
     default: sl_buf_add(b, t->text);
     }
 }
@@ -344,7 +360,79 @@ typedef struct rewriter {
     size_t n, i;
     sl_buf out;
     bool in_from;
+    bool in_list;      /* between SELECT and FROM: */
+    size_t item;       /* where the current column begins, */
+    unsigned unnamed;  /* and how many had no name so far */
 } rewriter;
+
+/* ---- columns without a name: f0_, f1_, … ---- */
+
+static bool one_of(const gs_token *t, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (gs_is(t, words[i]))
+            return true;
+    return false;
+}
+
+static bool ends_list(const gs_token *t, size_t i)
+{
+    static const char *const words[] = { "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "QUALIFY", "WINDOW", "INTERSECT" };
+    if (gs_is(&t[i], "FROM"))
+        return !gs_is(&t[i - 1], "DISTINCT");
+    if (gs_is(&t[i], "EXCEPT"))
+        return !gs_op(&t[i - 1], "*");
+    return one_of(&t[i], words, SL_COUNT(words));
+}
+
+/* Does BigQuery find a name for the column t[from, to)? A path's last part, an alias with or without AS, or a star. */
+static bool has_name(const gs_token *t, size_t from, size_t to)
+{
+    static const char *const modifiers[] = { "DISTINCT", "ALL" }, *const values[] = { "NULL", "TRUE", "FALSE", "END", "CURRENT_DATE", "CURRENT_TIMESTAMP", "CURRENT_DATETIME", "CURRENT_TIME" },
+                             *const operators[] = { "AND", "OR", "NOT", "IS", "LIKE", "IN", "BETWEEN", "THEN", "ELSE", "DISTINCT", "FROM" };
+    while (from < to && one_of(&t[from], modifiers, SL_COUNT(modifiers)))
+        from++;
+    if (from + 1 < to && gs_is(&t[from], "AS")) /* SELECT AS STRUCT */
+        return true;
+    size_t depth = 0;
+    for (size_t i = from; i < to; i++) {
+        depth += gs_op(&t[i], "(") || gs_op(&t[i], "[");
+        depth -= depth > 0 && (gs_op(&t[i], ")") || gs_op(&t[i], "]"));
+        if (depth == 0 && gs_op(&t[i], "*") && (i == from || gs_op(&t[i - 1], ".")))
+            return true;
+    }
+    if (from >= to)
+        return true;
+    const gs_token *last = &t[to - 1];
+    if (last->kind != GS_QUOTED && (last->kind != GS_IDENT || one_of(last, values, SL_COUNT(values))))
+        return false;
+    if (to - 1 == from)
+        return true;
+    const gs_token *before = last - 1;
+    if (gs_op(before, ".") || gs_op(before, ")") || gs_op(before, "]") || before->kind == GS_STRING || before->kind == GS_NUMBER || before->kind == GS_QUOTED)
+        return true;
+    return before->kind == GS_IDENT && !one_of(before, operators, SL_COUNT(operators));
+}
+
+static void end_column(rewriter *r)
+{
+    if (!has_name(r->t, r->item, r->i))
+        sl_buf_fmt(&r->out, " AS f%u_", r->unnamed++);
+    r->item = r->i + 1;
+}
+
+/* [[project.]dataset.]INFORMATION_SCHEMA.X: the rows of that dataset in a temporary table. */
+static sl_str information_table(gs_context *x, const sl_str *parts, size_t count)
+{
+    sl_arena *a = x->arena;
+    sl_str project = count >= 4 ? parts[count - 4] : x->project, dataset = count >= 3 ? parts[count - 3] : x->dataset, view = sl_str_lower(a, parts[count - 1]);
+    bool schemata = sl_str_eqc(view, "schemata");
+    x->information = true;
+    if (schemata && count == 3) /* project.INFORMATION_SCHEMA.SCHEMATA */
+        project = parts[0];
+    return sl_fmt(a, "(SELECT * FROM %.*s WHERE %s=%.*s%s%.*s)", SL_ARG(sl_duck_ident(a, sl_fmt(a, "info_%.*s", SL_ARG(view)))), schemata ? "catalog_name" : "table_catalog", SL_ARG(sl_duck_text(a, project)),
+                  schemata ? "" : " AND table_schema=", SL_ARG(schemata ? SL_S("") : sl_duck_text(a, dataset)));
+}
 
 /* A table's name behind FROM and its like, unless it is a subquery, UNNEST, or a name of a WITH clause. */
 static bool rewrite_table(rewriter *r)
@@ -359,6 +447,10 @@ static bool rewrite_table(rewriter *r)
     if (count == 0 || (count == 1 && r->x->dataset.n == 0)) {
         r->i = at;
         return false;
+    }
+    if (count >= 2 && sl_str_ieq(parts[count - 2], SL_S("INFORMATION_SCHEMA"))) {
+        sl_buf_fmt(&r->out, " %.*s", SL_ARG(information_table(r->x, parts, count)));
+        return true;
     }
     if (count > 3)
         count = 3;
@@ -466,6 +558,10 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
     bool table_next = false;
     while (r.i < n && x->err->kind == SL_ERR_NONE) {
         const gs_token *at = &t[r.i];
+        if (r.in_list && (gs_op(at, ",") || ends_list(t, r.i))) {
+            end_column(&r);
+            r.in_list = gs_op(at, ",");
+        }
         if (table_next) {
             table_next = false;
             if (rewrite_unnest(&r) || rewrite_table(&r))
@@ -493,7 +589,14 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
             sl_buf_char(&r.out, ' ');
         add_token(x, &r.out, at);
         r.i++;
+        if (gs_is(at, "SELECT")) {
+            r.in_list = true;
+            r.item = r.i;
+            r.unnamed = 0;
+        }
     }
+    if (r.in_list)
+        end_column(&r);
     if (r.out.overflow)
         sl_err_set(x->err, SL_ERR_LIMIT, "sql.size", "the SQL is too large");
     return sl_buf_str(&r.out);

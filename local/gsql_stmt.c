@@ -165,10 +165,33 @@ static bool take_columns(parser *p, sl_buf *sql)
     return true;
 }
 
+/* RANGE_BUCKET(col, GENERATE_ARRAY(start, end, interval)) */
+static void take_range(parser *p)
+{
+    static const char *const names[] = { "start", "end", "interval" };
+    sl_arena *a = p->x->arena;
+    size_t end = gs_close(p->t, p->n, p->i + 1), found = 0;
+    sl_val *range = sl_map(a), *part = sl_map(a);
+    for (p->i += 2; p->i < end; p->i++) {
+        const gs_token *t = &p->t[p->i];
+        if (t->kind == GS_NUMBER && found < SL_COUNT(names)) {
+            bool minus = gs_op(t - 1, "-");
+            sl_map_set_str(a, range, names[found++], minus ? sl_fmt(a, "-%.*s", SL_ARG(t->text)) : t->text);
+        } else if ((t->kind == GS_IDENT || t->kind == GS_QUOTED) && sl_get(part, "field") == NULL)
+            sl_map_set_str(a, part, "field", t->text);
+    }
+    sl_map_setc(a, part, "range", range);
+    p->s->range = part;
+}
+
 /* PARTITION BY DATE(col), col, TIMESTAMP_TRUNC(col, HOUR), RANGE_BUCKET(col, …) */
 static void take_partition(parser *p)
 {
     sl_arena *a = p->x->arena;
+    if (at_word(p, "RANGE_BUCKET")) {
+        take_range(p);
+        return;
+    }
     sl_val *part = sl_map(a);
     size_t from = p->i;
     sl_str field = SL_S(""), type = SL_S("DAY");

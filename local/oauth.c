@@ -141,14 +141,11 @@ void sl_oauth_token(void *self, sl_server_request *req, sl_server_response *resp
     sl_respond_json(req, resp, 200, v);
 }
 
-/* Without any credentials a request passes, as with other emulators on loopback; a wrong token never does. */
 bool sl_cloud_authorized(sl_cloud *c, sl_server_request *req, sl_server_response *resp)
 {
     sl_str header = sl_request_header(req, "authorization");
     sl_err err;
-    if (header.n == 0)
-        return true;
-    bool good = false;
+    bool good = header.n == 0 && c->anonymous;
     if (sl_str_starts(header, SL_S("Bearer "))) {
         sl_db_lock(c->db);
         sl_stmt *s = sl_db_query(c->db, &err, "SELECT 1 FROM tokens WHERE hash=? AND expires_ms>?", "si", token_hash(req->arena, sl_str_sub(header, 7, header.n)), sl_now_ms());
@@ -158,7 +155,10 @@ bool sl_cloud_authorized(sl_cloud *c, sl_server_request *req, sl_server_response
         sl_db_unlock(c->db);
     }
     if (!good) {
-        sl_cloud_refuse(req, resp, 401, "authError", "Invalid Credentials");
+        if (header.n > 0)
+            sl_cloud_refuse(req, resp, 401, "authError", "Invalid Credentials");
+        else
+            sl_cloud_refuse(req, resp, 401, "required", "Login Required: the request has no token. `sluice local env` shows the key's file; `sluice local --anonymous` asks for none.");
         sl_val *h = sl_map(req->arena);
         sl_map_set_str(req->arena, h, "WWW-Authenticate", SL_S("Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\""));
         resp->headers = h;

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "auth/google.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -75,8 +76,12 @@ static int sql_over_http(sl_cli *c, sl_str text)
     sl_map_set_bool(c->arena, body, "useLegacySql", false);
     sl_map_set_str(c->arena, headers, "Content-Type", SL_S("application/json"));
     sl_http *http = sl_http_new(NULL);
-    sl_http_request req = { .method = "POST", .url = sl_fmt(c->arena, "http://127.0.0.1:%.*s/bigquery/v2/projects/local-project/queries", SL_ARG(sl_str_trim(port))), .headers = headers, .body = sl_json(c->arena, body), .attempts_max = 1 };
-    bool ok = sl_http_call(http, c->arena, &req, &r, &err);
+    sl_google *google = sl_google_new(http);
+    sl_google_options key = { 0 };
+    sl_google_cred *cred = sl_fs_read(c->arena, sl_fmt(c->arena, "%s/local/service-account.json", c->data_dir).p, 16384, &key.service_account, &err) ? sl_google_find(google, &key, &err) : NULL;
+    sl_http_request req = { .method = "POST", .url = sl_fmt(c->arena, "http://127.0.0.1:%.*s/bigquery/v2/projects/local-project/queries", SL_ARG(sl_str_trim(port))), .headers = headers, .body = sl_json(c->arena, body), .attempts_max = 1, .auth = cred ? sl_google_http_auth(cred) : NULL };
+    bool ok = cred != NULL && sl_http_call(http, c->arena, &req, &r, &err);
+    sl_google_free(google);
     sl_http_free(http);
     if (!ok)
         return sl_cli_error(1, &err);
@@ -101,13 +106,14 @@ static int run(sl_cli *c)
         return print_env(c);
     bool sql = strcmp(verb, "sql") == 0;
     if (c->word_count > 0 && (!sql || c->word_count != 2))
-        return sl_cli_fail(2, "usage: sluice local [--port N]   sluice local env   sluice local sql \"SELECT …\"");
+        return sl_cli_fail(2, "usage: sluice local [--port N] [--anonymous]   sluice local env   sluice local sql \"SELECT …\"");
     sl_cloud_options o = { .data_dir = sl_fmt(c->arena, "%s/local", c->data_dir).p };
     sl_str port = sl_cli_text(c, "--port");
     int64_t number = 0;
     if (port.n > 0 && (!sl_parse_int(port, &number) || number < 1 || number > 65535))
         return sl_cli_fail(2, "--port must be from 1 to 65535");
     o.port = (int)number;
+    o.anonymous = sl_cli_has(c, "--anonymous");
     sl_cloud *cloud = sl_cloud_start(&o, &err);
     if (cloud == NULL && sql && err.kind == SL_ERR_CONFLICT)
         return sql_over_http(c, sl_str_c(c->words[1]));
@@ -127,6 +133,8 @@ static int run(sl_cli *c)
     return rc;
 }
 
-static const sl_cli_opt opts[] = { { "--port", NULL, "PORT", false, "where to listen (the one used last, or any free one)" }, { 0 } };
+static const sl_cli_opt opts[] = { { "--port", NULL, "PORT", false, "where to listen (the one used last, or any free one)" },
+                                   { "--anonymous", NULL, NULL, false, "serve requests without a token, too" },
+                                   { 0 } };
 
-const sl_command sl_command_local = { "local", "[--port PORT] | env | sql \"SELECT …\"", "Serves the local cloud: GCS, BigQuery and OAuth on loopback.", opts, 0, 2, run };
+const sl_command sl_command_local = { "local", "[--port PORT] [--anonymous] | env | sql \"SELECT …\"", "Serves the local cloud: GCS, BigQuery and OAuth on loopback.", opts, 0, 2, run };

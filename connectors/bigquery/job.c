@@ -64,6 +64,29 @@ const sl_val *sl_bq_dataset_ref(sl_bq *b, sl_str name)
     return v;
 }
 
+bool sl_bq_put_target(sl_bq *b, sl_val *configuration, const sl_bq_target *target, sl_err *err)
+{
+    const sl_val *ref;
+    if (!sl_bq_table_ref(b, target->table, &ref, err))
+        return false;
+    sl_map_setc(b->arena, configuration, "destinationTable", ref);
+    sl_map_opt_str(b->arena, configuration, "writeDisposition", target->write);
+    sl_map_opt_str(b->arena, configuration, "createDisposition", target->create);
+    return true;
+}
+
+void sl_bq_put_layout(sl_arena *a, sl_val *configuration, const sl_val *clustering, sl_str partition_field, sl_str partition_type)
+{
+    if (clustering != NULL)
+        sl_map_setc(a, configuration, "clustering", sl_map_of(a, "fields", clustering));
+    if (partition_field.n == 0)
+        return;
+    sl_val *v = sl_map(a);
+    sl_map_set_str(a, v, "type", partition_type);
+    sl_map_set_str(a, v, "field", partition_field);
+    sl_map_setc(a, configuration, "timePartitioning", v);
+}
+
 /* ---- labels ---- */
 
 static sl_str label_text(sl_arena *a, sl_str s)
@@ -211,24 +234,34 @@ static const sl_val *job_body(sl_bq *b, const sl_val *configuration, const sl_va
     return body;
 }
 
-static bool submit(sl_bq *b, const sl_val *body, sl_str id, const sl_val **ret, sl_err *err)
+static bool insert(void *self, sl_bq *b, const sl_val *body, const sl_val **ret, sl_err *err)
 {
     sl_http_response r;
-    bool found = false;
-    if (!SL_FAULT("bigquery.job.before_insert", err) || !sl_gcp_send(&b->g, "POST", sl_bq_path(b, "jobs"), body, true, &r, err) || !SL_FAULT("bigquery.job.after_insert", err))
+    (void)self;
+    if (!sl_gcp_send(&b->g, "POST", sl_bq_path(b, "jobs"), body, true, &r, err))
         return false;
-    if (r.status == 409) {
-        /* It arrived at an earlier try: follow that one. */
-        if (!get_job(b, id, b->cfg->location, ret, &found, err))
-            return false;
-        return found || sl_err_set(err, SL_ERR_CONFLICT, "bigquery.job", "BigQuery says that job %.*s exists, but does not show it; is 'location' right?", SL_ARG(id));
-    }
     if (r.status / 100 != 2)
         return sl_gcp_error(&b->g, &r, "submitting a job", err);
-    *ret = sl_json_parse(b->arena, r.body, err);
-    if (*ret != NULL)
+    return (*ret = sl_json_parse(b->arena, r.body, err)) != NULL;
+}
+
+static bool submit(sl_bq *b, sl_bq_submit bring, void *self, const sl_val *body, sl_str id, const sl_val **ret, sl_err *err)
+{
+    bool found = false;
+    if (!SL_FAULT("bigquery.job.before_insert", err))
+        return false;
+    bool ok = bring(self, b, body, ret, err);
+    if (!SL_FAULT("bigquery.job.after_insert", err))
+        return false;
+    if (ok)
         sl_task_log(b->task, SL_DEBUG, "submitted job %.*s", SL_ARG(id));
-    return *ret != NULL;
+    if (ok || err->kind != SL_ERR_CONFLICT)
+        return ok;
+    /* It arrived at an earlier try: follow that one. */
+    sl_err_clear(err);
+    if (!get_job(b, id, b->cfg->location, ret, &found, err))
+        return false;
+    return found || sl_err_set(err, SL_ERR_CONFLICT, "bigquery.job", "BigQuery says that job %.*s exists, but does not show it; is 'location' right?", SL_ARG(id));
 }
 
 /* The longer it takes, the less often is asked: a quarter of its age, from 20 ms (local) or 500 ms to 10 s. */
@@ -260,6 +293,11 @@ static sl_outcome failed_job(sl_bq *b, const sl_val *job, int64_t number, int64_
 
 sl_outcome sl_bq_job(sl_bq *b, const sl_val *configuration, const sl_val *labels, int64_t timeout_ms, const sl_val **ret_job, sl_err *err)
 {
+    return sl_bq_job_by(b, insert, NULL, configuration, labels, timeout_ms, ret_job, err);
+}
+
+sl_outcome sl_bq_job_by(sl_bq *b, sl_bq_submit bring, void *self, const sl_val *configuration, const sl_val *labels, int64_t timeout_ms, const sl_val **ret_job, sl_err *err)
+{
     const sl_val *saved = sl_task_saved(b->task), *job = NULL;
     int64_t number = sl_get_int(saved, "number", 1), first_ms = sl_get_int(saved, "firstMs", sl_now_ms()), not_before = sl_get_int(saved, "notBeforeMs", 0);
     bool found = false;
@@ -272,7 +310,7 @@ sl_outcome sl_bq_job(sl_bq *b, const sl_val *configuration, const sl_val *labels
             return SL_TASK_FAILED;
     } else if (!get_job(b, id, location, &job, &found, err))
         return SL_TASK_FAILED;
-    if (!found && !submit(b, job_body(b, configuration, labels, timeout_ms, id), id, &job, err))
+    if (!found && !submit(b, bring, self, job_body(b, configuration, labels, timeout_ms, id), id, &job, err))
         return SL_TASK_FAILED;
     sl_str actual = sl_get_text(sl_get(job, "jobReference"), "location");
     if (actual.n > 0 && !sl_str_eq(actual, sl_get_text(sl_task_saved(b->task), "location")) && !sl_str_eqc(sl_get_text(sl_get(job, "status"), "state"), "DONE")

@@ -57,16 +57,10 @@ static const sl_opt outs[] = {
     { 0 },
 };
 
-static void put_text(sl_arena *a, sl_val *v, const char *name, sl_str text)
-{
-    if (text.n > 0)
-        sl_map_set_str(a, v, name, text);
-}
-
 static bool configuration(sl_bq *b, const query_cfg *c, const sl_val **ret, sl_err *err)
 {
     sl_arena *a = b->arena;
-    sl_val *q = sl_map(a), *conf = sl_map(a);
+    sl_val *q = sl_map(a);
     const sl_val *ref;
     bool legacy = c->legacy || c->use_legacy;
     sl_map_set_str(a, q, "query", c->sql);
@@ -76,24 +70,13 @@ static bool configuration(sl_bq *b, const query_cfg *c, const sl_val **ret, sl_e
             return false;
         sl_map_setc(a, q, "destinationTable", ref);
     }
-    put_text(a, q, "writeDisposition", c->write);
-    put_text(a, q, "createDisposition", c->create);
-    put_text(a, q, "priority", c->priority);
+    sl_map_opt_str(a, q, "writeDisposition", c->write);
+    sl_map_opt_str(a, q, "createDisposition", c->create);
+    sl_map_opt_str(a, q, "priority", c->priority);
     if (c->default_dataset.n > 0)
         sl_map_setc(a, q, "defaultDataset", sl_bq_dataset_ref(b, c->default_dataset));
-    if (c->update_options != NULL)
-        sl_map_setc(a, q, "schemaUpdateOptions", c->update_options);
-    if (c->clustering != NULL) {
-        sl_val *v = sl_map(a);
-        sl_map_setc(a, v, "fields", c->clustering);
-        sl_map_setc(a, q, "clustering", v);
-    }
-    if (c->partition_field.n > 0) {
-        sl_val *v = sl_map(a);
-        sl_map_set_str(a, v, "type", c->partition_type);
-        sl_map_set_str(a, v, "field", c->partition_field);
-        sl_map_setc(a, q, "timePartitioning", v);
-    }
+    sl_map_opt(a, q, "schemaUpdateOptions", c->update_options);
+    sl_bq_put_layout(a, q, c->clustering, c->partition_field, c->partition_type);
     if (c->range_field.n > 0) {
         sl_val *v = sl_map(a), *range = sl_map(a);
         sl_map_set_str(a, range, "start", sl_fmt(a, "%lld", (long long)c->range_start));
@@ -103,19 +86,14 @@ static bool configuration(sl_bq *b, const query_cfg *c, const sl_val **ret, sl_e
         sl_map_setc(a, v, "range", range);
         sl_map_setc(a, q, "rangePartitioning", v);
     }
-    const struct {
-        const char *name;
-        const sl_val *v;
-    } plain[] = { { "useQueryCache", c->cache }, { "allowLargeResults", c->large }, { "maximumBillingTier", c->billing_tier } };
-    for (size_t i = 0; i < SL_COUNT(plain); i++)
-        if (plain[i].v != NULL)
-            sl_map_setc(a, q, plain[i].name, plain[i].v);
+    sl_map_opt(a, q, "useQueryCache", c->cache);
+    sl_map_opt(a, q, "allowLargeResults", c->large);
+    sl_map_opt(a, q, "maximumBillingTier", c->billing_tier);
     if (legacy)
         sl_map_set_bool(a, q, "flattenResults", c->flatten);
     if (c->max_bytes != NULL)
         sl_map_set_str(a, q, "maximumBytesBilled", sl_val_text(a, c->max_bytes));
-    sl_map_setc(a, conf, "query", q);
-    *ret = conf;
+    *ret = sl_map_of(a, "query", q);
     return true;
 }
 

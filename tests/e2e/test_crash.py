@@ -70,7 +70,7 @@ class Crash(Case):
         shutil.copytree(self.data, template)
         args = ["run", FLOW, "--local", "-i", f"rows={ROWS}"]
         counts = self.labels(args)
-        for needed in ("gcs.upload.before_simple", "gcs.upload.after_simple", "bigquery.job.before_insert", "bigquery.job.after_insert", "bigquery.job.after_done", "task.before_checkpoint",
+        for needed in ("upload.before_simple", "upload.after_simple", "bigquery.job.before_insert", "bigquery.job.after_insert", "bigquery.job.after_done", "task.before_checkpoint",
                        "task.after_checkpoint", "engine.before_write", "engine.after_write", "db.before_commit", "db.after_commit", "http.before_send", "http.after_reply", "local.job.before_run"):
             self.assertIn(needed, counts)
         for label, n in self.points(counts):
@@ -81,7 +81,7 @@ class Crash(Case):
                 self.assertIn(f'"trips":{ROWS}', done.out)
                 writes = [r for r in self.ledger() if r["method"] in ("POST", "PUT") and "/upload/storage/" in r["target"] and r["status"] == 200]
                 self.assertLessEqual(len(writes), 1, "the object was written more than once")
-                with LocalCloud(self) as cloud:
+                with LocalCloud(self, "--anonymous") as cloud:
                     status, body = cloud.get("/storage/v1/b/sluice-example-trips/o")
                     self.assertEqual(status, 200)
                     self.assertEqual(len(json.loads(body)["items"]), 1)
@@ -100,14 +100,14 @@ class Crash(Case):
         (self.tmp / "large.yaml").write_text(LARGE)
         args = ["run", self.tmp / "large.yaml", "--local"]
         counts = self.labels(args)
-        for needed in ("gcs.upload.before_session", "gcs.upload.after_session", "gcs.upload.before_chunk", "gcs.upload.after_chunk"):
+        for needed in ("upload.before_session", "upload.after_session", "upload.before_chunk", "upload.after_chunk"):
             self.assertIn(needed, counts)
         for label, n in self.points(counts):
             with self.subTest(label=label, n=n):
                 self.fresh(template)
                 killed = self.sluice(*args, env={"SLUICE_FAULT": f"{label}:{n}:kill"})
                 self.finish(killed, args, n)
-                with LocalCloud(self) as cloud:
+                with LocalCloud(self, "--anonymous") as cloud:
                     status, body = cloud.get("/storage/v1/b/sluice-example-trips/o/big.bin")
                     self.assertEqual(status, 200)
                     self.assertEqual(json.loads(body)["size"], "20000000")

@@ -129,6 +129,131 @@ class Tasks(Case):
         self.assertEqual(out["nothing"], "none")
         self.assertEqual((out["renamed"], out["dropped"]), ("D", "t"))
 
+    def test_a_file_is_loaded_without_a_bucket(self):
+        out = self.run_tasks(
+            """
+  - {id: ds, type: io.kestra.plugin.gcp.bigquery.CreateDataset, name: d}
+  - id: files
+    type: io.kestra.plugin.scripts.shell.Commands
+    taskRunner: {type: io.kestra.plugin.core.runner.Process}
+    outputFiles: ["*.csv"]
+    commands: ["(echo n,s; seq 1 900000 | sed 's/$/,some text that makes the file larger than one chunk of it/') > big.csv", ": > empty.csv"]
+  - id: load
+    type: io.kestra.plugin.gcp.bigquery.Load
+    from: "{{ outputs.files.outputFiles['big.csv'] }}"
+    destinationTable: d.big
+    format: CSV
+    csvOptions: {skipLeadingRows: 1}
+    schema: {fields: [{name: n, type: INT64}, {name: s, type: STRING}]}
+  - {id: sum, type: io.kestra.plugin.gcp.bigquery.Query, fetchType: FETCH_ONE, sql: "SELECT SUM(n) AS s FROM d.big"}
+  - {id: none, type: io.kestra.plugin.gcp.bigquery.Load, from: "{{ outputs.files.outputFiles['empty.csv'] }}", destinationTable: d.none, format: CSV, failedOnEmpty: false}
+""",
+            """
+  - {id: loaded, type: STRING, value: "{{ outputs.load.rows }} {{ outputs.load.destinationTable }} {{ outputs.none.rows }}"}
+  - {id: sum, type: STRING, value: "{{ outputs.sum.row.s }}"}
+""",
+        )
+        self.assertEqual(out["loaded"], "900000 local-project.d.big 0")
+        self.assertEqual(out["sum"], str(900000 * 900001 // 2))
+        chunks = [r for r in self.ledger() if r["method"] == "PUT" and r["target"].startswith("/upload/bigquery/")]
+        self.assertEqual([r["status"] for r in chunks], [200])
+        blobs = list((self.data / "local" / "blobs").rglob("*"))
+        self.assertEqual([b for b in blobs if b.is_file()], [], "the file is let go of when the job is done")
+
+    def test_an_empty_file_is_refused(self):
+        done = self.run_tasks(
+            """
+  - {id: ds, type: io.kestra.plugin.gcp.bigquery.CreateDataset, name: d}
+  - {id: sh, type: io.kestra.plugin.scripts.shell.Commands, taskRunner: {type: io.kestra.plugin.core.runner.Process}, outputFiles: [e.csv], commands: [": > e.csv"]}
+  - {id: load, type: io.kestra.plugin.gcp.bigquery.Load, from: "{{ outputs.sh.outputFiles['e.csv'] }}", destinationTable: d.e, format: CSV}
+""",
+            ok=False,
+        )
+        self.assertIn("is empty, so nothing can be loaded into 'd.e'", done.err)
+        self.assertFalse([r for r in self.ledger() if "/jobs" in r["target"]])
+
+    def test_partitions(self):
+        out = self.run_tasks(
+            """
+  - {id: ds, type: io.kestra.plugin.gcp.bigquery.CreateDataset, name: d}
+  - id: make
+    type: io.kestra.plugin.gcp.bigquery.Query
+    sql: |
+      CREATE TABLE d.days (time_at TIMESTAMP, n INT64) PARTITION BY DATE(time_at);
+      INSERT INTO d.days (time_at, n) VALUES (TIMESTAMP '2024-01-01 10:00:00+00', 1), (TIMESTAMP '2024-01-02 10:00:00+00', 2), (TIMESTAMP '2024-01-03 23:59:59+00', 4), (TIMESTAMP '2024-02-01 00:00:00+00', 8);
+      CREATE TABLE d.words (analyze INT64, lambda STRING, `order` INT64);
+      INSERT INTO d.words (analyze, lambda, `order`) SELECT 1 AS analyze, 'x' AS lambda, 2;
+      CREATE TABLE d.ranges (n INT64) PARTITION BY RANGE_BUCKET(n, GENERATE_ARRAY(0, 100, 10));
+      INSERT INTO d.ranges (n) VALUES (3), (17), (25), (99);
+  - {id: copy, type: io.kestra.plugin.gcp.bigquery.CopyPartitions, dataset: d, table: days, partitionType: DAY, from: "2024-01-02T00:00", to: "2024-01-31T00:00:00", destinationTable: d.some}
+  - {id: sum, type: io.kestra.plugin.gcp.bigquery.Query, fetchType: FETCH_ONE, sql: "SELECT SUM(n) AS s FROM d.some"}
+  - {id: empty, type: io.kestra.plugin.gcp.bigquery.CopyPartitions, dataset: d, table: days, partitionType: DAY, from: "2023-01-02T00:00", to: "2023-01-31T00:00", destinationTable: d.none, skipEmpty: true}
+  - {id: drop, type: io.kestra.plugin.gcp.bigquery.DeletePartitions, dataset: d, table: ranges, partitionType: RANGE, from: "10", to: "20"}
+  - {id: left, type: io.kestra.plugin.gcp.bigquery.Query, fetchType: FETCH, sql: "SELECT n FROM d.ranges ORDER BY n"}
+  - {id: words, type: io.kestra.plugin.gcp.bigquery.Query, fetchType: FETCH_ONE, sql: "SELECT w.analyze, lambda, `order` FROM d.words w WHERE analyze = 1"}
+  - {id: info, type: io.kestra.plugin.gcp.bigquery.Query, fetchType: FETCH, sql: "SELECT table_name, column_name, data_type FROM d.INFORMATION_SCHEMA.COLUMNS WHERE is_partitioning_column = 'YES' ORDER BY 1"}
+""",
+            """
+  - {id: copied, type: STRING, value: "{{ outputs.copy.partitions | join(',') }} {{ outputs.sum.row.s }}"}
+  - {id: empty, type: STRING, value: "{{ outputs.empty.partitions | length }} {{ outputs.empty.jobId ?? 'no job' }}"}
+  - {id: dropped, type: STRING, value: "{{ outputs.drop.partitions | join(',') }}"}
+  - {id: left, type: STRING, value: "{{ outputs.left.rows | jq('map(.n)') | first }}"}
+  - {id: words, type: STRING, value: "{{ outputs.words.row.analyze }} {{ outputs.words.row.lambda }} {{ outputs.words.row.order }}"}
+  - {id: info, type: STRING, value: "{{ outputs.info.rows | jq('map([.table_name, .column_name, .data_type])') | first }}"}
+""",
+        )
+        self.assertEqual(out["copied"], "20240102,20240103 6")
+        self.assertEqual(out["empty"], "0 no job")
+        self.assertEqual(out["dropped"], "10,20")
+        self.assertEqual(json.loads(out["left"]), [3, 99])
+        self.assertEqual(out["words"], "1 x 2")
+        self.assertEqual(json.loads(out["info"]), [["days", "time_at", "TIMESTAMP"], ["ranges", "n", "INT64"], ["some", "time_at", "TIMESTAMP"]])
+
+    def test_names_of_columns(self):
+        query = """SELECT 1, 'x' AS s, COUNT(*), COUNT(*) n, t.a, t.a IS DISTINCT FROM 2, CASE WHEN a = 1 THEN NULL ELSE 3 END,
+            (SELECT MAX(b) FROM UNNEST([1, 2]) b), NULL, t.a + 1 FROM (SELECT 1 AS a) t GROUP BY a"""
+        doc = self.sql(query)
+        self.assertEqual([f["name"] for f in doc["fields"]], ["f0_", "s", "f1_", "n", "a", "f2_", "f3_", "f4_", "f5_", "f6_"])
+        self.assertEqual([c["v"] for c in doc["rows"][0]["f"]], ["1", "x", "1", "1", "1", "true", None, "2", None, "2"])
+        self.assertEqual([f["name"] for f in self.sql("SELECT * EXCEPT (a), t.* FROM (SELECT 1 AS a, 2 AS b) t")["fields"]][0], "b")
+
+    def test_a_script_is_a_job_for_each_statement(self):
+        done = self.run_tasks(
+            """
+  - {id: ds, type: io.kestra.plugin.gcp.bigquery.CreateDataset, name: d}
+  - id: script
+    type: io.kestra.plugin.gcp.bigquery.Query
+    sql: |
+      CREATE TABLE d.a (n INT64);
+      INSERT INTO d.a (n) VALUES (1);
+      INSERT INTO d.nowhere (n) VALUES (2);
+      INSERT INTO d.a (n) VALUES (3);
+""",
+            ok=False,
+        )
+        self.assertIn("d.nowhere", done.err.replace(":", ".").replace('"', ""))
+        self.assertEqual(self.sql("SELECT n FROM d.a")["rows"], [{"f": [{"v": "1"}]}])  # what was done before the error stays done
+        with LocalCloud(self, "--anonymous") as cloud:
+            jobs = lambda query: json.loads(cloud.get("/bigquery/v2/projects/local-project/jobs" + query)[1])["jobs"]
+            script = [j for j in jobs("") if j["statistics"]["query"].get("statementType") == "SCRIPT"][0]
+            self.assertEqual(script["statistics"]["numChildJobs"], "3")
+            children = jobs("?parentJobId=" + script["jobReference"]["jobId"])
+            self.assertEqual([c["statistics"]["query"]["statementType"] for c in children if "errorResult" not in c["status"]], ["INSERT", "CREATE_TABLE"])
+            self.assertEqual([c["status"]["errorResult"]["reason"] for c in children if "errorResult" in c["status"]], ["notFound"])
+
+    def test_bad_rows_are_counted(self):
+        load = """
+  - {id: ds, type: io.kestra.plugin.gcp.bigquery.CreateDataset, name: d, ifExists: SKIP}
+  - {id: sh, type: io.kestra.plugin.scripts.shell.Commands, taskRunner: {type: io.kestra.plugin.core.runner.Process}, outputFiles: [x.csv], commands: ["printf '1,a\\nx,b\\n3,c\\ny,d\\n5,e\\n' > x.csv"]}
+  - {id: load, type: io.kestra.plugin.gcp.bigquery.Load, from: "{{ outputs.sh.outputFiles['x.csv'] }}", destinationTable: d.LIMIT, format: CSV, maxBadRecords: LIMIT, schema: {fields: [{name: n, type: INT64}, {name: s, type: STRING}]}}
+"""
+        out = self.run_tasks(load.replace("d.LIMIT", "d.two").replace("LIMIT", "2"), '  - {id: rows, type: STRING, value: "{{ outputs.load.rows }}"}\n')
+        self.assertEqual(out["rows"], "3")
+        done = self.run_tasks(load.replace("d.LIMIT", "d.one").replace("LIMIT", "1"), ok=False)
+        self.assertIn("CSV table encountered too many errors, giving up. Rows: 2; errors: 2", done.err)
+        done = self.run_tasks(load.replace("d.LIMIT", "d.none").replace("LIMIT", "0"), ok=False)
+        self.assertIn("CSV table encountered too many errors", done.err)
+
     def test_location_is_compared_before_anything_is_submitted(self):
         done = self.run_tasks(
             """
@@ -161,11 +286,15 @@ class Tasks(Case):
             with self.subTest(path.name):
                 self.ok(self.sluice("flow", "validate", path))
 
-    def test_the_cloud_refuses_a_wrong_token(self):
+    def test_the_cloud_refuses_a_wrong_token_and_none(self):
         self.prepare()
         with LocalCloud(self) as cloud:
-            status, _ = cloud.get("/storage/v1/b/sluice-example-trips", {"Authorization": "Bearer wrong"})
-            self.assertEqual(status, 401)
+            for headers in ({"Authorization": "Bearer wrong"}, {}):
+                status, body = cloud.get("/storage/v1/b/sluice-example-trips", headers)
+                self.assertEqual((status, json.loads(body)["error"]["code"]), (401, 401))
+        with LocalCloud(self, "--anonymous") as cloud:
+            self.assertEqual(cloud.get("/storage/v1/b/sluice-example-trips")[0], 200)
+            self.assertEqual(cloud.get("/storage/v1/b/sluice-example-trips", {"Authorization": "Bearer wrong"})[0], 401)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,33 @@
+/* local/bq_work.h: one job's work: bq_run.c (queries), bq_move.c (load, extract, copy), bq_info.c (INFORMATION_SCHEMA). */
+#pragma once
+
+#include "local/bq.h"
+
+typedef struct bq_work {
+    sl_cloud *c;
+    sl_duck_con *k;
+    sl_arena *a;
+    sl_val *job, *stats, *query; /* statistics and statistics.query */
+    sl_str project, location;
+    sl_err *err;
+} bq_work;
+
+bool bq_run(bq_work *w, sl_str sql, int64_t *changed);
+int64_t bq_count(bq_work *w, sl_str from);
+/* "project.dataset"."table" of a tableReference; a partition's $ is left out. */
+sl_str bq_table_sql(sl_arena *a, const sl_val *ref);
+/* The dataset is there, and in the job's location. */
+bool bq_dataset_known(bq_work *w, const sl_val *ref);
+/* Rows that CSV readers have left out so far, against the limit that each of them was given. */
+bool bq_check_bad_records(bq_work *w, int64_t *ret_count);
+
+bool bq_load(bq_work *w, const sl_val *conf);
+bool bq_extract(bq_work *w, const sl_val *conf);
+bool bq_copy(bq_work *w, const sl_val *conf);
+
+/* Fills the temporary tables that a query of INFORMATION_SCHEMA is rewritten to. */
+bool bq_information(bq_work *w);
+/* SQL that gives the id of a row's partition; empty when the table (a resource) is not partitioned by a column. */
+sl_str bq_partition_sql(sl_arena *a, const sl_val *table);
+/* "table$id": the id; empty without one. */
+sl_str bq_partition_of(sl_str table_id);
