@@ -41,6 +41,7 @@ typedef struct incoming {
     sl_buf head;                     /* multipart: until the content begins */
     sl_str boundary;
     bool multipart, in_content;
+    bool bare;                       /* lines end with LF alone */
     sl_str json;
     sl_buf tail;                     /* multipart: the last bytes, which may be the boundary */
 } incoming;
@@ -245,43 +246,44 @@ static bool add_content(incoming *in, const char *data, size_t n)
 }
 
 /* The end of the content is known only when the closing boundary has been seen, so the last bytes are held back. */
-static bool add_tail(sl_server_request *req, incoming *in, const char *data, size_t n)
+static bool add_tail(incoming *in, const char *data, size_t n)
 {
-    size_t keep = in->boundary.n + 16;
-    sl_buf joined = sl_buf_new(req->arena, SIZE_MAX / 4);
-    sl_buf_add(&joined, sl_buf_str(&in->tail));
-    sl_buf_add(&joined, (sl_str){ data, n });
-    sl_str all = sl_buf_str(&joined);
-    size_t out = all.n > keep ? all.n - keep : 0;
-    in->tail.n = 0;
-    sl_buf_add(&in->tail, sl_str_sub(all, out, all.n));
-    return add_content(in, all.p, out);
+    size_t keep = in->boundary.n + 16, out = in->tail.n + n > keep ? in->tail.n + n - keep : 0, old = out < in->tail.n ? out : in->tail.n;
+    sl_str tail = sl_buf_str(&in->tail);
+    if (!add_content(in, tail.p, old) || !add_content(in, data, out - old))
+        return false;
+    memmove(in->tail.p, in->tail.p + old, in->tail.n - old);
+    in->tail.n -= old;
+    sl_buf_add(&in->tail, (sl_str){ data + (out - old), n - (out - old) });
+    return !in->tail.overflow;
 }
 
 static bool multipart_data(sl_server_request *req, incoming *in, const char *data, size_t n)
 {
     if (in->in_content)
-        return add_tail(req, in, data, n);
+        return add_tail(in, data, n);
     sl_buf_add(&in->head, (sl_str){ data, n });
     sl_str all = sl_buf_str(&in->head), mark = sl_fmt(req->arena, "--%.*s", SL_ARG(in->boundary));
     ptrdiff_t first = sl_str_find(all, mark);
     if (first < 0 || in->boundary.n == 0)
         return true;
     sl_str rest = sl_str_sub(all, (size_t)first + mark.n, all.n);
-    ptrdiff_t blank = sl_str_find(rest, SL_S("\r\n\r\n"));
+    in->bare = rest.n > 0 && rest.p[0] == '\n'; /* gsutil ends its lines so */
+    sl_str empty = in->bare ? SL_S("\n\n") : SL_S("\r\n\r\n");
+    ptrdiff_t blank = sl_str_find(rest, empty);
     if (blank < 0)
         return true;
-    sl_str json = sl_str_sub(rest, (size_t)blank + 4, rest.n);
+    sl_str json = sl_str_sub(rest, (size_t)blank + empty.n, rest.n);
     ptrdiff_t second = sl_str_find(json, mark);
     if (second < 0)
         return true;
     sl_str after = sl_str_sub(json, (size_t)second + mark.n, json.n);
-    ptrdiff_t body = sl_str_find(after, SL_S("\r\n\r\n"));
+    ptrdiff_t body = sl_str_find(after, empty);
     if (body < 0)
         return true;
     in->json = sl_str_trim(sl_str_sub(json, 0, (size_t)second));
     in->in_content = true;
-    return add_tail(req, in, after.p + body + 4, after.n - (size_t)body - 4);
+    return add_tail(in, after.p + body + empty.n, after.n - (size_t)body - empty.n);
 }
 
 static bool session_data(incoming *in, const char *data, size_t n)
@@ -321,10 +323,16 @@ bool sl_gcs_upload_data(void *self, sl_server_request *req, const void *data, si
 
 /* ---- answers ---- */
 
+/* /resumable/upload/… is an older way to say it, which gsutil uses. */
+static const sl_str *behind_upload(const sl_server_request *req)
+{
+    return req->segments + (sl_str_eqc(req->segments[0], "resumable") ? 2 : 1);
+}
+
 /* /upload/bigquery/v2/projects/P/jobs: the metadata is a job, P takes the place of the bucket, and there is no name. */
 static bool for_load(const sl_server_request *req)
 {
-    return sl_str_eqc(req->segments[1], "bigquery");
+    return sl_str_eqc(behind_upload(req)[0], "bigquery");
 }
 
 static void start_session(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str bucket)
@@ -373,7 +381,7 @@ static void start_session(sl_cloud *c, sl_server_request *req, sl_server_respons
 static bool finish_multipart(sl_server_request *req, incoming *in, const sl_val **meta)
 {
     sl_err err;
-    sl_str tail = sl_buf_str(&in->tail), mark = sl_fmt(req->arena, "\r\n--%.*s", SL_ARG(in->boundary));
+    sl_str tail = sl_buf_str(&in->tail), mark = sl_fmt(req->arena, "%s--%.*s", in->bare ? "\n" : "\r\n", SL_ARG(in->boundary));
     ptrdiff_t end = sl_str_rfind(tail, mark);
     *meta = sl_json_parse(req->arena, in->json, &err);
     return end >= 0 && *meta != NULL && add_content(in, tail.p, (size_t)end);
@@ -384,7 +392,7 @@ void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *
     sl_cloud *c = self;
     sl_arena *a = req->arena;
     incoming *in = req->stream;
-    sl_str bucket = req->segments[4];
+    sl_str bucket = behind_upload(req)[3];
     bool allowed = sl_cloud_authorized(c, req, resp), exists = allowed && (for_load(req) || sl_gcs_bucket_exists(c, a, bucket, NULL));
     if (allowed && !exists)
         sl_cloud_refuse(req, resp, 404, "notFound", "The specified bucket does not exist.");

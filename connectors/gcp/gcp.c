@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "base/secret.h"
 
+enum { WAITS_MAX = 5 }; /* for one call, on top of what the HTTP client does */
+
 bool sl_gcp_open(sl_gcp *g, sl_task *t, const char *service, const sl_gcp_cfg *cfg, sl_err *err)
 {
     bool gcs = strcmp(service, "gcs") == 0;
@@ -45,18 +47,6 @@ void sl_gcp_prepare(sl_gcp *g, sl_http_request *req)
     sl_task_prepare(g->task, req);
 }
 
-bool sl_gcp_send(sl_gcp *g, const char *method, sl_str path, const sl_val *body, bool idempotent, sl_http_response *r, sl_err *err)
-{
-    sl_val *headers = sl_map(g->arena);
-    if (body != NULL)
-        sl_map_set_str(g->arena, headers, "Content-Type", SL_S("application/json; charset=UTF-8"));
-    sl_http_request req = { .method = method, .url = sl_fmt(g->arena, "%.*s%.*s", SL_ARG(g->base), SL_ARG(path)), .headers = headers, .idempotent = idempotent, .idle_ms = 300000, .total_ms = 900000 };
-    if (body != NULL)
-        req.body = sl_json(g->arena, body);
-    sl_gcp_prepare(g, &req);
-    return sl_http_call(sl_task_http(g->task), g->arena, &req, r, err);
-}
-
 static const sl_val *first_error(sl_arena *arena, sl_str body, const sl_val **ret_error)
 {
     sl_err ignored;
@@ -81,6 +71,34 @@ static sl_err_kind kind_of(int status, sl_str reason)
         if (sl_str_eqc(reason, reasons[i].reason))
             return reasons[i].kind;
     return sl_http_status_kind(status);
+}
+
+/* "Not now" that the status alone does not show: 403 rateLimitExceeded, 400 jobRateLimitExceeded, … */
+static bool asks_to_wait(const sl_gcp *g, const sl_http_response *r)
+{
+    const sl_val *e;
+    if (r->status != 400 && r->status != 403)
+        return false;
+    sl_err_kind kind = kind_of(r->status, sl_get_text(first_error(g->arena, r->body, &e), "reason"));
+    return kind == SL_ERR_THROTTLED || kind == SL_ERR_TRANSIENT;
+}
+
+bool sl_gcp_send(sl_gcp *g, const char *method, sl_str path, const sl_val *body, bool idempotent, sl_http_response *r, sl_err *err)
+{
+    sl_val *headers = sl_map(g->arena);
+    if (body != NULL)
+        sl_map_set_str(g->arena, headers, "Content-Type", SL_S("application/json; charset=UTF-8"));
+    sl_http_request req = { .method = method, .url = sl_fmt(g->arena, "%.*s%.*s", SL_ARG(g->base), SL_ARG(path)), .headers = headers, .idempotent = idempotent, .idle_ms = 300000, .total_ms = 900000 };
+    if (body != NULL)
+        req.body = sl_json(g->arena, body);
+    sl_gcp_prepare(g, &req);
+    for (int i = 0;; i++) {
+        if (!sl_http_call(sl_task_http(g->task), g->arena, &req, r, err))
+            return false;
+        int64_t after = sl_http_retry_after(r);
+        if (i == WAITS_MAX || !asks_to_wait(g, r) || !sl_http_sleep(&req, after >= 0 ? after : sl_http_backoff_ms(i, 1000, 32000)))
+            return true;
+    }
 }
 
 bool sl_gcp_error(const sl_gcp *g, const sl_http_response *r, const char *doing, sl_err *err)

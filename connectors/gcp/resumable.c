@@ -52,7 +52,7 @@ static sl_reader *open_piece(void *self, sl_err *err)
 {
     (void)err;
     sl_resumable *u = self;
-    u->reader = (sl_reader){ piece_read, piece_close };
+    u->offset = u->begin; /* also when it is sent again, with another token */
     return &u->reader;
 }
 
@@ -172,7 +172,8 @@ static bool session_answer(sl_resumable *u, const sl_http_response *r, int64_t *
     int64_t last = -1;
     if (range.n > 0 && (dash < 0 || !sl_parse_int(sl_str_sub(range, (size_t)dash + 1, range.n), &last) || last >= u->size))
         return sl_err_set(err, SL_ERR_REMOTE, "upload.range", "%s answered the upload to %.*s with a strange range '%.*s'", u->g->service, SL_ARG(u->target), SL_ARG(range));
-    *next = last + 1;
+    /* Sessions keep whole blocks of 256 KiB; a server that says 0-0 means that it has nothing, and sending byte 0 again harms nothing. */
+    *next = last > 0 ? last + 1 : 0;
     return true;
 }
 
@@ -185,7 +186,7 @@ static bool put(sl_resumable *u, int64_t from, int64_t to, sl_http_response *r, 
     sl_http_request req = { .method = "PUT", .url = u->session, .headers = headers, .attempts_max = 1, .idle_ms = 120000, .progress = on_progress, .progress_self = u };
     sl_gcp_prepare(u->g, &req); /* the address is the credential, but servers other than Google's may want the token as well */
     if (to > from) {
-        u->offset = from;
+        u->begin = from;
         u->end = to;
         req.open_body = open_piece;
         req.body_self = u;

@@ -31,7 +31,7 @@ typedef struct sl_resumable {
     int64_t hashed;
     /* Private. */
     int fd;
-    int64_t offset, end;
+    int64_t begin, offset, end;   /* of the piece that is being sent */
     sl_reader reader;
     sl_str session;
 } sl_resumable;

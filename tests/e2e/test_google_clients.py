@@ -82,6 +82,18 @@ load = bq.load_table_from_uri("gs://official-client-bucket/t.csv", "local-projec
     job_config=bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1, schema=[bigquery.SchemaField("n", "INT64"), bigquery.SchemaField("s", "STRING")]))
 load.result()
 assert load.output_rows == 3
+csv = b"n,s\n" + b"".join(b"%d,text\n" % i for i in range(200000))
+for n, data in ((3, b"n,s\n1,a\n2,b\n3,c\n"), (200000, csv)):     # in one request, and resumable
+    sent = bq.load_table_from_file(io.BytesIO(data), "local-project.clients.sent", size=len(data), rewind=True,
+        job_config=bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1, write_disposition="WRITE_TRUNCATE", schema=[bigquery.SchemaField("n", "INT64"), bigquery.SchemaField("s", "STRING")]))
+    sent.result()
+    assert sent.output_rows == n, sent.output_rows
+sent = bq.load_table_from_file(io.BytesIO(csv), "local-project.clients.sent2", job_config=bigquery.LoadJobConfig(source_format="CSV", autodetect=True))
+sent.result()
+assert sent.output_rows == 200000, sent.output_rows
+script = bq.query("CREATE TABLE clients.s (n INT64); INSERT INTO clients.s (n) VALUES (1), (2); SELECT SUM(n) FROM clients.s")
+assert [tuple(r) for r in script.result()] == [(3,)]
+assert [j.statement_type for j in bq.list_jobs(parent_job=script)] == ["SELECT", "INSERT", "CREATE_TABLE"]
 bq.extract_table("local-project.clients.loaded", "gs://official-client-bucket/out-*.csv").result()
 assert bucket.blob("out-000000000000.csv").download_as_text().splitlines()[0] == "n,s"
 bq.copy_table("local-project.clients.loaded", "local-project.clients.copied").result()

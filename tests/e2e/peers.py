@@ -1,0 +1,87 @@
+"""Third-party servers and clients: where tools/get-peers has put them, how each is started."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+FOLDER = pathlib.Path(os.environ.get("PEERS", "/nonexistent"))
+AUTHLIB = FOLDER / "authlib" / "bin" / "python"
+FAKE_GCS = FOLDER / "fake-gcs-server" / "bin" / "fake-gcs-server"
+GCS_EMULATOR = FOLDER / "gcp-storage-emulator" / "bin" / "gcp-storage-emulator"
+BQEMULATOR = FOLDER / "bqemulator" / "bin" / "bqemulator"
+GSUTIL = FOLDER / "gsutil" / "bin" / "gsutil"
+
+
+def missing(path):
+    return f"SKIPPED: {path.name} is not installed; tools/get-peers installs it"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(url, seconds=30):
+    """Any HTTP answer counts."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError as e:
+            e.close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{url} does not answer")
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running(command, ready, log, env=None):
+    with open(log, "wb") as out:
+        p = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+    try:
+        try:
+            wait_for(ready)
+        except RuntimeError as e:
+            raise RuntimeError(f"{e}: {pathlib.Path(log).read_text()[-2000:]}") from None
+        yield p
+    finally:
+        p.terminate()
+        try:
+            p.wait(10)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+
+
+@contextlib.contextmanager
+def fake_gcs(folder):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [FAKE_GCS, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url]
+    with running(command, url + "/_internal/healthcheck", folder / "fake-gcs.log"):
+        yield url
+
+
+@contextlib.contextmanager
+def gcs_emulator(folder):
+    port = free_port()
+    with running([GCS_EMULATOR, "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"], f"http://127.0.0.1:{port}/", folder / "gcs-emulator.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def bqemulator(folder):
+    rest, grpc = free_port(), free_port()
+    (folder / "gcs-root").mkdir()
+    env = {"BQEMU_GCS_LOCAL_ROOT": str(folder / "gcs-root"), "BQEMU_ENABLE_FORMAT_EXTENSIONS": "false", "HOME": str(FOLDER / "bqemulator")}
+    with running([BQEMULATOR, "start", "--rest-port", str(rest), "--grpc-port", str(grpc)], f"http://127.0.0.1:{rest}/bigquery/v2/projects/p1/datasets", folder / "bqemulator.log", env):
+        yield f"http://127.0.0.1:{rest}"
