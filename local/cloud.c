@@ -87,7 +87,7 @@ static char *join(const char *dir, const char *name)
     return p;
 }
 
-sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
+static sl_cloud *cloud_new(const sl_cloud_options *options)
 {
     sl_cloud *c = sl_malloc(sizeof *c);
     *c = (sl_cloud){ .lock_fd = -1, .log_fd = -1, .arena = sl_arena_new() };
@@ -96,6 +96,31 @@ sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
     c->blobs = join(options->data_dir, "blobs");
     c->anonymous = options->anonymous;
     c->project = SL_S("local-project");
+    return c;
+}
+
+sl_cloud *sl_cloud_join(const sl_cloud_options *options, sl_err *err)
+{
+    sl_cloud *c = sl_cloud_start(options, err);
+    if (c != NULL || err->kind != SL_ERR_CONFLICT)
+        return c;
+    sl_str port, key;
+    sl_err_clear(err);
+    c = cloud_new(options);
+    if (sl_fs_read(c->arena, sl_fmt(c->arena, "%s/port", c->dir).p, 32, &port, err) && sl_fs_read(c->arena, sl_fmt(c->arena, "%s/service-account.json", c->dir).p, 16384, &key, err)) {
+        (void)snprintf(c->url, sizeof c->url, "http://127.0.0.1:%.*s", SL_ARG(sl_str_trim(port)));
+        c->key = sl_secret_new(key);
+        sl_redact_add(key);
+        return c;
+    }
+    sl_err_ctx(err, "joining the local cloud that runs with %s", c->dir);
+    sl_cloud_stop(c);
+    return NULL;
+}
+
+sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
+{
+    sl_cloud *c = cloud_new(options);
     sl_arena *a = c->arena;
     bool ok = sl_fs_mkdirs(c->blobs, err) && (c->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", c->dir).p, err)) >= 0
               && (c->db = sl_db_open(sl_fmt(a, "%s/cloud.db", c->dir).p, sl_gcs_migrations, err)) != NULL;
@@ -113,11 +138,13 @@ void sl_cloud_stop(sl_cloud *c)
 {
     if (c == NULL)
         return;
-    sl_server_stop(c->server);
+    if (c->server != NULL)
+        sl_server_stop(c->server);
     sl_bq_stop(c);
     sl_gcs_uploads_free(c);
     sl_secret_free(c->key);
-    sl_db_close(c->db);
+    if (c->db != NULL)
+        sl_db_close(c->db);
     if (c->log_fd >= 0)
         close(c->log_fd);
     if (c->lock_fd >= 0)
@@ -142,33 +169,4 @@ sl_str sl_cloud_key(const sl_cloud *c)
 sl_str sl_cloud_engine(sl_arena *arena, sl_err *err)
 {
     return sl_duck_library(arena, err);
-}
-
-bool sl_cloud_sql(sl_cloud *c, sl_arena *a, sl_str sql, const sl_val **ret, sl_err *err)
-{
-    sl_duck_con *k = bq_connect(c, err);
-    if (k == NULL)
-        return false;
-    gs_context x = { .arena = a, .project = c->project, .text = sql, .err = err };
-    gs_statement *list;
-    size_t n;
-    sl_val *doc = sl_map(a), *rows = sl_list(a);
-    sl_str view = SL_S("_sl.cli_result");
-    bool ok = gs_translate(&x, &list, &n) && bq_refresh_externals(c, k, a, err);
-    for (size_t i = 0; ok && i < n; i++) {
-        bool select = strcmp(list[i].type, "SELECT") == 0;
-        sl_str text = select ? sl_fmt(a, "CREATE OR REPLACE TABLE %.*s AS %.*s", SL_ARG(view), SL_ARG(list[i].sql)) : list[i].sql;
-        ok = sl_duck_run(k, a, text, NULL, NULL, err);
-        const sl_val *fields = ok && select ? bq_fields(k, a, SL_S(""), SL_S(""), SL_S("cli_result")) : NULL;
-        if (fields != NULL && i + 1 == n) {
-            ok = bq_rows(k, a, view, fields, 0, 100000, false, rows, err);
-            sl_map_setc(a, doc, "fields", fields);
-        }
-    }
-    sl_err ignored;
-    (void)sl_duck_exec(k, "DROP TABLE IF EXISTS _sl.cli_result", &ignored);
-    sl_duck_disconnect(k);
-    sl_map_setc(a, doc, "rows", rows);
-    *ret = doc;
-    return ok;
 }

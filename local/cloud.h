@@ -19,10 +19,10 @@ typedef struct sl_cloud_options {
 } sl_cloud_options;
 
 sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err);
+/* The same, or the one that serves this folder already, in another process. */
+sl_cloud *sl_cloud_join(const sl_cloud_options *options, sl_err *err);
 void sl_cloud_stop(sl_cloud *c);               /* NULL is fine */
 const char *sl_cloud_url(const sl_cloud *c);   /* http://127.0.0.1:PORT */
 sl_str sl_cloud_key(const sl_cloud *c);        /* its own service account key (JSON); a secret */
-/* Runs GoogleSQL in its warehouse; *ret: {fields: [...], rows: [[...]]} as texts. */
-bool sl_cloud_sql(sl_cloud *c, sl_arena *arena, sl_str sql, const sl_val **ret, sl_err *err);
 /* Where DuckDB's library was found, with its version; empty with err when it is missing. */
 sl_str sl_cloud_engine(sl_arena *arena, sl_err *err);

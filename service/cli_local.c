@@ -46,56 +46,82 @@ static int print_env(sl_cli *c)
     return 0;
 }
 
-static void print_rows(sl_cli *c, const sl_val *doc)
+static void print_names(const sl_val *fields)
 {
-    const sl_val *fields = sl_get(doc, "fields"), *rows = sl_get(doc, "rows");
     for (size_t i = 0; i < sl_val_count(fields); i++)
         sl_cli_print("%s%.*s", i ? "\t" : "", SL_ARG(sl_get_text(sl_at(fields, i), "name")));
     if (sl_val_count(fields) > 0)
         sl_cli_print("\n");
+}
+
+static void print_rows(sl_arena *a, const sl_val *rows)
+{
     for (size_t i = 0; i < sl_val_count(rows); i++) {
         const sl_val *cells = sl_get(sl_at(rows, i), "f");
         for (size_t k = 0; k < sl_val_count(cells); k++) {
             const sl_val *v = sl_get(sl_at(cells, k), "v");
-            sl_cli_print("%s%.*s", k ? "\t" : "", SL_ARG(v->type == SL_NULL ? SL_S("NULL") : sl_val_text(c->arena, v)));
+            sl_cli_print("%s%.*s", k ? "\t" : "", SL_ARG(v->type == SL_NULL ? SL_S("NULL") : sl_val_text(a, v)));
         }
         sl_cli_print("\n");
     }
 }
 
-/* Asks a running one over its own API; opens the warehouse itself when none runs. */
-static int sql_over_http(sl_cli *c, sl_str text)
+/* A page of the answer: {schema, rows, pageToken, jobReference}. */
+static bool fetch(sl_cli *c, sl_http *http, const sl_http_auth *auth, const char *method, sl_str url, sl_str body, const sl_val **ret, sl_err *err)
+{
+    sl_http_response r;
+    sl_val *headers = sl_map(c->arena);
+    sl_map_set_str(c->arena, headers, "Content-Type", SL_S("application/json"));
+    sl_http_request req = { .method = method, .url = url, .headers = headers, .body = body, .attempts_max = 1, .auth = auth, .idle_ms = 3600000, .total_ms = 3600000 };
+    if (!sl_http_call(http, c->arena, &req, &r, err) || (*ret = sl_json_parse(c->arena, r.body, err)) == NULL)
+        return false;
+    return r.status == 200 || sl_err_set(err, SL_ERR_DATA, "sql", "%.*s", SL_ARG(sl_get_text(sl_get(*ret, "error"), "message")));
+}
+
+static bool query(sl_cli *c, const char *base, sl_http *http, const sl_http_auth *auth, sl_str text, sl_err *err)
+{
+    sl_arena *a = c->arena;
+    sl_val *body = sl_map(a), *all = sl_map(a), *rows = sl_list(a);
+    const sl_val *page;
+    sl_map_set_str(a, body, "query", text);
+    sl_map_set_bool(a, body, "useLegacySql", false);
+    sl_str url = sl_fmt(a, "%s/bigquery/v2/projects/local-project/queries", base);
+    if (!fetch(c, http, auth, "POST", url, sl_json(a, body), &page, err))
+        return false;
+    const sl_val *fields = sl_get(sl_get(page, "schema"), "fields"), *job = sl_get(page, "jobReference");
+    if (!c->json)
+        print_names(fields);
+    for (;;) {
+        for (size_t i = 0; c->json && i < sl_val_count(sl_get(page, "rows")); i++)
+            sl_list_add(a, rows, sl_at(sl_get(page, "rows"), i));
+        if (!c->json)
+            print_rows(a, sl_get(page, "rows"));
+        sl_str token = sl_get_text(page, "pageToken");
+        if (token.n == 0)
+            break;
+        sl_str next = sl_fmt(a, "%.*s/%.*s?pageToken=%.*s&location=%.*s", SL_ARG(url), SL_ARG(sl_get_text(job, "jobId")), SL_ARG(sl_percent(a, token, NULL)), SL_ARG(sl_percent(a, sl_get_text(job, "location"), NULL)));
+        if (!fetch(c, http, auth, "GET", next, SL_S(""), &page, err))
+            return false;
+    }
+    sl_map_setc(a, all, "fields", fields ? fields : sl_list(a));
+    sl_map_setc(a, all, "rows", rows);
+    if (c->json)
+        sl_cli_print("%.*s\n", SL_ARG(sl_json(a, all)));
+    return true;
+}
+
+/* Over its own API, as any other client. */
+static int sql(sl_cli *c, const sl_cloud *cloud, sl_str text)
 {
     sl_err err;
-    sl_str port;
-    sl_http_response r;
-    if (!sl_fs_read(c->arena, sl_fmt(c->arena, "%s/local/port", c->data_dir).p, 32, &port, &err))
-        return sl_cli_error(1, &err);
-    sl_val *body = sl_map(c->arena), *headers = sl_map(c->arena);
-    sl_map_set_str(c->arena, body, "query", text);
-    sl_map_set_bool(c->arena, body, "useLegacySql", false);
-    sl_map_set_str(c->arena, headers, "Content-Type", SL_S("application/json"));
     sl_http *http = sl_http_new(NULL);
     sl_google *google = sl_google_new(http);
-    sl_google_options key = { 0 };
-    sl_google_cred *cred = sl_fs_read(c->arena, sl_fmt(c->arena, "%s/local/service-account.json", c->data_dir).p, 16384, &key.service_account, &err) ? sl_google_find(google, &key, &err) : NULL;
-    sl_http_request req = { .method = "POST", .url = sl_fmt(c->arena, "http://127.0.0.1:%.*s/bigquery/v2/projects/local-project/queries", SL_ARG(sl_str_trim(port))), .headers = headers, .body = sl_json(c->arena, body), .attempts_max = 1, .auth = cred ? sl_google_http_auth(cred) : NULL };
-    bool ok = cred != NULL && sl_http_call(http, c->arena, &req, &r, &err);
+    sl_google_options key = { .service_account = sl_cloud_key(cloud) };
+    sl_google_cred *cred = sl_google_find(google, &key, &err);
+    bool ok = cred != NULL && query(c, sl_cloud_url(cloud), http, sl_google_http_auth(cred), text, &err);
     sl_google_free(google);
     sl_http_free(http);
-    if (!ok)
-        return sl_cli_error(1, &err);
-    const sl_val *doc = sl_json_parse(c->arena, r.body, &err);
-    if (r.status != 200)
-        return sl_cli_fail(1, "%.*s", SL_ARG(sl_get_text(sl_get(doc, "error"), "message")));
-    sl_val *flat = sl_map(c->arena);
-    sl_map_setc(c->arena, flat, "fields", sl_get(sl_get(doc, "schema"), "fields") ? sl_get(sl_get(doc, "schema"), "fields") : sl_list(c->arena));
-    sl_map_setc(c->arena, flat, "rows", sl_get(doc, "rows") ? sl_get(doc, "rows") : sl_list(c->arena));
-    if (c->json)
-        sl_cli_print("%.*s\n", SL_ARG(sl_json(c->arena, flat)));
-    else
-        print_rows(c, flat);
-    return 0;
+    return ok ? 0 : sl_cli_error(1, &err);
 }
 
 static int run(sl_cli *c)
@@ -104,31 +130,19 @@ static int run(sl_cli *c)
     const char *verb = c->word_count > 0 ? c->words[0] : "";
     if (strcmp(verb, "env") == 0)
         return print_env(c);
-    bool sql = strcmp(verb, "sql") == 0;
-    if (c->word_count > 0 && (!sql || c->word_count != 2))
+    bool asks = strcmp(verb, "sql") == 0;
+    if (c->word_count > 0 && (!asks || c->word_count != 2))
         return sl_cli_fail(2, "usage: sluice local [--port N] [--anonymous]   sluice local env   sluice local sql \"SELECT …\"");
-    sl_cloud_options o = { .data_dir = sl_fmt(c->arena, "%s/local", c->data_dir).p };
+    sl_cloud_options o = { .data_dir = sl_fmt(c->arena, "%s/local", c->data_dir).p, .anonymous = sl_cli_has(c, "--anonymous") };
     sl_str port = sl_cli_text(c, "--port");
     int64_t number = 0;
     if (port.n > 0 && (!sl_parse_int(port, &number) || number < 1 || number > 65535))
         return sl_cli_fail(2, "--port must be from 1 to 65535");
     o.port = (int)number;
-    o.anonymous = sl_cli_has(c, "--anonymous");
-    sl_cloud *cloud = sl_cloud_start(&o, &err);
-    if (cloud == NULL && sql && err.kind == SL_ERR_CONFLICT)
-        return sql_over_http(c, sl_str_c(c->words[1]));
+    sl_cloud *cloud = asks ? sl_cloud_join(&o, &err) : sl_cloud_start(&o, &err);
     if (cloud == NULL)
         return sl_cli_error(1, &err);
-    int rc = 0;
-    const sl_val *doc;
-    if (!sql)
-        rc = serve(c, cloud);
-    else if (!sl_cloud_sql(cloud, c->arena, sl_str_c(c->words[1]), &doc, &err))
-        rc = sl_cli_error(1, &err);
-    else if (c->json)
-        sl_cli_print("%.*s\n", SL_ARG(sl_json(c->arena, doc)));
-    else
-        print_rows(c, doc);
+    int rc = asks ? sql(c, cloud, sl_str_c(c->words[1])) : serve(c, cloud);
     sl_cloud_stop(cloud);
     return rc;
 }

@@ -234,7 +234,7 @@ static int run(sl_cli *c)
     sl_cloud *cloud = NULL;
     if (sl_cli_has(c, "--local")) {
         sl_cloud_options lo = { .data_dir = sl_fmt(c->arena, "%s/local", c->data_dir).p };
-        cloud = sl_cloud_start(&lo, &err);
+        cloud = sl_cloud_join(&lo, &err);
         if (cloud == NULL)
             return sl_cli_error(1, &err);
         /* {{ envs.sample_data }}: where flows find the local cloud's sample files. */

@@ -281,6 +281,12 @@ class Tasks(Case):
         done = self.ok(self.sluice("run", example, "--local"))
         self.assertIn("1000 rows loaded into local-project.taxi.green", done.err)
 
+    def test_a_run_joins_the_local_cloud_that_serves(self):
+        with LocalCloud(self):
+            self.ok(self.sluice("run", EXAMPLES / "hello_warehouse.yaml", "--local"))
+            self.assertEqual(self.sql("SELECT COUNT(*) FROM taxi.green")["rows"][0]["f"][0]["v"], "1000")
+        self.assertEqual(self.sql("SELECT x FROM UNNEST(GENERATE_ARRAY(1, 12000)) x ORDER BY x")["rows"][-1]["f"][0]["v"], "12000")
+
     def test_every_example_is_valid(self):
         for path in sorted(EXAMPLES.glob("*.yaml")):
             with self.subTest(path.name):
