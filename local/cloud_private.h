@@ -47,8 +47,9 @@ typedef struct sl_gcs_object {
 bool sl_gcs_find(sl_cloud *c, sl_arena *a, sl_str bucket, sl_str name, int64_t generation, sl_gcs_object *ret);
 bool sl_gcs_bucket_exists(sl_cloud *c, sl_arena *a, sl_str bucket, sl_str *ret_location);
 const sl_val *sl_gcs_resource(sl_cloud *c, sl_arena *a, const sl_gcs_object *o);
-/* A complete blob becomes the object; preconditions in `req`'s query. */
+/* A complete blob becomes the object; preconditions in `req`'s query. md5: NULL text = none, empty = not computed yet. */
 void sl_gcs_put(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str bucket, sl_str name, const sl_val *meta, sl_str blob, int64_t size, uint32_t crc, sl_str md5, const char *if_generation);
+bool sl_gcs_md5(sl_cloud *c, sl_arena *a, sl_str blob, sl_str *ret, sl_err *err); /* base64 */
 sl_str sl_gcs_new_blob(sl_cloud *c, sl_arena *a);
 sl_str sl_gcs_blob_path(sl_cloud *c, sl_arena *a, sl_str blob);
 /* Paths and names of the objects that a gs:// URI (with one *) names. */

@@ -398,7 +398,7 @@ void sl_gcs_put(sl_cloud *c, sl_server_request *req, sl_server_response *resp, s
               && sl_db_run(c->db, &err,
                            "INSERT INTO objects(" OBJECT ") VALUES(?,?,?,1,?,?,?,?,?,?,?) ON CONFLICT(bucket, name) DO UPDATE SET generation=excluded.generation, metageneration=1, blob=excluded.blob,"
                            " size=excluded.size, crc32c=excluded.crc32c, md5=excluded.md5, meta=excluded.meta, created_ms=excluded.created_ms, updated_ms=excluded.updated_ms",
-                           "ssisisssii", bucket, name, next_generation(c, &err), blob, size, crc_text, md5.n ? md5 : (sl_str){ NULL, 0 }, sl_json(a, meta ? meta : sl_map(a)), now, now)
+                           "ssisisssii", bucket, name, next_generation(c, &err), blob, size, crc_text, md5, sl_json(a, meta ? meta : sl_map(a)), now, now)
               && sl_db_commit(c->db, &err);
     if (!ok)
         sl_db_rollback(c->db);
@@ -494,14 +494,48 @@ static void download(sl_cloud *c, sl_server_request *req, sl_server_response *re
     }
 }
 
+bool sl_gcs_md5(sl_cloud *c, sl_arena *a, sl_str blob, sl_str *ret, sl_err *err)
+{
+    SL_READER r = sl_reader_file(sl_gcs_blob_path(c, a, blob).p, err);
+    if (r == NULL)
+        return false;
+    sl_hash *md5 = sl_hash_new(a, "MD5");
+    char *block = sl_malloc(1 << 18);
+    ptrdiff_t n;
+    while ((n = r->read(r, block, 1 << 18, err)) > 0)
+        sl_hash_add(md5, block, (size_t)n);
+    free(block);
+    *ret = sl_base64(a, sl_hash_end(md5, a));
+    return n == 0;
+}
+
+/*
+ * MD5 is slower than everything else that happens to a large object, so it is computed when it is asked for first.
+ * An object that was composed has none.
+ */
+static bool complete_md5(sl_cloud *c, sl_arena *a, sl_gcs_object *o, sl_err *err)
+{
+    if (o->md5.p == NULL || o->md5.n > 0)
+        return true;
+    if (!sl_gcs_md5(c, a, o->blob, &o->md5, err))
+        return false;
+    sl_db_lock(c->db);
+    bool ok = sl_db_run(c->db, err, "UPDATE objects SET md5=? WHERE bucket=? AND name=? AND generation=?", "sssi", o->md5, o->bucket, o->name, o->generation);
+    sl_db_unlock(c->db);
+    return ok;
+}
+
 static void object_get(void *self, sl_server_request *req, sl_server_response *resp)
 {
     sl_cloud *c = self;
     sl_gcs_object o;
+    sl_err err;
     if (!find_or_404(c, req, resp, &o))
         return;
     if (sl_str_eqc(sl_request_param(req, "alt"), "media"))
         download(c, req, resp, &o);
+    else if (!complete_md5(c, req->arena, &o, &err))
+        broken(req, resp, &err);
     else
         sl_respond_json(req, resp, 200, sl_gcs_resource(c, req->arena, &o));
 }
@@ -659,7 +693,7 @@ static void assemble(sl_cloud *c, sl_server_request *req, sl_server_response *re
     if (!ok)
         broken(req, resp, &err);
     else
-        sl_gcs_put(c, req, resp, bucket, name, meta, blob, size, crc, keep_md5 ? sl_base64(a, sl_hash_end(md5, a)) : SL_S(""), NULL);
+        sl_gcs_put(c, req, resp, bucket, name, meta, blob, size, crc, keep_md5 ? sl_base64(a, sl_hash_end(md5, a)) : (sl_str){ NULL, 0 }, NULL);
 }
 
 /* POST /storage/v1/b/SB/o/SO/{rewriteTo|copyTo}/b/DB/o/DO */

@@ -13,6 +13,8 @@
 #include "base/json.h"
 #include "local/cloud_private.h"
 
+enum { MD5_AT_ONCE_MAX = 64 << 20 };
+
 /* A session in memory: the open file and the checksums of what it holds. Rebuilt from the disk after a restart. */
 struct gs_upload {
     struct gs_upload *next;
@@ -21,7 +23,6 @@ struct gs_upload {
     sl_str bucket, name, meta, blob, path, precondition;
     int64_t total, size;             /* total -1 = not known yet */
     uint32_t crc;
-    sl_hash *md5;
     int fd;
     bool busy;
 };
@@ -69,7 +70,6 @@ static bool rehash(gs_upload *u)
     int64_t at = 0;
     while ((n = pread(u->fd, block, 1 << 18, at)) > 0) {
         u->crc = sl_crc32c(u->crc, block, (size_t)n);
-        sl_hash_add(u->md5, block, (size_t)n);
         at += n;
     }
     free(block);
@@ -103,7 +103,6 @@ static gs_upload *load_session(sl_cloud *c, sl_str id)
     }
     u->path = sl_gcs_blob_path(c, a, u->blob);
     u->fd = open(u->path.p, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    u->md5 = sl_hash_new(a, "MD5");
     if (u->fd >= 0 && rehash(u))
         return u;
     session_free(u);
@@ -303,7 +302,6 @@ static bool session_data(incoming *in, const char *data, size_t n)
     if (!sl_fs_pwrite(u->fd, data, n, u->size, u->path.p, &err))
         return false;
     u->crc = sl_crc32c(u->crc, data, n);
-    sl_hash_add(u->md5, data, n);
     u->size += (int64_t)n;
     return true;
 }
@@ -466,10 +464,15 @@ static void finish_session(sl_cloud *c, sl_server_request *req, sl_server_respon
         if (sl_str_starts(part, SL_S("crc32c=")))
             sl_map_set_str(a, wanted, "crc32c", sl_str_sub(part, 7, part.n));
     }
+    /* Only a client that says what it is to be, or asks for it, waits for the MD5 of something large. */
+    bool wants = u->size <= MD5_AT_ONCE_MAX || sl_get(meta, "md5Hash") != NULL || sl_str_find(sl_request_param(req, "fields"), SL_S("md5Hash")) >= 0;
+    sl_str md5 = SL_S("");
     if (for_load(req))
         sl_bq_load_uploaded(c, req, resp, u->bucket, meta, u->blob);
+    else if (wants && !sl_gcs_md5(c, a, u->blob, &md5, &err))
+        sl_cloud_refuse(req, resp, 500, "internalError", "%s", err.message);
     else
-        sl_gcs_put(c, req, resp, u->bucket, u->name, wanted, u->blob, u->size, u->crc, sl_base64(a, sl_hash_end(u->md5, a)), u->precondition.p ? u->precondition.p : NULL);
+        sl_gcs_put(c, req, resp, u->bucket, u->name, wanted, u->blob, u->size, u->crc, md5, u->precondition.p ? u->precondition.p : NULL);
     sl_db_lock(c->db);
     bool ok = resp->status == 200 ? sl_db_run(c->db, &err, "UPDATE sessions SET done=? WHERE id=?", "ss", resp->body, sl_str_c(u->id)) : sl_db_run(c->db, &err, "DELETE FROM sessions WHERE id=?", "s", sl_str_c(u->id));
     sl_db_unlock(c->db);
