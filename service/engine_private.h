@@ -53,6 +53,7 @@ struct sl_engine {
         pthread_cond_t work;
         sl_job *first, *last;
         sl_job *running[64];
+        int idle;                   /* threads that wait for work */
         bool stop;
     } jobs;
     pthread_t threads[64];

@@ -13,14 +13,18 @@
 #include "connectors/files.h"
 #include "service/task_ctx.h"
 
+enum { WORKERS = 8 };
+
 /* ---- the pool ---- */
 
 static sl_job *take_job(sl_engine *e, int slot)
 {
     pthread_mutex_lock(&e->jobs.lock);
     e->jobs.running[slot] = NULL;
+    e->jobs.idle++;
     while (e->jobs.first == NULL && !e->jobs.stop)
         pthread_cond_wait(&e->jobs.work, &e->jobs.lock);
+    e->jobs.idle--;
     sl_job *j = e->jobs.stop ? NULL : e->jobs.first;
     if (j != NULL) {
         e->jobs.first = j->next;
@@ -50,29 +54,30 @@ static void *thread_main(void *self)
     return NULL;
 }
 
-bool sl_workers_start(sl_engine *e, sl_err *err)
+static bool add_thread(sl_engine *e)
 {
-    int wanted = e->options.workers > 0 ? e->options.workers : 8;
-    if (wanted > (int)SL_COUNT(e->threads))
-        wanted = (int)SL_COUNT(e->threads);
     sigset_t all, old;
+    pthread_attr_t attr;
+    thread_arg *arg = sl_malloc(sizeof *arg);
+    *arg = (thread_arg){ e, e->thread_count };
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the main thread's */
-    pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 1 << 20);
-    for (int i = 0; i < wanted; i++) {
-        thread_arg *arg = sl_malloc(sizeof *arg);
-        *arg = (thread_arg){ e, i };
-        if (pthread_create(&e->threads[i], &attr, thread_main, arg) != 0) {
-            free(arg);
-            break;
-        }
-        e->thread_count++;
-    }
+    bool ok = pthread_create(&e->threads[e->thread_count], &attr, thread_main, arg) == 0;
     pthread_attr_destroy(&attr);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return e->thread_count > 0 || sl_err_set(err, SL_ERR_IO, "workers", "no worker thread could be started");
+    if (ok)
+        e->thread_count++;
+    else
+        free(arg);
+    return ok;
+}
+
+/* One to begin with; the others come when there is work for them. */
+bool sl_workers_start(sl_engine *e, sl_err *err)
+{
+    return add_thread(e) || sl_err_set(err, SL_ERR_IO, "workers", "no worker thread could be started");
 }
 
 void sl_workers_stop(sl_engine *e)
@@ -112,8 +117,14 @@ void sl_workers_add(sl_engine *e, sl_job *j)
     else
         e->jobs.first = j;
     e->jobs.last = j;
+    int waiting = 0, limit = e->options.workers > 0 ? e->options.workers : WORKERS;
+    for (const sl_job *k = e->jobs.first; k != NULL && waiting <= e->jobs.idle; k = k->next)
+        waiting++;
+    bool more = waiting > e->jobs.idle && e->thread_count < limit && e->thread_count < (int)SL_COUNT(e->threads);
     pthread_cond_signal(&e->jobs.work);
     pthread_mutex_unlock(&e->jobs.lock);
+    if (more)
+        (void)add_thread(e); /* without it, one of those that are there takes the job a little later */
 }
 
 void sl_workers_signal(sl_engine *e, const sl_taskrun *run)
