@@ -2,6 +2,7 @@
 #include "flows/context.h"
 
 #include "base/arena.h"
+#include "flows/expr.h"
 #include "flows/input.h"
 
 static sl_val *instant(sl_arena *a, int64_t ms)
@@ -80,16 +81,24 @@ static void add_parents(sl_arena *a, sl_val *vars, const sl_taskrun *r)
     }
 }
 
-/* Only asked for by few flows, and costly for long ones: states of the task runs by id. */
-static const sl_val *task_states(sl_arena *a, const sl_exec *x)
+/* States of the task runs: by id as tasks.ID.state, and as a list for tasksWithState(). Costly for long flows, so only where one is asked for. */
+static void add_states(sl_arena *a, sl_val *vars, const sl_exec *x)
 {
-    sl_val *tasks = sl_map(a);
-    for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
-        sl_val *one = sl_map(a);
-        sl_map_setc(a, one, "state", sl_val_str(a, sl_str_c(sl_state_name(r->state))));
+    sl_val *tasks = sl_map(a), *runs = sl_list(a);
+    bool wanted = x->flow->task_count <= 200 || sl_str_find(x->flow->source, SL_S("tasksWithState")) >= 0 || sl_str_find(x->flow->source, SL_S("tasks.")) >= 0;
+    for (const sl_taskrun *r = x->first; wanted && r != NULL; r = r->next) {
+        sl_val *one = sl_map(a), *run = sl_map(a);
+        const sl_val *state = sl_val_str(a, sl_str_c(sl_state_name(r->state)));
+        sl_map_setc(a, one, "state", state);
         sl_map_set(a, tasks, r->def->id, one);
+        sl_map_set_str(a, run, "taskId", r->def->id);
+        if (r->value.p != NULL)
+            sl_map_set_str(a, run, "value", r->value);
+        sl_map_setc(a, run, "state", state);
+        sl_list_add(a, runs, run);
     }
-    return tasks;
+    sl_map_setc(a, vars, "tasks", tasks);
+    sl_map_setc(a, vars, SL_CONTEXT_RUNS, runs);
 }
 
 const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r, const sl_val *globals)
@@ -107,8 +116,7 @@ const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r
     sl_map_setc(a, vars, "labels", label_vars(a, x->labels));
     if (x->trigger != NULL)
         sl_map_setc(a, vars, "trigger", x->trigger);
-    if (x->flow->task_count <= 200)
-        sl_map_setc(a, vars, "tasks", task_states(a, x));
+    add_states(a, vars, x);
     if (r == NULL)
         return vars;
     sl_val *task = sl_map(a);

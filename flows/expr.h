@@ -12,6 +12,9 @@
 #include "base/val.h"
 
 /* What an expression may ask of the world. Any function may be NULL: calling it is then an error that says so. */
+/* Among the variables: the task runs so far, [{taskId, value, state}]; not a name that a template could write. */
+#define SL_CONTEXT_RUNS "$runs"
+
 typedef struct sl_expr_host {
     void *self;
     /* ns.p == NULL: the flow's namespace and its parents. A missing key gives *ret = NULL and true. */
@@ -21,7 +24,6 @@ typedef struct sl_expr_host {
     bool (*file_size)(void *self, sl_str uri, int64_t *ret, sl_err *err);     /* NOT_FOUND when missing */
     bool (*file_uri)(void *self, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err);
     bool (*error_logs)(void *self, sl_arena *arena, const sl_val **ret, sl_err *err);
-    bool (*tasks_with_state)(void *self, sl_arena *arena, sl_str state, const sl_val **ret, sl_err *err);
     /* request: {uri, method, query, body, contentType, headers, options, accept}; *ret = the parsed reply. */
     bool (*http)(void *self, sl_arena *arena, const sl_val *request, const sl_val **ret, sl_err *err);
 } sl_expr_host;

@@ -194,13 +194,17 @@ FUNCTION(f_error_logs)
 FUNCTION(f_tasks_with_state)
 {
     (void)in;
-    const sl_expr_host *h = x->env->host;
-    const sl_val *v = NULL;
+    const sl_val *runs = sl_get(x->env->vars, SL_CONTEXT_RUNS);
     if (args[0] == NULL)
         return needs(x, at, "a state");
-    if (h == NULL || h->tasks_with_state == NULL)
+    if (runs == NULL)
         return not_here(x, at);
-    return h->tasks_with_state(h->self, x->arena, text(x, args[0]), &v, x->err) ? v : passed_on(x, at);
+    sl_val *found = sl_list(x->arena);
+    sl_str state = text(x, args[0]);
+    for (size_t i = 0; i < sl_val_count(runs); i++)
+        if (sl_str_ieq(sl_get_text(sl_at(runs, i), "state"), state))
+            sl_list_add(x->arena, found, sl_at(runs, i));
+    return found;
 }
 
 /* outputs.t[outermost]…[taskrun.value] for the loops around the current task. */
@@ -358,7 +362,9 @@ FUNCTION(f_print_context)
     (void)in;
     (void)at;
     (void)args;
-    return sl_val_str(x->arena, sl_json(x->arena, sl_redact_val(x->arena, x->env->vars)));
+    sl_val *shown = sl_map_shallow(x->arena, x->env->vars);
+    (void)sl_map_remove(shown, SL_S(SL_CONTEXT_RUNS));
+    return sl_val_str(x->arena, sl_json(x->arena, sl_redact_val(x->arena, shown)));
 }
 
 FUNCTION(f_http)

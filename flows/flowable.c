@@ -78,10 +78,16 @@ static const sl_opt switch_outs[] = {
     { 0 },
 };
 
+static const sl_opt cache_opts[] = {
+    { .name = "patterns", .type = SL_OPT_STRS, .flags = SL_REQUIRED, .doc = "Globs of files to keep." },
+    { .name = "ttl", .type = SL_OPT_DURATION, .doc = "How long they are good; for ever when absent." },
+    { 0 },
+};
 static const sl_opt working_directory_opts[] = {
     REQUIRED_TASKS("tasks", "The tasks, one after the other in the same folder; none of them may hold tasks itself."),
     { .name = "inputFiles", .type = SL_OPT_ANY, .doc = "Files to put into the folder: name to content or to a kestra:// URI." },
     { .name = "outputFiles", .type = SL_OPT_STRS, .doc = "Globs of files to keep at the end." },
+    { .name = "cache", .type = SL_OPT_MAP, .sub = cache_opts, .doc = "Files that the next execution finds in the folder again." },
     TASKS("errors", "Run when one of the tasks has failed."),
     TASKS("finally", "Run at the end in any case."),
     { 0 },

@@ -48,16 +48,27 @@ bool sl_storage_path(const sl_storage *s, sl_arena *arena, sl_str uri, sl_str ns
     return true;
 }
 
-bool sl_storage_new(const sl_storage *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str task_id, sl_str taskrun_id, sl_str name, sl_str *ret_path,
-                    sl_str *ret_uri, sl_err *err)
+static bool place(const sl_storage *s, sl_arena *arena, sl_str dir, sl_str name, sl_str *ret_path, sl_str *ret_uri, sl_err *err)
 {
     if (!sl_path_is_safe(name))
         return sl_err_set(err, SL_ERR_CONFIG, "storage.name", "'%.*s' is not a safe file name", (int)(name.n < 200 ? name.n : 200), name.p);
-    sl_str dir = sl_fmt(arena, "%.*s/tasks/%.*s/%.*s", SL_ARG(sl_storage_execution_prefix(arena, ns, flow_id, execution_id)), SL_ARG(sl_slugify(arena, task_id)), SL_ARG(taskrun_id));
     *ret_path = sl_fmt(arena, "%s/%.*s/%.*s", s->root, SL_ARG(dir), SL_ARG(name));
     *ret_uri = sl_fmt(arena, "kestra:///%.*s/%.*s", SL_ARG(dir), SL_ARG(sl_percent(arena, name, "/")));
     ptrdiff_t slash = sl_str_rfind(*ret_path, SL_S("/"));
     return sl_fs_mkdirs(sl_cstr(arena, sl_str_sub(*ret_path, 0, (size_t)slash)), err);
+}
+
+bool sl_storage_new(const sl_storage *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str task_id, sl_str taskrun_id, sl_str name, sl_str *ret_path,
+                    sl_str *ret_uri, sl_err *err)
+{
+    sl_str dir = sl_fmt(arena, "%.*s/tasks/%.*s/%.*s", SL_ARG(sl_storage_execution_prefix(arena, ns, flow_id, execution_id)), SL_ARG(sl_slugify(arena, task_id)), SL_ARG(taskrun_id));
+    return place(s, arena, dir, name, ret_path, ret_uri, err);
+}
+
+bool sl_storage_input(const sl_storage *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str input_id, sl_str name, sl_str *ret_path, sl_str *ret_uri, sl_err *err)
+{
+    sl_str dir = sl_fmt(arena, "%.*s/inputs/%.*s", SL_ARG(sl_storage_execution_prefix(arena, ns, flow_id, execution_id)), SL_ARG(sl_slugify(arena, input_id)));
+    return place(s, arena, dir, name, ret_path, ret_uri, err);
 }
 
 typedef struct lister {

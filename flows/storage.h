@@ -21,6 +21,8 @@ bool sl_storage_path(const sl_storage *s, sl_arena *arena, sl_str uri, sl_str ns
 /* Path and URI of a new file of a task run; its folder is made. */
 bool sl_storage_new(const sl_storage *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str task_id, sl_str taskrun_id, sl_str name, sl_str *ret_path,
                     sl_str *ret_uri, sl_err *err);
+/* The same for a file that was given as an input. */
+bool sl_storage_input(const sl_storage *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str input_id, sl_str name, sl_str *ret_path, sl_str *ret_uri, sl_err *err);
 /* Removes everything of the execution; *ret is the list of URIs that were there. */
 bool sl_storage_purge(const sl_storage *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id, const sl_val **ret, sl_err *err);
 sl_str sl_slugify(sl_arena *arena, sl_str text);

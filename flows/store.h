@@ -7,11 +7,15 @@
 
 #include "db/db.h"
 #include "flows/exec.h"
+#include "kv/kv.h"
 
 typedef struct sl_store sl_store;
 
-/* Opens the state of a data folder; the epoch (number of this start) is counted up. */
-sl_store *sl_store_open(const char *path, sl_err *err);
+/*
+ * Opens the state of a data folder; the epoch (number of this start) is counted up. Inputs and outputs in which the redactor
+ * finds a secret are kept twice: redacted, for who reads, and sealed with `kv`'s key (not owned), for a restart.
+ */
+sl_store *sl_store_open(const char *path, sl_kv *kv, sl_err *err);
 void sl_store_close(sl_store *s);
 bool sl_store_begin(sl_store *s, sl_err *err);
 bool sl_store_commit(sl_store *s, sl_err *err);

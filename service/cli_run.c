@@ -175,16 +175,42 @@ static void catch_signals(void)
     (void)sigaction(SIGTERM, &act, NULL);
 }
 
+/* FILE inputs are given as paths (with @ or without); a URI of the storage stays what it is. */
+static bool files_of(sl_cli *c, const sl_flow *flow, const sl_val **inputs, const sl_val **ret)
+{
+    sl_val *rest = sl_map_shallow(c->arena, *inputs), *files = sl_map(c->arena);
+    for (size_t i = 0; flow != NULL && i < sl_val_count(flow->inputs); i++) {
+        const sl_val *input = sl_at(flow->inputs, i), *allowed = sl_get(input, "allowedFileExtensions");
+        sl_str id = sl_get_text(input, "id"), path = sl_text(sl_get_str(rest, id));
+        if (!sl_str_eqc(sl_get_text(input, "type"), "FILE") || path.n == 0 || sl_str_find(path, SL_S("://")) > 0)
+            continue;
+        path = sl_str_starts(path, SL_S("@")) ? sl_str_sub(path, 1, path.n) : path;
+        bool good = allowed == NULL;
+        for (size_t k = 0; k < sl_val_count(allowed); k++)
+            good |= sl_str_ieq(sl_text(sl_at(allowed, k)), sl_path_extension(path));
+        if (!good)
+            return sl_cli_fail(2, "the input '%.*s' takes files of the kinds %.*s, not '%.*s'", SL_ARG(id), SL_ARG(sl_json(c->arena, allowed)), SL_ARG(path)) == 0;
+        (void)sl_map_remove(rest, id);
+        sl_map_set(c->arena, files, id, sl_val_str(c->arena, path));
+    }
+    *inputs = rest;
+    *ret = files;
+    return true;
+}
+
 /* Opens everything, runs, prints. flow NULL: continue `id`. */
 static int run_engine(sl_cli *c, const sl_engine_options *o, const sl_flow *flow, const char *file, const sl_val *inputs, const sl_val *labels, sl_str id)
 {
     sl_err err;
     sl_problems problems = { .arena = c->arena };
+    const sl_val *files;
+    if (!files_of(c, flow, &inputs, &files))
+        return 2;
     engine = sl_engine_open(o, &err);
     if (engine == NULL)
         return sl_cli_error(1, &err);
     catch_signals();
-    sl_exec *x = flow ? sl_engine_create(engine, flow, inputs, labels, &problems) : sl_engine_continue(engine, c->arena, id, &err);
+    sl_exec *x = flow ? sl_engine_create(engine, flow, inputs, files, labels, &problems) : sl_engine_continue(engine, c->arena, id, &err);
     int rc = 0;
     if (x == NULL && flow != NULL) {
         sl_cli_problems(file, &problems);

@@ -46,15 +46,17 @@ static const sl_val *envs(sl_arena *a)
 static bool open_parts(sl_engine *e, sl_err *err)
 {
     SL_ARENA a = sl_arena_new();
-    if (!sl_fs_mkdirs(e->data_dir, err) || chmod(e->data_dir, 0700) != 0)
-        return err->kind != SL_ERR_NONE || sl_err_errno(err, "set the rights of", e->data_dir);
+    if (!sl_fs_mkdirs(e->data_dir, err))
+        return false;
+    if (chmod(e->data_dir, 0700) != 0)
+        return sl_err_errno(err, "set the rights of", e->data_dir);
     if ((e->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", e->data_dir).p, err)) < 0)
         return false;
     if (!sl_fs_mkdirs(e->storage_root, err) || !sl_fs_mkdirs(e->work_root, err))
         return false;
-    e->store = sl_store_open(sl_fmt(a, "%s/state.db", e->data_dir).p, err);
-    e->kv = e->store ? sl_kv_open(sl_fmt(a, "%s/kv.db", e->data_dir).p, e->data_dir, false, err) : NULL;
-    e->logs = e->kv ? sl_logs_open(sl_fmt(a, "%s/logs", e->data_dir).p, err) : NULL;
+    e->kv = sl_kv_open(sl_fmt(a, "%s/kv.db", e->data_dir).p, e->data_dir, false, err);
+    e->store = e->kv ? sl_store_open(sl_fmt(a, "%s/state.db", e->data_dir).p, e->kv, err) : NULL;
+    e->logs = e->store ? sl_logs_open(sl_fmt(a, "%s/logs", e->data_dir).p, err) : NULL;
     if (e->logs == NULL)
         return false;
     e->http = sl_http_new(NULL);
@@ -202,7 +204,7 @@ static sl_state render_outputs(sl_engine *e, sl_exec *x, sl_arena *a, const sl_v
         sl_map_set(a, out, sl_get_text(o, "id"), v);
     }
     sl_err ignored;
-    *ret = sl_redact_val(a, sl_json_parse(a, sl_json(a, out), &ignored));
+    *ret = sl_json_parse(a, sl_json(a, out), &ignored);
     return state;
 }
 
@@ -359,7 +361,26 @@ static void post_start(sl_engine *e, sl_exec *x)
     sl_engine_post(e, m);
 }
 
-sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *given, const sl_val *labels, sl_problems *problems)
+/* Copies the files of FILE inputs into the storage; *ret is `given` with their URIs. */
+static bool take_files(sl_engine *e, sl_arena *a, const sl_flow *flow, sl_str id, const sl_val *files, const sl_val *given, const sl_val **ret, sl_problems *problems)
+{
+    sl_val *all = sl_map_shallow(a, given);
+    for (size_t i = 0; i < sl_val_count(files); i++) {
+        sl_str name = files->map.entries[i].key, from = sl_text(files->map.entries[i].value), path, uri;
+        sl_err err;
+        SL_READER r = sl_reader_file(sl_cstr(a, from), &err);
+        SL_WRITER w = r && sl_storage_input(&e->storage, a, flow->ns, flow->id, id, name, sl_path_base(from), &path, &uri, &err) ? sl_writer_file(path.p, &err) : NULL;
+        if (w == NULL || !sl_io_copy(r, w, NULL, NULL, NULL, &err) || !w->finish(w, &err)) {
+            sl_problem_add(problems, 0, 0, "the input '%.*s': %s", SL_ARG(name), err.message);
+            return false;
+        }
+        sl_map_set_str(a, all, sl_cstr(a, name), uri);
+    }
+    *ret = all;
+    return true;
+}
+
+sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *given, const sl_val *files, const sl_val *labels, sl_problems *problems)
 {
     SL_ARENA a = sl_arena_new();
     char id[23];
@@ -369,8 +390,12 @@ sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *given
     const sl_val *inputs;
     if (flow->disabled)
         sl_problem_add(problems, 0, 0, "the flow '%.*s' is disabled", SL_ARG(flow->id));
-    if (!sl_inputs_resolve(a, flow->inputs, given, &env, &inputs, problems) || flow->disabled)
+    if (flow->disabled || !take_files(e, a, flow, sl_str_c(id), files, given, &given, problems) || !sl_inputs_resolve(a, flow->inputs, given, &env, &inputs, problems)) {
+        const sl_val *gone;
+        sl_err ignored;
+        (void)sl_storage_purge(&e->storage, a, flow->ns, flow->id, sl_str_c(id), &gone, &ignored);
         return NULL;
+    }
     sl_assert(e->exec_count < SL_COUNT(e->execs));
     sl_exec *x = sl_exec_new(flow, sl_str_c(id), sl_now_ms());
     x->inputs = sl_val_copy(x->arena, inputs);

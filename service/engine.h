@@ -40,8 +40,11 @@ typedef struct sl_engine_options {
 sl_engine *sl_engine_open(const sl_engine_options *options, sl_err *err);
 void sl_engine_close(sl_engine *e);
 
-/* A new execution; starts with the loop. NULL: problems says what is wrong with the inputs. The flow must outlive it. */
-sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *inputs, const sl_val *labels, sl_problems *problems);
+/*
+ * A new execution; starts with the loop. NULL: problems says what is wrong with the inputs. The flow must outlive it.
+ * files: map of FILE inputs to paths, which the caller is allowed to read; they are copied. NULL = none.
+ */
+sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *inputs, const sl_val *files, const sl_val *labels, sl_problems *problems);
 /* Takes up an execution that was interrupted; one that has ended is only loaded, for its result. */
 sl_exec *sl_engine_continue(sl_engine *e, sl_arena *flow_arena, sl_str execution_id, sl_err *err);
 /* Runs until every execution is over. false: state could not be written; what was promised is on disk, the rest can be continued. */

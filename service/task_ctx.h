@@ -27,3 +27,6 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job);
 void sl_task_close(sl_task *t);
 /* The folder of a WorkingDirectory's task run: the same before and after a restart. */
 sl_str sl_workdir_of(const sl_engine *e, sl_arena *arena, const sl_taskrun *run);
+/* workdir.c: before the first and after the last task of a WorkingDirectory (enter: nothing for other tasks). */
+bool sl_workdir_enter(sl_task *t, sl_err *err);
+bool sl_workdir_leave(sl_task *t, sl_err *err);

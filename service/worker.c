@@ -215,12 +215,12 @@ static sl_outcome call_task(sl_task *t, const sl_task_def *def, sl_err *err)
     return def->type->run(t, cfg, err);
 }
 
-/* Outputs as they will be after a restart: through JSON, redacted, bounded. */
-static bool seal_outputs(sl_task *t, const sl_val **ret, sl_err *err)
+/* Outputs as they will be after a restart: through JSON, and bounded. */
+static bool settle_outputs(sl_task *t, const sl_val **ret, sl_err *err)
 {
     if (t->outputs->map.n == 0)
         return true;
-    sl_str text = sl_json(t->arena, sl_redact_val(t->arena, t->outputs));
+    sl_str text = sl_json(t->arena, t->outputs);
     if (text.n > SL_OUTPUTS_SIZE_MAX)
         return sl_err_set(err, SL_ERR_LIMIT, "task.outputs", "the outputs are larger than %d bytes; use fetchType STORE, or write a file", SL_OUTPUTS_SIZE_MAX);
     *ret = sl_json_parse(t->arena, text, err);
@@ -241,7 +241,7 @@ static void report(sl_task *t, sl_outcome outcome, bool skipped, sl_err *err)
         hand_over(t, m);
         return;
     }
-    if (!seal_outputs(t, &ev->outputs, err))
+    if (!settle_outputs(t, &ev->outputs, err))
         outcome = SL_TASK_FAILED;
     ev->state = skipped ? SL_SKIPPED : outcome == SL_TASK_DONE ? SL_SUCCESS : outcome == SL_TASK_WARNING ? SL_WARNED : SL_FAILED;
     if (outcome == SL_TASK_FAILED) {
@@ -312,26 +312,15 @@ static bool choose(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *err)
     return d->otherwise.n > 0 || sl_err_set(err, SL_ERR_CONFIG, "switch.none", "no case is named '%.*s' and there are no defaults", SL_ARG(text));
 }
 
-static bool enter_folder(sl_task *t, sl_err *err)
-{
-    const sl_task_def *d = t->job->run->def;
-    if (d->flowable != SL_WORKING_DIRECTORY)
-        return true;
-    sl_str dir = sl_workdir_of(t->engine, t->arena, t->job->run);
-    const sl_val *files = sl_get(d->props, "inputFiles");
-    sl_task_set_var(t, "workingDir", sl_val_str(t->arena, dir));
-    return sl_fs_remove(dir.p, err) && sl_fs_mkdirs(dir.p, err) && (files == NULL || sl_task_render_val(t, files, &files, err)) && sl_files_put(t, dir, files, err);
-}
-
 static void evaluate(sl_task *t)
 {
     sl_message *m = SL_NEW(t->arena, sl_message);
     *m = (sl_message){ .exec = t->job->exec, .arena = t->arena, .event = { .kind = SL_EV_EVALUATED, .run = t->job->run, .state = SL_RUNNING } };
     sl_err err;
     bool run = true;
-    bool ok = should_run(t, t->job->run->def, &run, &err) && (!run || (choose(t, t->job->run->def, &m->event, &err) && enter_folder(t, &err)));
+    bool ok = should_run(t, t->job->run->def, &run, &err) && (!run || (choose(t, t->job->run->def, &m->event, &err) && sl_workdir_enter(t, &err)));
     if (ok && run)
-        ok = seal_outputs(t, &m->event.outputs, &err);
+        ok = settle_outputs(t, &m->event.outputs, &err);
     if (!ok) {
         sl_redact_err(&err);
         m->event.state = SL_FAILED;
@@ -347,14 +336,9 @@ static void leave(sl_task *t)
     sl_message *m = SL_NEW(t->arena, sl_message);
     *m = (sl_message){ .exec = t->job->exec, .arena = t->arena, .event = { .kind = SL_EV_LEFT, .run = t->job->run, .state = SL_SUCCESS } };
     sl_err err;
-    sl_str dir = sl_workdir_of(t->engine, t->arena, t->job->run);
-    const sl_val *globs = sl_get(t->job->run->def->props, "outputFiles"), *files = NULL;
-    bool ok = (globs == NULL || sl_task_render_val(t, globs, &globs, &err));
-    ok = ok && (globs == NULL || !sl_fs_exists(dir.p) || sl_files_take(t, dir, globs, &files, &err)) && sl_fs_remove(dir.p, &err);
-    if (files != NULL)
-        sl_task_out(t, "outputFiles", files);
-    ok = ok && seal_outputs(t, &m->event.outputs, &err);
+    bool ok = sl_workdir_leave(t, &err) && settle_outputs(t, &m->event.outputs, &err);
     if (!ok) {
+        sl_redact_err(&err);
         m->event.state = SL_FAILED;
         m->event.error = sl_fmt(t->arena, "%s", err.message);
         sl_task_log_str(t, SL_ERROR, m->event.error);

@@ -1,11 +1,13 @@
 """The main job is killed at every labelled point; --continue ends it with one job per statement and one object."""
 
+import base64
 import collections
 import json
 import os
 import shutil
 import unittest
 
+from scripted import Scripted
 from sluice import EXAMPLES, Case, LocalCloud
 
 FLOW = EXAMPLES / "gcp_taxi.yaml"
@@ -92,6 +94,32 @@ class Crash(Case):
                 self.assertLessEqual(len(accepted), 4, "a statement was submitted as more than one job")
                 rows = self.sql("SELECT count(*) AS n, count(DISTINCT trip_id) AS ids FROM `local-project.trips.green_tripdata`")["rows"][0]["f"]
                 self.assertEqual([c["v"] for c in rows], [str(ROWS), str(ROWS)])
+
+    def test_secrets_survive(self):
+        """A SECRET input and an output with a secret in it are what they were, and readable nowhere."""
+        with Scripted(lambda r: (200, {}, b"fine")) as s:
+            flow = self.tmp / "secret.yaml"
+            flow.write_text(
+                f"""
+id: f
+namespace: n
+inputs:
+  - {{id: password, type: SECRET}}
+tasks:
+  - {{id: a, type: io.kestra.plugin.core.debug.Return, format: "{{{{ inputs.password }}}} and {{{{ secret('KEY') }}}}"}}
+  - {{id: b, type: io.kestra.plugin.core.http.Request, uri: "{s.url}", headers: {{X-A: "{{{{ outputs.a.value }}}}", X-B: "{{{{ inputs.password }}}}"}}}}
+  - {{id: c, type: io.kestra.plugin.core.log.Log, message: "it was {{{{ outputs.a.value }}}}"}}
+"""
+            )
+            env = {"SECRET_KEY": base64.b64encode(b"canary-of-the-store").decode()}
+            killed = self.sluice("run", flow, "-i", "password=canary-of-the-input", env={**env, "SLUICE_FAULT": "task.before_run:2:kill"})
+            self.assertIn(killed.rc, (-9, 137), killed)
+            self.assertEqual(s.requests, [])
+            done = self.ok(self.sluice("run", "--continue", killed.id, "--output", "json"))  # without SECRET_KEY: a is over
+            headers = s.requests[0].headers
+            self.assertEqual((headers["x-a"], headers["x-b"]), ("canary-of-the-input and canary-of-the-store", "canary-of-the-input"))
+        for text in [killed.out + killed.err, done.out + done.err, *(p.read_bytes().decode(errors="replace") for p in self.data.rglob("*") if p.is_file())]:
+            self.assertNotIn("canary-of", text)
 
     def test_resumable_upload(self):
         self.prepare()

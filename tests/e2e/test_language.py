@@ -1,0 +1,232 @@
+"""Flows as a whole: flowables, common properties, inputs, outputs, errors and finally, working folders."""
+
+import json
+import unittest
+
+from scripted import Scripted
+from sluice import Case
+
+SHELL = "type: io.kestra.plugin.scripts.shell.Commands, taskRunner: {type: io.kestra.plugin.core.runner.Process}"
+RETURN = "type: io.kestra.plugin.core.debug.Return"
+LOG = "type: io.kestra.plugin.core.log.Log"
+FAIL = "type: io.kestra.plugin.core.execution.Fail"
+FLOW = "io.kestra.plugin.core.flow."
+
+
+class Language(Case):
+    def run_flow(self, body, *args, rc=0):
+        done = self.flow("id: f\nnamespace: n\n" + body, "--output", "json", *args)
+        self.assertEqual(done.rc, rc, done)
+        doc = json.loads(done.out)
+        doc["err"] = done.err
+        doc["states"] = {t["id"]: t["state"] for t in doc["taskRuns"]}
+        return doc
+
+    def value(self, doc, task):
+        return [t for t in doc["taskRuns"] if t["id"] == task][-1]["outputs"]["value"]
+
+    def test_if_and_switch(self):
+        doc = self.run_flow(
+            f"""
+inputs:
+  - {{id: kind, type: STRING, defaults: b}}
+tasks:
+  - id: if
+    type: {FLOW}If
+    condition: "{{{{ inputs.kind == 'b' }}}}"
+    then: [{{id: yes, {RETURN}, format: taken}}]
+    else: [{{id: no, {RETURN}, format: not}}]
+  - id: switch
+    type: {FLOW}Switch
+    value: "{{{{ inputs.kind }}}}"
+    cases:
+      a: [{{id: ca, {RETURN}, format: a}}]
+      b: [{{id: cb, {RETURN}, format: "b {{{{ outputs.yes.value }}}}"}}]
+    defaults: [{{id: cd, {RETURN}, format: d}}]
+"""
+        )
+        self.assertEqual(set(doc["states"]), {"if", "yes", "switch", "cb"})
+        self.assertEqual(self.value(doc, "cb"), "b taken")
+
+    def test_parallel_runs_at_once_and_stops_after_a_failure(self):
+        doc = self.run_flow(
+            f"""
+tasks:
+  - id: par
+    type: {FLOW}Parallel
+    concurrent: 2
+    tasks:
+      - {{id: a, {SHELL}, commands: ["touch ../../a-runs; for i in $(seq 100); do [ -e ../../b-runs ] && exit 0; sleep 0.05; done; exit 1"]}}
+      - {{id: b, {SHELL}, commands: ["touch ../../b-runs; for i in $(seq 100); do [ -e ../../a-runs ] && exit 0; sleep 0.05; done; exit 1"]}}
+  - id: seq
+    type: {FLOW}Sequential
+    tasks:
+      - {{id: bad, {FAIL}, errorMessage: on purpose}}
+      - {{id: never, {RETURN}, format: x}}
+""",
+            rc=1,
+        )
+        self.assertEqual({k: doc["states"][k] for k in ("a", "b", "par", "bad", "seq")}, {"a": "SUCCESS", "b": "SUCCESS", "par": "SUCCESS", "bad": "FAILED", "seq": "FAILED"})
+        self.assertNotIn("never", doc["states"])
+
+    def test_errors_and_finally(self):
+        doc = self.run_flow(
+            f"""
+tasks:
+  - {{id: good, {RETURN}, format: fine}}
+  - {{id: bad, {FAIL}, errorMessage: on purpose}}
+errors:
+  - {{id: said, {RETURN}, format: "{{{{ tasksWithState('FAILED') | jq('map(.taskId)') | first }}}} {{{{ errorLogs()[0].message }}}} {{{{ tasks.good.state }}}}"}}
+finally:
+  - {{id: last, {RETURN}, format: "{{{{ outputs.good.value }}}}"}}
+""",
+            rc=1,
+        )
+        self.assertEqual(doc["state"], "FAILED")
+        self.assertEqual(self.value(doc, "said"), '["bad"] on purpose SUCCESS')
+        self.assertEqual(self.value(doc, "last"), "fine")
+
+    def test_allow_failure_run_if_disabled(self):
+        doc = self.run_flow(
+            f"""
+tasks:
+  - {{id: soft, {FAIL}, allowFailure: true}}
+  - {{id: block, type: {FLOW}AllowFailure, tasks: [{{id: inner, {FAIL}}}]}}
+  - {{id: skipped, {RETURN}, format: x, runIf: "{{{{ false }}}}"}}
+  - {{id: off, {RETURN}, format: x, disabled: true}}
+  - {{id: end, {RETURN}, format: reached}}
+"""
+        )
+        self.assertEqual(doc["state"], "WARNING")
+        self.assertEqual({k: v for k, v in doc["states"].items()}, {"soft": "WARNING", "block": "WARNING", "inner": "FAILED", "skipped": "SKIPPED", "end": "SUCCESS"})
+
+    def test_retry_and_timeout(self):
+        answers = [500, 503, 200]
+        with Scripted(lambda r: (answers.pop(0), {}, b"body")) as s:
+            doc = self.run_flow(f"tasks:\n  - {{id: h, type: io.kestra.plugin.core.http.Request, uri: '{s.url}', method: POST, retry: {{type: constant, interval: PT0.1S, maxAttempts: 5}}}}\n")
+            self.assertEqual((len(s.requests), doc["taskRuns"][0]["attempts"]), (3, 3))
+        doc = self.run_flow(f"tasks:\n  - {{id: slow, {SHELL}, commands: [sleep 30], timeout: PT0.5S}}\n", rc=1)
+        self.assertIn("Timeout after PT0.5S", doc["err"])
+        self.assertLess(doc["durationMs"], 10000)
+
+    def test_inputs_of_all_types(self):
+        (self.tmp / "in.txt").write_text("content")
+        body = """
+inputs:
+  - {id: s, type: STRING, validator: "[a-z]+"}
+  - {id: i, type: INT, min: 1, max: 10}
+  - {id: f, type: FLOAT}
+  - {id: b, type: BOOLEAN}
+  - {id: e, type: SELECT, values: [one, two]}
+  - {id: m, type: MULTISELECT, values: [x, y, z]}
+  - {id: dt, type: DATETIME}
+  - {id: d, type: DATE}
+  - {id: t, type: TIME}
+  - {id: du, type: DURATION}
+  - {id: j, type: JSON}
+  - {id: y, type: YAML}
+  - {id: u, type: URI}
+  - {id: a, type: ARRAY, itemType: INT}
+  - {id: mail, type: EMAIL}
+  - {id: file, type: FILE}
+  - {id: opt, type: STRING, required: false}
+  - {id: nested.part, type: INT, defaults: 7}
+tasks:
+  - id: r
+    type: io.kestra.plugin.core.debug.Return
+    format: >-
+      {{ inputs.s }} {{ inputs.i + 1 }} {{ inputs.f * 2 }} {{ inputs.b ? 'yes' : 'no' }} {{ inputs.e }} {{ inputs.m | join('+') }}
+      {{ inputs.dt | dateAdd(1, 'DAYS') | date('yyyy-MM-dd') }} {{ inputs.d }} {{ inputs.t }} {{ inputs.du }} {{ inputs.j.k[1] }} {{ inputs.y.k }}
+      {{ inputs.u }} {{ inputs.a[0] + 1 }} {{ inputs.mail }} {{ read(inputs.file) }} {{ inputs.opt ?? 'none' }} {{ inputs.nested.part }}
+"""
+        args = {"s": "abc", "i": "4", "f": "1.5", "b": "true", "e": "two", "m": '["x","z"]', "dt": "2024-02-28T10:00:00Z", "d": "2024-01-31", "t": "10:11:12", "du": "PT1H", "j": '{"k": [1, "two"]}',
+                "y": "k: v", "u": "https://example.com/x", "a": "[41]", "mail": "a@example.com", "file": "@" + str(self.tmp / "in.txt")}
+        doc = self.run_flow(body, *[x for k, v in args.items() for x in ("-i", f"{k}={v}")])
+        self.assertEqual(self.value(doc, "r").split(), "abc 5 3.0 yes two x+z 2024-02-29 2024-01-31 10:11:12 PT1H two v https://example.com/x 42 a@example.com content none 7".split())
+        for wrong in ("s=ABC", "i=11", "f=x", "e=three", "m=[\"w\"]", "dt=yesterday", "d=2024-02-30", "t=25:00", "du=1 hour", "j={", "u=not a uri", "a=[\"x\"]", "mail=nobody"):
+            with self.subTest(wrong):
+                name = wrong.split("=")[0]
+                given = {**args, name: wrong.split("=", 1)[1]}
+                done = self.flow("id: f\nnamespace: n\n" + body, "-q", *[x for k, v in given.items() for x in ("-i", f"{k}={v}")])
+                self.assertEqual(done.rc, 2, done)
+                self.assertIn(name, done.err)
+
+    def test_outputs_variables_labels_defaults(self):
+        doc = self.run_flow(
+            f"""
+labels: {{team: data}}
+variables: {{greeting: "hello {{{{ flow.id }}}}", list: [1, 2]}}
+pluginDefaults:
+  - {{type: io.kestra.plugin.core.debug, values: {{format: "by default"}}}}
+  - {{type: io.kestra.plugin.core.log.Log, forced: true, values: {{level: WARN}}}}
+tasks:
+  - {{id: r, {RETURN}}}
+  - {{id: own, {RETURN}, format: "{{{{ render(vars.greeting) }}}} {{{{ vars.list | length }}}} {{{{ labels.team }}}}"}}
+  - {{id: log, {LOG}, message: loud, level: DEBUG}}
+  - {{id: label, type: io.kestra.plugin.core.execution.Labels, labels: {{stage: "{{{{ outputs.r.value }}}}"}}}}
+outputs:
+  - {{id: sum, type: INT, value: "{{{{ vars.list[0] + vars.list[1] }}}}"}}
+""",
+            "--label",
+            "run=by-hand",
+        )
+        self.assertEqual((self.value(doc, "r"), self.value(doc, "own")), ("by default", "hello f 2 data"))
+        self.assertRegex(doc["err"], "WARN +log: loud")
+        self.assertEqual(doc["outputs"], {"sum": 3})
+        self.assertEqual({k: v for k, v in doc["labels"].items() if not k.startswith("system.")}, {"team": "data", "run": "by-hand", "stage": "by default"})
+
+    def test_key_values(self):
+        doc = self.run_flow(
+            f"""
+tasks:
+  - {{id: set, type: io.kestra.plugin.core.kv.Set, key: k, value: '{{"a": 1}}', kvType: JSON}}
+  - {{id: get, type: io.kestra.plugin.core.kv.Get, key: k}}
+  - {{id: keys, type: io.kestra.plugin.core.kv.GetKeys, prefix: k}}
+  - {{id: r, {RETURN}, format: "{{{{ kv('k').a }}}} {{{{ outputs.get.value.a }}}} {{{{ outputs.keys.keys | join(',') }}}}"}}
+  - {{id: del, type: io.kestra.plugin.core.kv.Delete, key: k}}
+  - {{id: gone, {RETURN}, format: "{{{{ kv('k', errorOnMissing=false) ?? 'gone' }}}} {{{{ outputs.del.deleted }}}}"}}
+"""
+        )
+        self.assertEqual((self.value(doc, "r"), self.value(doc, "gone")), ("1 1 k", "gone true"))
+
+    FOLDER = f"""
+tasks:
+  - id: dir
+    type: {FLOW}WorkingDirectory
+    inputFiles: {{"in.txt": "given"}}
+    outputFiles: ["*.out"]
+    cache: {{patterns: ["kept/**"], ttl: TTL}}
+    tasks:
+      - {{id: one, {SHELL}, commands: ["cat in.txt > a.out; mkdir -p kept; echo x >> kept/count; chmod +x kept/count"]}}
+      - {{id: two, {SHELL}, commands: ["cat kept/count | wc -l; test -x kept/count; cat a.out >> b.out; echo '::{{\\"outputs\\": {{\\"count\\": '$(cat kept/count | wc -l)'}}}}::'"]}}
+  - {{id: r, {RETURN}, format: "{{{{ outputs.two.vars.count }}}} {{{{ read(outputs.dir.outputFiles['b.out']) }}}}"}}
+"""
+
+    def test_working_directory_and_its_cache(self):
+        body = self.FOLDER.replace("TTL", "PT1H")
+        self.assertEqual(self.value(self.run_flow(body), "r"), "1 given")
+        # The set that the first execution left is found by the others, and counts from the first.
+        self.assertEqual([self.value(self.run_flow(body), "r") for _ in range(2)], ["2 given", "2 given"])
+        self.assertEqual(self.value(self.run_flow(self.FOLDER.replace("TTL", "PT0S")), "r"), "1 given")
+        self.assertEqual([p for p in (self.data / "work").iterdir()], [])
+
+    def test_a_script_has_only_its_environment(self):
+        doc = self.run_flow(f"tasks:\n  - {{id: e, {SHELL}, env: {{MINE: here}}, commands: ['env | cut -d= -f1 | sort | tr \"\\n\" \" \" > e.txt'], outputFiles: [e.txt]}}\n  - {{id: r, {RETURN}, format: \"{{{{ read(outputs.e.outputFiles['e.txt']) }}}}\"}}\n")
+        self.assertNotIn("SLUICE_DATA_DIR", self.value(doc, "r"))
+        self.assertIn("MINE", self.value(doc, "r"))
+
+    def test_sleep_and_purge(self):
+        doc = self.run_flow(
+            f"""
+tasks:
+  - {{id: sh, {SHELL}, outputFiles: [x], commands: ["echo x > x"]}}
+  - {{id: sleep, type: io.kestra.plugin.core.flow.Sleep, duration: PT0.3S}}
+  - {{id: purge, type: io.kestra.plugin.core.storage.PurgeCurrentExecutionFiles}}
+"""
+        )
+        self.assertGreater(doc["durationMs"], 300)
+        self.assertEqual([p for p in (self.data / "storage").rglob("*") if p.is_file()], [])
+
+
+if __name__ == "__main__":
+    unittest.main()
