@@ -408,7 +408,7 @@ void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *
         name = sl_get_text(meta, "name");
     if (!ok || (name.n == 0 && !for_load(req))) {
         (void)unlink(in->path.p);
-        sl_cloud_refuse(req, resp, req->body_failed ? 507 : 400, "badRequest", req->body_failed ? "the disk is full" : "Missing end boundary in multipart body, metadata, or name.");
+        sl_cloud_refuse(req, resp, req->body_failed ? 507 : 400, req->body_failed ? "insufficientStorage" : "badRequest", req->body_failed ? "the disk is full" : "Missing end boundary in multipart body, metadata, or name.");
         return;
     }
     if (!in->multipart) {
@@ -502,7 +502,7 @@ void sl_gcs_upload_put(void *self, sl_server_request *req, sl_server_response *r
     if (in->broken || in->gap)
         sl_cloud_refuse(req, resp, in->gap ? 503 : 400, in->gap ? "backendError" : "badRequest", in->gap ? "Invalid request. The sent range leaves a gap behind the %lld bytes that are stored." : "Invalid Content-Range", (long long)u->size);
     else if (req->body_failed)
-        sl_cloud_refuse(req, resp, 507, "backendError", "the disk is full");
+        sl_cloud_refuse(req, resp, 507, "insufficientStorage", "the disk is full");
     else
         resume_incomplete(req, resp, u);
 }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/secret.h"
+#include "service/secret_env.h"
 #include "service/engine_private.h"
 
 static bool host_kv(void *self, sl_arena *arena, sl_str key, sl_str ns, const sl_val **ret, sl_err *err)
@@ -19,17 +20,6 @@ static bool host_kv(void *self, sl_arena *arena, sl_str key, sl_str ns, const sl
     return !found || (*ret = sl_kv_decode(arena, &entry, err)) != NULL;
 }
 
-/* SECRET_NAME=base64 (Kestra's convention); line breaks inside are ignored. */
-static bool from_environment(sl_arena *arena, sl_str key, sl_str *ret)
-{
-    sl_str name = sl_fmt(arena, "SECRET_%.*s", SL_ARG(sl_str_upper(arena, key)));
-    const char *value = getenv(name.p);
-    if (value == NULL)
-        return false;
-    sl_str text = sl_str_replace(arena, sl_str_replace(arena, sl_str_trim(sl_str_c(value)), SL_S("\n"), SL_S("")), SL_S("\r"), SL_S(""));
-    return sl_base64_decode(arena, text, ret);
-}
-
 bool sl_host_secret(sl_engine *e, sl_arena *arena, sl_str ns, sl_str key, sl_str *ret, sl_err *err)
 {
     static const char *const local_names[] = { "GCP_CREDS", "GCP_SERVICE_ACCOUNT", "GOOGLE_APPLICATION_CREDENTIALS" };
@@ -39,7 +29,7 @@ bool sl_host_secret(sl_engine *e, sl_arena *arena, sl_str ns, sl_str key, sl_str
         return false;
     if (found)
         *ret = entry.value;
-    else if (!from_environment(arena, key, ret)) {
+    else if (!sl_secret_env_find(arena, key, ret)) {
         bool local = false;
         for (size_t i = 0; e->options.endpoints.local && i < SL_COUNT(local_names); i++)
             local |= sl_str_eqc(key, local_names[i]);

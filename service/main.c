@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "service/cli.h"
+#include "service/secret_env.h"
 
 static const sl_command *const commands[] = {
     &sl_command_run,    &sl_command_validate, &sl_command_kv,     &sl_command_secret, &sl_command_local, &sl_command_render, &sl_command_schema,
@@ -198,6 +199,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     sl_fault_init();
     sl_secret_harden();
+    sl_secret_env_take();
     (void)umask(077);
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(NULL);

@@ -70,8 +70,8 @@ class Case(unittest.TestCase):
 class LocalCloud:
     """`sluice local` as a server of its own, for clients that are not ours."""
 
-    def __init__(self, case, *args):
-        self.process = subprocess.Popen([PROGRAM, "local", *args], env=case.env(), cwd=case.tmp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def __init__(self, case, *args, before=()):
+        self.process = subprocess.Popen([*before, PROGRAM, "local", *args], env=case.env(), cwd=case.tmp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines = []
         self.url = None
         for line in self.process.stdout:
