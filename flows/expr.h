@@ -11,10 +11,10 @@
 #include "base/err.h"
 #include "base/val.h"
 
-/* What an expression may ask of the world. Any function may be NULL: calling it is then an error that says so. */
 /* Among the variables: the task runs so far, [{taskId, value, state}]; not a name that a template could write. */
 #define SL_CONTEXT_RUNS "$runs"
 
+/* What an expression may ask of the world. Any function may be NULL: calling it is then an error that says so. */
 typedef struct sl_expr_host {
     void *self;
     /* ns.p == NULL: the flow's namespace and its parents. A missing key gives *ret = NULL and true. */

@@ -277,8 +277,9 @@ bool bq_reader_sql(sl_cloud *c, sl_arena *a, const sl_val *config, const sl_val 
     } else if (sl_str_eqc(format, "NEWLINE_DELIMITED_JSON") || sl_str_eqc(format, "JSON")) {
         sl_str ignored;
         sl_buf_fmt(&b, "read_json([%.*s], format='newline_delimited', compression='%s'", SL_ARG(path_list(a, paths)), compression);
-        if (sl_val_count(fields) > 0)
-            sl_buf_fmt(&b, ", columns={%.*s}", SL_ARG(column_struct(a, fields, &ignored)));
+        sl_str columns = column_struct(a, fields, &ignored);
+        if (columns.n > 0)
+            sl_buf_fmt(&b, ", columns={%.*s}", SL_ARG(columns));
     } else if (sl_str_eqc(format, "PARQUET"))
         sl_buf_fmt(&b, "read_parquet([%.*s]", SL_ARG(path_list(a, paths)));
     else

@@ -39,6 +39,9 @@ static const function functions[] = {
     { "ARRAY_REVERSE", 1, "list_reverse($1)" },
     { "GENERATE_ARRAY", 3, "generate_series($1, $2, $3)" },
     { "GENERATE_ARRAY", 2, "generate_series($1, $2)" },
+    { "GENERATE_DATE_ARRAY", 3, "list_transform(generate_series(CAST($1 AS TIMESTAMP), CAST($2 AS TIMESTAMP), $3), d -> CAST(d AS DATE))" },
+    { "GENERATE_DATE_ARRAY", 2, "list_transform(generate_series(CAST($1 AS TIMESTAMP), CAST($2 AS TIMESTAMP), INTERVAL 1 DAY), d -> CAST(d AS DATE))" },
+    { "INITCAP", 1, "array_to_string(list_transform(regexp_extract_all(lower($1), '[[:alnum:]]+|[^[:alnum:]]+'), w -> upper(w[1]) || w[2:]), '')" },
     { "GENERATE_UUID", 0, "CAST(uuid() AS VARCHAR)" },
     { "REGEXP_CONTAINS", 2, "regexp_matches($1, $2)" },
     { "REGEXP_EXTRACT", 2, "nullif(regexp_extract($1, $2, CASE WHEN regexp_matches($2, '[(][^?]') THEN 1 ELSE 0 END), '')" },
@@ -206,7 +209,8 @@ static sl_str structure(gs_context *x, const gs_token *t, size_t n)
             end -= 2;
         } else if (end > from && t[end - 1].kind == GS_IDENT)
             name = t[end - 1].text;
-        sl_buf_fmt(&b, "%s\"%.*s\" := %.*s", number > 1 ? ", " : "", SL_ARG(name), SL_ARG(gs_rewrite(x, t + from, end - from)));
+        sl_str value = gs_rewrite(x, t + from, end - from);
+        sl_buf_fmt(&b, "%s\"%.*s\" := %.*s", number > 1 ? ", " : "", SL_ARG(name), SL_ARG(value));
         from = i + 1;
     }
     sl_buf_char(&b, ')');
@@ -473,7 +477,8 @@ static bool rewrite_unnest(rewriter *r)
         if (gs_is(&r->t[name], follow[i]))
             return false;
     sl_str alias = sl_duck_ident(r->x->arena, r->t[name].text);
-    sl_buf_fmt(&r->out, " UNNEST(%.*s) AS %.*s(%.*s)", SL_ARG(gs_rewrite(r->x, r->t + open + 1, end - open - 2)), SL_ARG(alias), SL_ARG(alias));
+    sl_str list = gs_rewrite(r->x, r->t + open + 1, end - open - 2);
+    sl_buf_fmt(&r->out, " UNNEST(%.*s) AS %.*s(%.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(alias));
     r->i = name + 1;
     return true;
 }
@@ -541,7 +546,8 @@ static bool rewrite_word(rewriter *r)
         return true;
     }
     if (gs_is(t, "INTERVAL") && next != NULL && next->kind != GS_STRING) {
-        sl_buf_fmt(&r->out, " %.*s", SL_ARG(interval(r->x, r->t, r->n, &r->i)));
+        sl_str text = interval(r->x, r->t, r->n, &r->i);
+        sl_buf_fmt(&r->out, " %.*s", SL_ARG(text));
         return true;
     }
     if (gs_is(t, "CURRENT_TIMESTAMP") || gs_is(t, "CURRENT_DATE")) { /* also without brackets */

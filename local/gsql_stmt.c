@@ -133,7 +133,8 @@ static bool take_column(parser *p, size_t end, sl_val *columns, sl_buf *sql)
                 depth -= gs_op(&p->t[p->i], ")");
                 p->i++;
             }
-            sl_buf_fmt(sql, " DEFAULT (%.*s)", SL_ARG(gs_rewrite(p->x, &p->t[from], p->i - from)));
+            sl_str value = gs_rewrite(p->x, &p->t[from], p->i - from);
+            sl_buf_fmt(sql, " DEFAULT (%.*s)", SL_ARG(value));
         } else
             return gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected %.*s in the definition of column %.*s", SL_ARG(p->t[p->i].text), SL_ARG(name));
     }
@@ -258,7 +259,8 @@ static bool create_table(parser *p, bool external)
     }
     if (take_word(p, "AS")) {
         s->type = "CREATE_TABLE_AS_SELECT";
-        sl_buf_fmt(&sql, " AS %.*s", SL_ARG(gs_rewrite(p->x, &p->t[p->i], p->n - p->i)));
+        sl_str query = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
+        sl_buf_fmt(&sql, " AS %.*s", SL_ARG(query));
     } else if (p->i < p->n)
         return gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[p->i].text));
     else if (columns.n == 0)
@@ -278,9 +280,9 @@ static bool create_view(parser *p)
         return false;
     if (!take_word(p, "AS"))
         return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: Expected AS");
+    sl_str query = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
     p->s->type = "CREATE_VIEW";
-    p->s->sql = sl_fmt(p->x->arena, "CREATE %sVIEW %s%.*s AS %.*s", p->s->or_replace ? "OR REPLACE " : "", p->s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name),
-                       SL_ARG(gs_rewrite(p->x, &p->t[p->i], p->n - p->i)));
+    p->s->sql = sl_fmt(p->x->arena, "CREATE %sVIEW %s%.*s AS %.*s", p->s->or_replace ? "OR REPLACE " : "", p->s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name), SL_ARG(query));
     return p->x->err->kind == SL_ERR_NONE;
 }
 
@@ -365,7 +367,8 @@ static bool statement(parser *p)
                 return false;
             /* INSERT t …, DELETE t …, MERGE t …: INTO and FROM may be left out in GoogleSQL. */
             static const char *const heads[] = { "INSERT INTO", "UPDATE", "DELETE FROM", "MERGE INTO", "TRUNCATE" };
-            p->s->sql = sl_fmt(p->x->arena, "%s %.*s %.*s", heads[i - 2], SL_ARG(ignored), SL_ARG(gs_rewrite(p->x, &p->t[p->i], p->n - p->i)));
+            sl_str rest = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
+            p->s->sql = sl_fmt(p->x->arena, "%s %.*s %.*s", heads[i - 2], SL_ARG(ignored), SL_ARG(rest));
         } else
             p->s->sql = gs_rewrite(p->x, p->t, p->n);
         return p->x->err->kind == SL_ERR_NONE;

@@ -41,7 +41,7 @@ int64_t sl_http_retry_after(const sl_http_response *r)
     if (v.n == 0)
         return -1;
     if (sl_parse_int(v, &seconds))
-        return seconds < 0 ? 0 : seconds > CAP_MS / 1000 ? CAP_MS : seconds * 1000;
+        return seconds < 0 ? -1 : seconds > CAP_MS / 1000 ? CAP_MS : seconds * 1000;
     if (!sl_time_parse_pattern(v, SL_S("EEE, dd MMM yyyy HH:mm:ss 'GMT'"), &t))
         return -1;
     int64_t ms = t.s * 1000 - sl_now_ms();

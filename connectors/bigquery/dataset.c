@@ -136,7 +136,7 @@ static sl_outcome delete_run(sl_task *t, void *cfg, sl_err *err)
     sl_http_response r;
     if (!sl_bq_open(&b, t, &c->gcp, &c->bq, err))
         return SL_TASK_FAILED;
-    sl_str path = sl_fmt(b.arena, "%.*s?deleteContents=%s", SL_ARG(path_of(&b, c)), c->delete_contents ? "true" : "false");
+    sl_str own = path_of(&b, c), path = sl_fmt(b.arena, "%.*s?deleteContents=%s", SL_ARG(own), c->delete_contents ? "true" : "false");
     if (!sl_gcp_send(&b.g, "DELETE", path, NULL, true, &r, err))
         return SL_TASK_FAILED;
     if (r.status / 100 != 2 && !(r.status == 404 && r.attempts > 1)) {

@@ -337,7 +337,8 @@ void sl_bq_cancel(sl_task *t, const sl_gcp_cfg *gcp, const sl_bq_cfg *cfg)
     sl_str id = sl_get_text(saved, "jobId"), location = sl_get_text(saved, "location");
     if (id.n == 0 || !sl_bq_open(&b, t, gcp, cfg, &err))
         return;
-    sl_str url = sl_fmt(b.arena, "%.*s%.*s", SL_ARG(b.g.base), SL_ARG(sl_bq_path(&b, "jobs/%.*s/cancel%s%.*s", SL_ARG(id), location.n ? "?location=" : "", SL_ARG(sl_percent(b.arena, location, NULL)))));
+    sl_str path = sl_bq_path(&b, "jobs/%.*s/cancel%s%.*s", SL_ARG(id), location.n ? "?location=" : "", SL_ARG(sl_percent(b.arena, location, NULL)));
+    sl_str url = sl_fmt(b.arena, "%.*s%.*s", SL_ARG(b.g.base), SL_ARG(path));
     sl_http_request req = { .method = "POST", .url = url, .idempotent = true, .attempts_max = 3, .total_ms = 20000, .auth = b.g.auth, .pool = b.g.pool };
     sl_http_response r;
     bool answered = sl_http_call(sl_task_http(t), b.arena, &req, &r, &err);
