@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import ssl
+import subprocess
 import time
 import unittest
 
@@ -314,6 +316,23 @@ class Answers(Case):
             s.answer = lambda r: (302, {"Location": "/there"}, b"") if r.path == "/here" else (200, {}, b"same")
             self.ok(self.cloud(task % s.url, s.url, "-q"))
             self.assertEqual((s.requests[-1].path, s.requests[-1].headers["x-key"]), ("/there", "mine, too"))
+
+    def test_certificates(self):
+        cert, key = self.tmp / "cert.pem", self.tmp / "tls.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        with Scripted(lambda r: (200, {}, b"over TLS")) as s:
+            s.server.socket = context.wrap_socket(s.server.socket, server_side=True)
+            task = "  - {id: h, type: io.kestra.plugin.core.http.Request, uri: 'https://%s:%d/'}\n"
+            for env, host, words in (({}, "localhost", ("certificate",)), ({"SSL_CERT_FILE": str(cert)}, "127.0.0.1", ("127.0.0.1",)), ({"SSL_CERT_FILE": str(self.tmp / "tls.pem")}, "localhost", ("tls.pem",))):
+                with self.subTest(host=host, **env):
+                    done = self.cloud(task % (host, s.port), "", "-q", env=env)
+                    self.assertEqual((done.rc, s.requests), (1, []), done)
+                    for word in words:
+                        self.assertIn(word, done.err)
+            for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+                self.assertIn("over TLS", self.ok(self.cloud(task % ("localhost", s.port), "", "--output", "json", env={name: str(cert)})).out)
 
     def test_proxy(self):
         with Scripted(lambda r: (200, {}, b"through the proxy")) as proxy:
