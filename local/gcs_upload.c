@@ -251,8 +251,10 @@ static bool add_tail(incoming *in, const char *data, size_t n)
     sl_str tail = sl_buf_str(&in->tail);
     if (!add_content(in, tail.p, old) || !add_content(in, data, out - old))
         return false;
-    memmove(in->tail.p, in->tail.p + old, in->tail.n - old);
-    in->tail.n -= old;
+    if (old > 0) {
+        memmove(in->tail.p, in->tail.p + old, in->tail.n - old);
+        in->tail.n -= old;
+    }
     sl_buf_add(&in->tail, (sl_str){ data + (out - old), n - (out - old) });
     return !in->tail.overflow;
 }
