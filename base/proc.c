@@ -23,14 +23,6 @@ enum { EXIT_NOT_FOUND = 127, EXIT_NO_CWD = 126, LINE_PIECE = 64 << 10 };
 
 /* ---- in the supervisor: system calls only ---- */
 
-static volatile sig_atomic_t asked_to_stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    asked_to_stop = 1;
-}
-
 static void sleep_raw(long ms)
 {
     struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
@@ -124,33 +116,34 @@ SL_NORETURN static void command_main(const sl_proc *p, int out, int errors, cons
     _exit(EXIT_NOT_FOUND);
 }
 
-SL_NORETURN static void supervisor_main(const sl_proc *p, int out, int errors, int status_fd, const char *const *candidates)
+SL_NORETURN static void supervisor_main(const sl_proc *p, pid_t parent, int out, int errors, int status_fd, const char *const *candidates)
 {
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    struct sigaction act = { .sa_handler = on_signal };
-    (void)sigaction(SIGTERM, &act, NULL);
+    /* All signals are blocked here and waited for: none can come between a look and a wait. */
+    sigset_t both;
+    (void)sigemptyset(&both);
+    (void)sigaddset(&both, SIGTERM);
+    (void)sigaddset(&both, SIGCHLD);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
-    sigset_t none;
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (getppid() != parent)
+        _exit(0);
     (void)setsid();
     pid_t command = fork();
     if (command == 0)
         command_main(p, out, errors, candidates);
     (void)close(out);
     (void)close(errors);
-    int status = 127 << 8;
-    while (command > 0 && !asked_to_stop) {
-        int one;
-        pid_t pid = waitpid(-1, &one, 0);
-        if (pid == command) {
-            status = one;
-            break;
-        }
-        if (pid < 0 && errno != EINTR)
-            break;
+    int status = 127 << 8, one;
+    bool over = command < 0, told = false;
+    while (!over && !told) {
+        told = sigwaitinfo(&both, NULL) == SIGTERM;
+        for (pid_t pid; (pid = waitpid(-1, &one, WNOHANG)) > 0;)
+            if (pid == command) {
+                status = one;
+                over = true;
+            }
     }
-    if (!asked_to_stop) {
+    if (over) {
         ssize_t put = write(status_fd, &status, sizeof status);
         (void)put;
     }
@@ -238,9 +231,10 @@ static bool start(sl_arena *a, const sl_proc *p, running *r, sl_err *err)
     sigset_t all, old;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid_t self = getpid();
     r->supervisor = fork();
     if (r->supervisor == 0)
-        supervisor_main(p, out[1], errors[1], status[1], candidates);
+        supervisor_main(p, self, out[1], errors[1], status[1], candidates);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
     close(out[1]);
     close(errors[1]);

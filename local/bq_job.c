@@ -96,7 +96,7 @@ static sl_val *child_of(sl_arena *a, const sl_val *parent, const gs_statement *s
     sl_val *child = sl_map_shallow(a, parent), *query = sl_map_shallow(a, conf), *own = sl_map_shallow(a, ref), *stats = sl_map(a);
     sl_str now = sl_fmt(a, "%lld", (long long)sl_now_ms()), id = sl_fmt(a, "script_job_%.*s_%zu", SL_ARG(sl_get_text(ref, "jobId")), number);
     sl_map_set_str(a, own, "jobId", id);
-    sl_map_set_str(a, query, "query", sl_str_sub(sl_get_text(conf, "query"), s->from, s->to - s->from));
+    sl_map_set_str(a, query, "query", sl_str_sub(sl_get_text(conf, "query"), s->from, s->to));
     sl_map_set_str(a, stats, "creationTime", now);
     sl_map_set_str(a, stats, "startTime", now);
     sl_map_set_str(a, stats, "parentJobId", sl_get_text(ref, "jobId"));

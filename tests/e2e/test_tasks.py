@@ -239,6 +239,7 @@ class Tasks(Case):
             self.assertEqual(script["statistics"]["numChildJobs"], "3")
             children = jobs("?parentJobId=" + script["jobReference"]["jobId"])
             self.assertEqual([c["statistics"]["query"]["statementType"] for c in children if "errorResult" not in c["status"]], ["INSERT", "CREATE_TABLE"])
+            self.assertEqual([c["configuration"]["query"]["query"].strip() for c in children][::-1], ["CREATE TABLE d.a (n INT64)", "INSERT INTO d.a (n) VALUES (1)", "INSERT INTO d.nowhere (n) VALUES (2)"])
             self.assertEqual([c["status"]["errorResult"]["reason"] for c in children if "errorResult" in c["status"]], ["notFound"])
 
     def test_bad_rows_are_counted(self):
