@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/yaml.h"
+#include "flows/cron.h"
 #include "flows/expr.h"
 #include "flows/model.h"
 
@@ -272,6 +273,17 @@ static const sl_val *parse_labels(loader *l, const sl_val *v)
     return out;
 }
 
+static void check_schedule(loader *l, const sl_val *t, sl_str where)
+{
+    const sl_val *expression = sl_get(t, "cron"), *zone = sl_get(t, "timezone");
+    sl_cron cron;
+    sl_err err;
+    if (sl_is(expression, SL_STRING) && !sl_cron_parse(expression->s, sl_get_bool(t, "withSeconds", false), &cron, &err))
+        sl_problem_add(l->problems, expression->line, expression->column, "%.*s: %s", SL_ARG(where), err.message);
+    if (sl_is(zone, SL_STRING) && sl_tz_find(zone->s, &err) == NULL)
+        sl_problem_add(l->problems, zone->line, zone->column, "%.*s: %s", SL_ARG(where), err.message);
+}
+
 static void check_triggers(loader *l, const sl_val *triggers)
 {
     sl_val *ids = sl_map(l->arena);
@@ -282,9 +294,10 @@ static void check_triggers(loader *l, const sl_val *triggers)
         if (sl_get_str(ids, id) != NULL)
             sl_problem_add(l->problems, t->line, t->column, "Duplicate trigger id '%.*s'", SL_ARG(id));
         sl_map_set(l->arena, ids, id, &sl_true_val);
-        if (sl_str_eqc(type, "io.kestra.plugin.core.trigger.Schedule"))
+        if (sl_str_eqc(type, "io.kestra.plugin.core.trigger.Schedule")) {
             sl_bind_check(sl_schedule_opts, NULL, t, where, l->problems);
-        else
+            check_schedule(l, t, where);
+        } else
             sl_problem_add(l->problems, t->line, t->column, "%.*s: Invalid type: %.*s %s", SL_ARG(where), SL_ARG(written),
                            sl_type_unsupported(type) ? "is not supported by this version of Sluice" : "is unknown");
     }

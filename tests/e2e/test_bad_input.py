@@ -76,6 +76,8 @@ class BadInput(Case):
             ("id: f\nnamespace: n\ntasks: []\n", "tasks"),
             ("namespace: n\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, message: x}\n", "id"),
             ("id: f\nnamespace: n\nid: g\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, message: x}\n", "id"),
+            (log("x") + "triggers:\n  - {id: s, type: io.kestra.plugin.core.trigger.Schedule, cron: '0 25 * * *'}\n", "flow.yaml:6:", "the hour field has '25', which is out of 0 to 23", "invalid cron expression '0 25 * * *'"),
+            (log("x") + "triggers:\n  - {id: s, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', timezone: Mars/Base}\n", "Mars/Base"),
             (log("x").replace("tasks:", "inputs:\n  - {id: who, type: STRING}\ntasks:"), "who"),
         ]:
             with self.subTest(text):
