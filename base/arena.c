@@ -153,8 +153,3 @@ void sl_arena_rewind(sl_arena *a, sl_arena_mark mark)
     sl_assert(mark.used <= a->top->used);
     a->top->used = mark.used;
 }
-
-size_t sl_arena_size(const sl_arena *a)
-{
-    return a->total;
-}

@@ -35,7 +35,6 @@ void sl_arena_on_free(sl_arena *arena, void (*fn)(void *), void *object);
 sl_arena_mark sl_arena_get_mark(sl_arena *arena);
 void sl_arena_rewind(sl_arena *arena, sl_arena_mark mark);
 /* Bytes handed out so far; for limits and reports. */
-size_t sl_arena_size(const sl_arena *arena);
 
 /* malloc that ends the process when memory is short; for the few objects that live outside arenas. Free with free(). */
 void *sl_malloc(size_t size);

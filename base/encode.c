@@ -25,21 +25,6 @@ static int hex_value(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-bool sl_hex_decode(sl_arena *arena, sl_str text, sl_str *ret)
-{
-    if (text.n % 2 != 0)
-        return false;
-    char *out = sl_alloc(arena, text.n / 2 + 1);
-    for (size_t i = 0; i < text.n; i += 2) {
-        int high = hex_value(text.p[i]), low = hex_value(text.p[i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i / 2] = (char)(high << 4 | low);
-    }
-    *ret = (sl_str){ out, text.n / 2 };
-    return true;
-}
-
 static sl_str base64_encode(sl_arena *arena, sl_str bytes, const char *alphabet, bool pad)
 {
     char *out = sl_alloc(arena, (bytes.n + 2) / 3 * 4 + 1);

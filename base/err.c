@@ -5,12 +5,9 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-static const struct {
-    const char *name;
-    bool retryable;
-} kinds[] = {
-    { "none", false },
-#define X(id, name, retryable) { name, retryable },
+static const bool retryable[] = {
+    false,
+#define X(id, may_retry) may_retry,
 #include "base/err.def"
 #undef X
 };
@@ -98,14 +95,9 @@ void sl_err_clear(sl_err *err)
     err->message[0] = '\0';
 }
 
-const char *sl_err_kind_name(sl_err_kind kind)
-{
-    return (size_t)kind < SL_COUNT(kinds) ? kinds[kind].name : "unknown";
-}
-
 bool sl_err_retryable(const sl_err *err)
 {
-    return (size_t)err->kind < SL_COUNT(kinds) && kinds[err->kind].retryable;
+    return (size_t)err->kind < SL_COUNT(retryable) && retryable[err->kind];
 }
 
 void sl_panic(const char *file, int line, const char *what)

@@ -11,7 +11,7 @@
 
 typedef enum sl_err_kind {
     SL_ERR_NONE = 0,
-#define X(id, name, retryable) SL_ERR_##id,
+#define X(id, may_retry) SL_ERR_##id,
 #include "base/err.def"
 #undef X
 } sl_err_kind;
@@ -35,5 +35,4 @@ bool sl_err_ctx(sl_err *err, const char *fmt, ...) SL_PRINTF(2, 3);
 /* From errno: "cannot WHAT 'PATH': reason". ENOSPC gets advice. Always returns false. */
 bool sl_err_errno(sl_err *err, const char *what, const char *path);
 void sl_err_clear(sl_err *err);
-const char *sl_err_kind_name(sl_err_kind kind);
 bool sl_err_retryable(const sl_err *err);

@@ -68,7 +68,6 @@ sl_str sl_float_text(sl_arena *arena, float f);
 
 /* Encodings. Decoders return false on anything that is not exactly the encoding. */
 sl_str sl_hex(sl_arena *arena, sl_str bytes);
-bool sl_hex_decode(sl_arena *arena, sl_str text, sl_str *ret);
 sl_str sl_base64(sl_arena *arena, sl_str bytes);
 sl_str sl_base64url(sl_arena *arena, sl_str bytes);      /* no padding */
 bool sl_base64_decode(sl_arena *arena, sl_str text, sl_str *ret);    /* either alphabet, padding optional, blanks refused */

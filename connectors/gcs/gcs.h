@@ -22,6 +22,15 @@ typedef struct sl_gs_listing {
     int64_t max_files;                      /* 0 = no limit */
 } sl_gs_listing;
 
+/* For a config with a member `listing`. */
+#define SL_GS_LISTING_OPTS(struct_type)                                                                                                                                     \
+    { .name = "listingType", .type = SL_OPT_ENUM, .offset = SL_FIELD(struct_type, listing.listing_type), .values = "DIRECTORY RECURSIVE", .fallback = "DIRECTORY",         \
+      .doc = "Only what lies directly there, or all below." },                                                                                                             \
+        { .name = "regExp", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, listing.reg_exp), .doc = "Regular expression for the whole gs:// URI." },                  \
+        { .name = "allVersions", .type = SL_OPT_BOOL, .offset = SL_FIELD(struct_type, listing.all_versions), .doc = "Old versions, too." }
+#define SL_GS_MAX_FILES_OPT(struct_type)                                                                                                   \
+    { .name = "maxFiles", .type = SL_OPT_INT, .offset = SL_FIELD(struct_type, listing.max_files), .fallback = "25", .doc = "At most so many; a warning says when there are more." }
+
 /* Calls on_object for each object resource ("directories" have only bucket and name). Stops early when it returns false. */
 bool sl_gs_list(sl_gcp *g, sl_gs_uri from, const sl_gs_listing *listing, bool (*on_object)(void *self, const sl_val *object, sl_err *err), void *self, sl_err *err);
 

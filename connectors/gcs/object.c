@@ -16,18 +16,13 @@ typedef struct object_cfg {
 } object_cfg;
 
 #define FROM(doc_text) { .name = "from", .type = SL_OPT_STR, .offset = SL_FIELD(object_cfg, from), .flags = SL_REQUIRED, .doc = doc_text }
-#define LISTING                                                                                                                                                      \
-    FROM("Prefix (gs://bucket/prefix)."),                                                                                                                            \
-        { .name = "allVersions", .type = SL_OPT_BOOL, .offset = SL_FIELD(object_cfg, listing.all_versions), .doc = "Old versions, too." },                            \
-        { .name = "listingType", .type = SL_OPT_ENUM, .offset = SL_FIELD(object_cfg, listing.listing_type), .values = "DIRECTORY RECURSIVE", .fallback = "DIRECTORY", \
-          .doc = "Only what lies directly there, or all below." },                                                                                                   \
-        { .name = "regExp", .type = SL_OPT_STR, .offset = SL_FIELD(object_cfg, listing.reg_exp), .doc = "Regular expression for the whole gs:// URI." }
+#define LISTING FROM("Prefix (gs://bucket/prefix)."), SL_GS_LISTING_OPTS(object_cfg)
 
 static const sl_opt list_opts[] = {
     SL_GCP_OPTS(object_cfg),
     LISTING,
     { .name = "filter", .type = SL_OPT_ENUM, .offset = SL_FIELD(object_cfg, listing.filter), .values = "FILES DIRECTORY BOTH", .fallback = "BOTH", .doc = "What is listed." },
-    { .name = "maxFiles", .type = SL_OPT_INT, .offset = SL_FIELD(object_cfg, listing.max_files), .fallback = "25", .doc = "At most so many; a warning says when there are more." },
+    SL_GS_MAX_FILES_OPT(object_cfg),
     { 0 },
 };
 static const sl_opt delete_opts[] = {
