@@ -34,7 +34,7 @@ SL_TEST(jwt, rfc7515_a2)
 
 SL_TEST(jwt, what_is_signed_is_verified)
 {
-    sl_str pem, other, token, again;
+    sl_str pem = SL_S(""), other = SL_S(""), token = SL_S(""), again = SL_S("");
     const sl_val *claims;
     sl_val *header = sl_map(t->arena), *body = sl_map(t->arena);
     CHECK_OK(sl_rsa_generate(t->arena, &pem, &t->err) && sl_rsa_generate(t->arena, &other, &t->err));
