@@ -112,7 +112,7 @@ const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r
         sl_map_setc(a, execution, "outputs", x->outputs);
     sl_map_setc(a, vars, "execution", execution);
     sl_map_setc(a, vars, "inputs", x->inputs);
-    sl_map_setc(a, vars, "outputs", x->task_outputs);
+    sl_map_setc(a, vars, "outputs", sl_map_shallow(a, x->task_outputs)); /* the execution goes on adding to its own */
     sl_map_setc(a, vars, "labels", label_vars(a, x->labels));
     if (x->trigger != NULL)
         sl_map_setc(a, vars, "trigger", x->trigger);

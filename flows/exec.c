@@ -341,16 +341,14 @@ static void set_outputs(sl_exec *x, sl_taskrun *r, const sl_val *outputs)
     if (outputs == NULL)
         return;
     r->outputs = sl_val_copy(x->arena, outputs);
-    /* Copied before it is changed: whoever got the map for rendering keeps what he has. */
-    sl_val *all = sl_map_shallow(x->arena, x->task_outputs);
-    if (r->value.p == NULL)
-        sl_map_set(x->arena, all, r->def->id, r->outputs);
-    else {
-        sl_val *by_value = sl_map_shallow(x->arena, sl_get_str(x->task_outputs, r->def->id));
-        sl_map_set(x->arena, by_value, r->value, r->outputs);
-        sl_map_set(x->arena, all, r->def->id, by_value);
+    if (r->value.p == NULL) {
+        sl_map_set(x->arena, x->task_outputs, r->def->id, r->outputs);
+        return;
     }
-    x->task_outputs = all;
+    /* Copied before it is changed: a snapshot of the top level may still point to it. */
+    sl_val *by_value = sl_map_shallow(x->arena, sl_get_str(x->task_outputs, r->def->id));
+    sl_map_set(x->arena, by_value, r->value, r->outputs);
+    sl_map_set(x->arena, x->task_outputs, r->def->id, by_value);
 }
 
 static void merge_labels(sl_exec *x, const sl_val *labels)
