@@ -30,7 +30,7 @@ sl_duck_con *bq_connect(sl_cloud *c, sl_err *err);
 /* {f: [{v: …}]} rows of a table (or view), texts as the API shows them. */
 bool bq_rows(sl_duck_con *k, sl_arena *a, sl_str from, const sl_val *fields, int64_t offset, int64_t limit, bool int64_timestamp, sl_val *rows, sl_err *err);
 /* DuckDB's message as BigQuery would have said it: {reason, message, location}. */
-const sl_val *bq_error(sl_arena *a, const sl_err *err);
+const sl_val *bq_error(sl_cloud *c, sl_arena *a, const sl_err *err);
 
 /* ---- jobs (bq_job.c) ---- */
 /* Starts the job; the effect and the finished job are one transaction (of a script: for each statement). As it is now. */

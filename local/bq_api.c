@@ -218,7 +218,7 @@ static void table_insert(void *self, sl_server_request *req, sl_server_response 
         if (make_table(&f, dataset, table, body, meta, &err) && bq_remember_table(f.k, f.a, ref, meta, &err))
             sl_respond_json(req, resp, 200, bq_table(f.c, f.k, f.a, f.project, dataset, table, true));
         else {
-            const sl_val *e = bq_error(f.a, &err);
+            const sl_val *e = bq_error(f.c, f.a, &err);
             sl_cloud_refuse(req, resp, sl_str_eqc(sl_get_text(e, "reason"), "notFound") ? 404 : 400, sl_get_text(e, "reason").p, "%.*s", SL_ARG(sl_get_text(e, "message")));
         }
     }

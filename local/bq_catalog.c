@@ -210,15 +210,17 @@ bool bq_check_bad_records(bq_work *w, int64_t *ret_count)
         sl_str table = sl_text(sl_at(sl_at(tables, i), 0));
         int64_t limit = 0, n = 0;
         (void)sl_parse_int(sl_str_sub(table, strlen(BQ_REJECTS), table.n), &limit);
-        sl_str sql = sl_fmt(w->a, "SELECT CAST(count(DISTINCT (file_id, line)) AS VARCHAR), CAST(min(line) AS VARCHAR), arg_min(error_message, line) FROM %.*s GROUP BY scan_id ORDER BY count(DISTINCT (file_id, line)) DESC LIMIT 1",
+        sl_str sql = sl_fmt(w->a, "SELECT CAST(count(DISTINCT (file_id, line)) AS VARCHAR), CAST(min(line) AS VARCHAR), arg_min(error_message, line), arg_min(file_path, line) FROM %.*s e JOIN reject_scans s USING (scan_id, file_id)"
+                                   " GROUP BY scan_id ORDER BY count(DISTINCT (file_id, line)) DESC LIMIT 1",
                             SL_ARG(sl_duck_ident(w->a, table)));
         if (!sl_duck_run(w->k, w->a, sql, &counts, NULL, w->err))
             return false;
         const sl_val *row = sl_at(counts, 0);
         (void)sl_parse_int(sl_text(sl_at(row, 0)), &n);
+        sl_str uri = sl_gcs_uri_of(w->c, w->a, sl_text(sl_at(row, 3)));
         if (n > limit)
-            return sl_err_set(w->err, SL_ERR_DATA, "invalid", "Error while reading data, error message: CSV table encountered too many errors, giving up. Rows: %.*s; errors: %lld; max bad: %lld; 1. %.*s; line_number: %.*s",
-                              SL_ARG(sl_text(sl_at(row, 1))), (long long)n, (long long)limit, SL_ARG(sl_text(sl_at(row, 2))), SL_ARG(sl_text(sl_at(row, 1))));
+            return sl_err_set(w->err, SL_ERR_DATA, "invalid", "Error while reading data, error message: CSV table encountered too many errors, giving up. Rows: %.*s; errors: %lld; max bad: %lld; 1. %.*s; line_number: %.*s%s%.*s",
+                              SL_ARG(sl_text(sl_at(row, 1))), (long long)n, (long long)limit, SL_ARG(sl_text(sl_at(row, 2))), SL_ARG(sl_text(sl_at(row, 1))), uri.n ? " File: " : "", SL_ARG(uri));
         *ret_count += n;
     }
     return true;
@@ -406,7 +408,26 @@ static const sl_val *error_of(sl_arena *a, const char *reason, sl_str message, c
     return v;
 }
 
-const sl_val *bq_error(sl_arena *a, const sl_err *err)
+/* What stands behind `label` in the message, to the end of that line. */
+static sl_str line_behind(sl_str message, const char *label)
+{
+    ptrdiff_t at = sl_str_find(message, sl_str_c(label));
+    sl_str rest = at < 0 ? SL_S("") : sl_str_sub(message, (size_t)at + strlen(label), message.n), line = rest;
+    (void)sl_str_cut(&rest, '\n', &line);
+    return sl_str_trim(line);
+}
+
+/* A row that could not be read: with its line, and the object that it is in. */
+static const sl_val *csv_error(sl_cloud *c, sl_arena *a, sl_str m)
+{
+    sl_str line = line_behind(m, "Line: "), what = line_behind(m, "Error when converting"), uri = sl_gcs_uri_of(c, a, line_behind(m, "file = "));
+    sl_str number = line.n ? line : SL_S("?"), detail = what.n ? sl_fmt(a, "Error when converting %.*s", SL_ARG(what)) : SL_S("the row does not fit the schema");
+    sl_str text = sl_fmt(a, "Error while reading data, error message: CSV table encountered too many errors, giving up. Rows: %.*s; errors: 1. %.*s; line_number: %.*s%s%.*s", SL_ARG(number), SL_ARG(detail),
+                         SL_ARG(number), uri.n ? " File: " : "", SL_ARG(uri));
+    return error_of(a, "invalid", text, uri.n ? uri.p : NULL);
+}
+
+const sl_val *bq_error(sl_cloud *c, sl_arena *a, const sl_err *err)
 {
     sl_str m = sl_str_c(err->message), first = m;
     ptrdiff_t line_end = sl_str_find(m, SL_S("\n"));
@@ -414,15 +435,8 @@ const sl_val *bq_error(sl_arena *a, const sl_err *err)
         first = sl_str_sub(m, 0, (size_t)line_end);
     if (strcmp(err->code, "notFound") == 0 || strcmp(err->code, "invalid") == 0 || strcmp(err->code, "duplicate") == 0)
         return error_of(a, err->code, m, NULL);
-    if (sl_str_find(m, SL_S("CSV Error on Line: ")) >= 0 || sl_str_find(m, SL_S("Error when converting column")) >= 0) {
-        ptrdiff_t at = sl_str_find(m, SL_S("Line: "));
-        sl_str number = at >= 0 ? sl_str_sub(m, (size_t)at + 6, m.n) : SL_S("?"), line;
-        (void)sl_str_cut(&number, '\n', &line);
-        ptrdiff_t what = sl_str_find(m, SL_S("Error when converting"));
-        sl_str detail = what >= 0 ? sl_str_sub(m, (size_t)what, m.n) : first, detail_line;
-        (void)sl_str_cut(&detail, '\n', &detail_line);
-        return error_of(a, "invalid", sl_fmt(a, "Error while reading data, error message: CSV table encountered too many errors, giving up. Rows: %.*s; errors: 1. %.*s; line_number: %.*s", SL_ARG(line), SL_ARG(detail_line), SL_ARG(line)), NULL);
-    }
+    if (sl_str_find(m, SL_S("CSV Error on Line: ")) >= 0 || sl_str_find(m, SL_S("Error when converting column")) >= 0)
+        return csv_error(c, a, m);
     if (sl_str_find(m, SL_S("does not exist")) >= 0 && sl_str_find(m, SL_S("Catalog Error: Table")) >= 0) {
         ptrdiff_t at = sl_str_find(m, SL_S("with name "));
         sl_str name = at >= 0 ? sl_str_sub(m, (size_t)at + 10, m.n) : m, only;

@@ -84,7 +84,7 @@ static bool run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stor
     sl_err ignored;
     (void)sl_duck_exec(k, "ROLLBACK", &ignored);
     job = *ret = own_copy(a, stored);
-    set_status(a, job, "DONE", bq_error(a, err));
+    set_status(a, job, "DONE", bq_error(c, a, err));
     (void)save(k, a, job, "DONE", false, &ignored);
     return false;
 }
@@ -152,7 +152,7 @@ static void run_job(sl_cloud *c, sl_duck_con *k, const sl_val *stored)
     sl_err_clear(&err);
     if (sl_get(sl_get(stored, "configuration"), "query") != NULL && !bq_statements(a, stored, &list, &n, &information, &err)) {
         job = own_copy(a, stored);
-        set_status(a, job, "DONE", bq_error(a, &err));
+        set_status(a, job, "DONE", bq_error(c, a, &err));
         (void)save(k, a, job, "DONE", false, &err);
     } else if (n > 1)
         run_script(c, k, a, stored, list, n, information);
@@ -275,7 +275,7 @@ static const sl_val *dry_run(sl_cloud *c, sl_duck_con *k, sl_server_request *req
     ok = ok && sl_duck_exec(k, "BEGIN TRANSACTION", &err) && work(c, k, a, job, list, n, information, &err);
     (void)sl_duck_exec(k, "ROLLBACK", &ignored);
     if (!ok) {
-        const sl_val *e = bq_error(a, &err);
+        const sl_val *e = bq_error(c, a, &err);
         sl_cloud_refuse(req, resp, sl_str_eqc(sl_get_text(e, "reason"), "notFound") ? 404 : 400, sl_get_text(e, "reason").p, "%.*s", SL_ARG(sl_get_text(e, "message")));
         return NULL;
     }

@@ -52,6 +52,8 @@ void sl_gcs_put(sl_cloud *c, sl_server_request *req, sl_server_response *resp, s
 bool sl_gcs_md5(sl_cloud *c, sl_arena *a, sl_str blob, sl_str *ret, sl_err *err); /* base64 */
 sl_str sl_gcs_new_blob(sl_cloud *c, sl_arena *a);
 sl_str sl_gcs_blob_path(sl_cloud *c, sl_arena *a, sl_str blob);
+/* gs:// URI of the object whose content lies at that path; empty when there is none. */
+sl_str sl_gcs_uri_of(sl_cloud *c, sl_arena *a, sl_str path);
 /* Paths and names of the objects that a gs:// URI (with one *) names. */
 bool sl_gcs_resolve(sl_cloud *c, sl_arena *a, sl_str uri, sl_val *paths, sl_val *names, sl_err *err);
 void *sl_gcs_upload_begin(void *self, sl_server_request *req);

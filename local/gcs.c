@@ -775,6 +775,20 @@ bool sl_gcs_resolve(sl_cloud *c, sl_arena *a, sl_str uri, sl_val *paths, sl_val 
     return paths->list.n > before || sl_err_set(err, SL_ERR_NOT_FOUND, "notFound", "Not found: URI %.*s", SL_ARG(uri));
 }
 
+sl_str sl_gcs_uri_of(sl_cloud *c, sl_arena *a, sl_str path)
+{
+    sl_err err;
+    sl_str uri = SL_S("");
+    sl_db_lock(c->db);
+    sl_stmt *s = sl_db_query(c->db, &err, "SELECT 'gs://' || bucket || '/' || name FROM objects WHERE blob=?", "s", sl_path_base(path));
+    if (s != NULL && sl_stmt_next(s, &err) == 1) {
+        uri = sl_col_str(s, a, 0);
+        sl_stmt_done(s);
+    }
+    sl_db_unlock(c->db);
+    return uri;
+}
+
 const sl_route sl_gcs_routes[] = {
     { .method = "GET", .pattern = "/storage/v1/b", .handle = bucket_list },
     { .method = "POST", .pattern = "/storage/v1/b", .handle = bucket_insert },

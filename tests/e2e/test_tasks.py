@@ -255,6 +255,22 @@ class Tasks(Case):
         done = self.run_tasks(load.replace("d.LIMIT", "d.none").replace("LIMIT", "0"), ok=False)
         self.assertIn("CSV table encountered too many errors", done.err)
 
+    def test_a_bad_row_is_shown_with_its_file_and_line(self):
+        flow = """
+  - {id: ds, type: io.kestra.plugin.gcp.bigquery.CreateDataset, name: d, ifExists: SKIP}
+  - {id: b, type: io.kestra.plugin.gcp.gcs.CreateBucket, name: bkt5, location: europe-west2, ifExists: SKIP}
+  - {id: sh, type: io.kestra.plugin.scripts.shell.Commands, taskRunner: {type: io.kestra.plugin.core.runner.Process}, outputFiles: [x.csv], commands: ["printf '1,a\\n2,b\\nx,c\\n' > x.csv"]}
+  - {id: up, type: io.kestra.plugin.gcp.gcs.Upload, from: "{{ outputs.sh.outputFiles['x.csv'] }}", to: "gs://bkt5/dir/x.csv"}
+  - {id: load, type: io.kestra.plugin.gcp.bigquery.LoadFromGcs, from: ["gs://bkt5/dir/*.csv"], destinationTable: d.t, format: CSV, schema: {fields: [{name: n, type: INT64}, {name: s, type: STRING}]} MORE}
+"""
+        done = self.run_tasks(flow.replace("MORE", ""), ok=False)
+        self.assertIn('Error when converting column "n". Could not convert string "x"', done.err)
+        self.assertIn("line_number: 3 File: gs://bkt5/dir/x.csv (invalid at gs://bkt5/dir/x.csv)", done.err)
+        two = flow.replace("x,c\\n'", "x,c\\ny,d\\n'").replace("MORE", ", maxBadRecords: 1")
+        done = self.run_tasks(two, ok=False)
+        self.assertIn("errors: 2; max bad: 1", done.err)
+        self.assertIn("line_number: 3 File: gs://bkt5/dir/x.csv", done.err)
+
     def test_location_is_compared_before_anything_is_submitted(self):
         done = self.run_tasks(
             """
