@@ -19,6 +19,10 @@ typedef struct applier {
 
 static void add_rules(applier *a, const sl_val *list, bool server, sl_problems *problems)
 {
+    if (!sl_is_null(list) && !sl_is(list, SL_LIST)) {
+        sl_problem_add(problems, list->line, list->column, "'pluginDefaults' must be a list of {type, values}");
+        return;
+    }
     for (size_t i = 0; i < sl_val_count(list); i++) {
         const sl_val *entry = sl_at(list, i), *values = sl_get(entry, "values");
         sl_str type = sl_get_text(entry, "type");

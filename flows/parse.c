@@ -287,7 +287,7 @@ static void check_schedule(loader *l, const sl_val *t, sl_str where)
 static void check_triggers(loader *l, const sl_val *triggers)
 {
     sl_val *ids = sl_map(l->arena);
-    for (size_t i = 0; i < sl_val_count(triggers); i++) {
+    for (size_t i = 0; sl_is(triggers, SL_LIST) && i < sl_val_count(triggers); i++) { /* another shape is already reported */
         const sl_val *t = sl_at(triggers, i);
         sl_str id = sl_get_text(t, "id"), written = sl_get_text(t, "type"), type = sl_type_canonical(l->arena, l->registry, written);
         sl_str where = sl_fmt(l->arena, "trigger '%.*s'", SL_ARG(id));

@@ -227,6 +227,15 @@ static bool lex_one(lexer *l, gs_token *t)
     return true;
 }
 
+/* Who looks a few tokens ahead or back from anywhere finds GS_END there. */
+static gs_token *with_margins(sl_arena *arena, const gs_token *list, size_t n)
+{
+    enum { MARGIN = 8 };
+    gs_token *all = SL_ARRAY(arena, gs_token, n + 1 + 2 * MARGIN);
+    memcpy(all + MARGIN, list, (n + 1) * sizeof *list);
+    return all + MARGIN;
+}
+
 gs_token *gs_lex(sl_arena *arena, sl_str text, size_t *ret_count, sl_err *err)
 {
     lexer l = { .arena = arena, .text = text, .line = 1, .column = 1, .err = err };
@@ -250,7 +259,7 @@ gs_token *gs_lex(sl_arena *arena, sl_str text, size_t *ret_count, sl_err *err)
         n++;
     }
     *ret_count = n;
-    return list;
+    return with_margins(arena, list, n);
 }
 
 bool gs_fail(gs_context *x, const gs_token *at, const char *fmt, ...)

@@ -337,6 +337,27 @@ static bool drop(parser *p)
     return true;
 }
 
+/* Every bracket has its partner, and none is nested too deep: everything behind relies on it. */
+static bool balanced(parser *p)
+{
+    enum { DEPTH_MAX = 200 };
+    const gs_token *open[DEPTH_MAX];
+    size_t depth = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const gs_token *t = &p->t[i];
+        bool closes = gs_op(t, ")") || gs_op(t, "]");
+        if (gs_op(t, "(") || gs_op(t, "[")) {
+            if (depth == DEPTH_MAX)
+                return gs_fail(p->x, t, "Syntax error: brackets are nested deeper than %d levels", DEPTH_MAX);
+            open[depth++] = t;
+        } else if (closes && (depth == 0 || gs_op(open[depth - 1], "(") != gs_op(t, ")")))
+            return gs_fail(p->x, t, "Syntax error: Unexpected \"%.*s\"", SL_ARG(t->text));
+        else if (closes)
+            depth--;
+    }
+    return depth == 0 || gs_fail(p->x, open[depth - 1], "Syntax error: \"%.*s\" is not closed", SL_ARG(open[depth - 1]->text));
+}
+
 /* The first word decides; DML and queries are passed through the rewriter. */
 static bool statement(parser *p)
 {
@@ -395,7 +416,7 @@ bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count)
             }
             list[count] = (gs_statement){ .from = t[from].at, .to = t[to - 1].end };
             parser p = { .x = x, .t = t + from, .n = to - from, .s = &list[count] };
-            if (!statement(&p))
+            if (!balanced(&p) || !statement(&p))
                 return false;
             count++;
         }

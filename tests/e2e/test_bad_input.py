@@ -78,11 +78,51 @@ class BadInput(Case):
             ("id: f\nnamespace: n\nid: g\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, message: x}\n", "id"),
             (log("x") + "triggers:\n  - {id: s, type: io.kestra.plugin.core.trigger.Schedule, cron: '0 25 * * *'}\n", "flow.yaml:6:", "the hour field has '25', which is out of 0 to 23", "invalid cron expression '0 25 * * *'"),
             (log("x") + "triggers:\n  - {id: s, type: io.kestra.plugin.core.trigger.Schedule, cron: '@daily', timezone: Mars/Base}\n", "Mars/Base"),
+            (log("x") + "pluginDefaults: {type: io.kestra.plugin.core.log.Log, values: {level: WARN}}\n", "flow.yaml:5:", "'pluginDefaults' must be a list"),
             (log("x").replace("tasks:", "inputs:\n  - {id: who, type: STRING}\ntasks:"), "who"),
         ]:
             with self.subTest(text):
                 self.refused(text, *words, rc=2)
                 self.assertFalse((self.data / "state.db").exists() and self.executions(), "an execution was made")
+
+    SHAPES = {
+        "id": "f", "namespace": "n", "description": "d", "labels": {"a": "b"}, "variables": {"v": 1}, "disabled": False,
+        "inputs": [{"id": "i", "type": "SELECT", "values": ["a"], "defaults": "a", "dependsOn": {"inputs": ["j"], "condition": "{{ true }}"}}, {"id": "j", "type": "INT", "min": 1, "required": False}],
+        "pluginDefaults": [{"type": "io.kestra.plugin.core.log.Log", "forced": True, "values": {"level": "WARN"}}],
+        "tasks": [
+            {"id": "a", "type": "io.kestra.plugin.core.log.Log", "message": "x", "retry": {"type": "constant", "interval": "PT1S", "maxAttempts": 2}, "timeout": "PT1S", "runIf": "{{ true }}"},
+            {"id": "w", "type": "io.kestra.plugin.core.flow.WorkingDirectory", "inputFiles": {"a": "b"}, "outputFiles": ["x"], "cache": {"patterns": ["x"], "ttl": "PT1S"}, "tasks": [{"id": "b", "type": "io.kestra.plugin.core.debug.Return", "format": "x"}]},
+            {"id": "s", "type": "io.kestra.plugin.core.flow.Switch", "value": "x", "cases": {"x": [{"id": "c", "type": "io.kestra.plugin.core.debug.Return"}]}, "defaults": [{"id": "d", "type": "io.kestra.plugin.core.debug.Return"}]},
+            {"id": "g", "type": "io.kestra.plugin.gcp.bigquery.CreateTable", "dataset": "d", "table": "t", "scopes": ["x"], "retryAuto": {"type": "CONSTANT", "interval": "PT1S"}, "tableDefinition": {"type": "TABLE", "schema": {"fields": [{"name": "n", "type": "INT64"}]}}},
+            {"id": "h", "type": "io.kestra.plugin.core.http.Request", "uri": "http://x", "headers": {"a": "b"}, "options": {"auth": {"type": "BASIC", "username": "u", "password": "p"}}},
+        ],
+        "errors": [{"id": "e", "type": "io.kestra.plugin.core.debug.Return"}], "finally": [{"id": "z", "type": "io.kestra.plugin.core.debug.Return"}],
+        "outputs": [{"id": "o", "type": "STRING", "value": "x"}],
+        "triggers": [{"id": "t", "type": "io.kestra.plugin.core.trigger.Schedule", "cron": "@daily", "timezone": "UTC", "inputs": {"i": "a"}, "conditions": []}],
+    }
+
+    def places(self, node, path=()):
+        yield path
+        for key, inner in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+            yield from self.places(inner, (*path, key))
+
+    def test_wrong_shapes(self):
+        """Anything in the place of anything else is an error of the user, never one of ours."""
+        files = []
+        for path in list(self.places(self.SHAPES))[1:]:
+            for wrong in (None, 7, "x", [], ["x"], [[]], [None], {}, {"x": "y"}, {"x": None}):
+                flow = json.loads(json.dumps(self.SHAPES))
+                node = flow
+                for key in path[:-1]:
+                    node = node[key]
+                node[path[-1]] = wrong
+                file = self.tmp / f"{len(files)}.yaml"
+                file.write_text(json.dumps(flow))
+                files.append(file)
+        for i in range(0, len(files), 16):
+            done = self.sluice("flow", "validate", *files[i : i + 16])
+            self.assertIn(done.rc, (0, 1), (done.rc, done.err[-2000:]))
+            self.assertNotRegex(done.err, "internal error|runtime error|Sanitizer")
 
     def executions(self):
         import sqlite3
