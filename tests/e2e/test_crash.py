@@ -95,6 +95,46 @@ class Crash(Case):
                 rows = self.sql("SELECT count(*) AS n, count(DISTINCT trip_id) AS ids FROM `local-project.trips.green_tripdata`")["rows"][0]["f"]
                 self.assertEqual([c["v"] for c in rows], [str(ROWS), str(ROWS)])
 
+    def test_a_script_goes_on_behind_its_last_statement(self):
+        self.prepare()
+        template = self.tmp / "template"
+        shutil.copytree(self.data, template)
+        flow = self.tmp / "script.yaml"
+        flow.write_text(
+            """
+id: script
+namespace: examples
+tasks:
+  - id: script
+    type: io.kestra.plugin.gcp.bigquery.Query
+    projectId: local-project
+    serviceAccount: "{{ secret('GCP_CREDS') }}"
+    location: europe-west2
+    sql: |
+      CREATE TABLE trips.script (n INT64);
+      INSERT INTO trips.script (n) VALUES (1);
+      INSERT INTO trips.script (n) VALUES (2);
+      SELECT SUM(n) FROM trips.script;
+    fetchType: FETCH_ONE
+outputs:
+  - {id: sum, type: INT, value: "{{ outputs.script.row.f0_ }}"}
+"""
+        )
+        args = ["run", flow, "--local"]
+        count = self.labels(args)["local.job.before_run"]
+        self.assertEqual(count, 4)
+        for n in range(1, count + 1):
+            with self.subTest(n=n):
+                self.fresh(template)
+                killed = self.sluice(*args, env={"SLUICE_FAULT": f"local.job.before_run:{n}:kill"})
+                self.assertIn(killed.rc, (-9, 137), killed)
+                self.assertIn('"sum":3', self.ok(self.sluice("run", "--continue", killed.id, "--local", "-q")).out)
+                with LocalCloud(self, "--anonymous") as cloud:
+                    jobs = self.jobs(cloud)
+                    children = json.loads(cloud.get("/bigquery/v2/projects/local-project/jobs?parentJobId=" + jobs[0]["jobReference"]["jobId"])[1])["jobs"]
+                self.assertEqual((len(jobs), [c["status"]["state"] for c in children]), (1, ["DONE"] * 4))
+                self.assertFalse([c for c in children if "errorResult" in c["status"]])
+
     def test_secrets_survive(self):
         """A SECRET input and an output with a secret in it are what they were, and readable nowhere."""
         with Scripted(lambda r: (200, {}, b"fine")) as s:
