@@ -36,7 +36,7 @@ typedef struct sl_command {
 } sl_command;
 
 extern const sl_command sl_command_run, sl_command_validate, sl_command_kv, sl_command_secret, sl_command_local, sl_command_render, sl_command_schema, sl_command_plugins, sl_command_doctor,
-    sl_command_version, sl_command_auth, sl_command_verify;
+    sl_command_version, sl_command_auth, sl_command_verify, sl_command_trigger_next;
 
 sl_str sl_cli_text(const sl_cli *c, const char *name);
 bool sl_cli_has(const sl_cli *c, const char *name);

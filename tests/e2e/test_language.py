@@ -215,6 +215,18 @@ tasks:
         self.assertNotIn("SLUICE_DATA_DIR", self.value(doc, "r"))
         self.assertIn("MINE", self.value(doc, "r"))
 
+    def test_next_dates(self):
+        path = self.tmp / "scheduled.yaml"
+        path.write_text(f"id: f\nnamespace: n\ntasks: [{{id: l, {LOG}, message: x}}]\ntriggers:\n  - {{id: night, type: io.kestra.plugin.core.trigger.Schedule, cron: '30 2 * * *', timezone: Europe/Paris}}\n")
+        done = self.ok(self.sluice("trigger", "next", path, "--count", "2", "--from", "2024-03-29T12:00:00Z"))
+        self.assertEqual(
+            done.out,
+            "night: 30 2 * * *\n  2024-03-30T01:30:00.000Z  Sat 2024-03-30 02:30:00 +01:00\n  2024-04-01T00:30:00.000Z  Mon 2024-04-01 02:30:00 +02:00  the clocks have changed\n",
+        )
+        done = self.ok(self.sluice("trigger", "next", path, "--output", "json", "--count", "1", "--from", "2024-05-01"))
+        self.assertEqual(json.loads(done.out)[0]["dates"][0]["date"], "2024-05-01T00:30:00.000Z")
+        self.assertEqual(self.sluice("trigger", "next", path, "--from", "soon").rc, 2)
+
     def test_sleep_and_purge(self):
         doc = self.run_flow(
             f"""
