@@ -20,7 +20,6 @@ typedef struct cleanup {
 struct sl_arena {
     chunk *top;
     cleanup *cleanups;
-    size_t total;
 };
 
 void *sl_malloc(size_t size)
@@ -47,7 +46,6 @@ sl_arena *sl_arena_new(void)
     sl_arena *a = sl_malloc(sizeof *a);
     a->top = chunk_new(CHUNK_MIN - sizeof(chunk));
     a->cleanups = NULL;
-    a->total = 0;
     return a;
 }
 
@@ -100,7 +98,6 @@ void *sl_alloc(sl_arena *a, size_t size)
     }
     void *p = c->data + c->used;
     c->used += need;
-    a->total += need;
     memset(p, 0, need);
     return p;
 }
@@ -120,7 +117,6 @@ void *sl_realloc(sl_arena *a, void *old, size_t old_size, size_t new_size)
         && c->size - (c->used - old_need) >= new_need) {
         memset(c->data + c->used - old_need + old_size, 0, new_need - old_size);
         c->used += new_need - old_need;
-        a->total += new_need - old_need;
         return old;
     }
     void *p = sl_alloc(a, new_size);

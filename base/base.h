@@ -34,4 +34,3 @@ typedef struct sl_str {
 /* Ends the process with a report: a broken invariant of ours, never a reaction to outside data. On in release builds too. */
 SL_NORETURN void sl_panic(const char *file, int line, const char *what);
 #define sl_assert(cond) ((cond) ? (void)0 : sl_panic(__FILE__, __LINE__, #cond))
-#define sl_static_assert(cond, why) _Static_assert(cond, why)

@@ -349,34 +349,6 @@ bool sl_parse_double(sl_str s, double *ret)
     return true;
 }
 
-bool sl_parse_size(sl_str s, int64_t *ret)
-{
-    s = sl_str_trim(s);
-    size_t digits = 0;
-    while (digits < s.n && ((s.p[digits] >= '0' && s.p[digits] <= '9') || s.p[digits] == '.'))
-        digits++;
-    double number;
-    if (!sl_parse_double(sl_str_sub(s, 0, digits), &number))
-        return false;
-    sl_str unit = sl_str_trim(sl_str_sub(s, digits, s.n));
-    static const char *const units[] = { "KMGT" };
-    double factor = 1;
-    if (unit.n > 0 && (unit.p[0] & ~32) != 'B') {
-        const char *hit = strchr(units[0], unit.p[0] & ~32);
-        if (hit == NULL)
-            return false;
-        for (const char *u = units[0]; u <= hit; u++)
-            factor *= 1024;
-        unit = sl_str_sub(unit, 1, unit.n);
-        if (unit.n == 2 && unit.p[0] == 'i')
-            unit = sl_str_sub(unit, 1, 2);
-    }
-    if (unit.n > 1 || (unit.n == 1 && (unit.p[0] & ~32) != 'B') || number * factor > 9e18)
-        return false;
-    *ret = (int64_t)(number * factor);
-    return true;
-}
-
 /* Java's Double.toString: scientific form below 1e-3 and from 1e7 on, always a fraction digit. */
 static sl_str java_text(sl_arena *arena, const char *shortest)
 {

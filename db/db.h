@@ -43,5 +43,4 @@ int64_t sl_db_changes(sl_db *db);
 
 bool sl_col_null(sl_stmt *s, int column);
 int64_t sl_col_int(sl_stmt *s, int column);
-double sl_col_double(sl_stmt *s, int column);
 sl_str sl_col_str(sl_stmt *s, sl_arena *arena, int column);  /* .p == NULL for NULL */

@@ -255,11 +255,6 @@ int64_t sl_col_int(sl_stmt *s, int column)
     return sqlite3_column_int64(s->stmt, column);
 }
 
-double sl_col_double(sl_stmt *s, int column)
-{
-    return sqlite3_column_double(s->stmt, column);
-}
-
 sl_str sl_col_str(sl_stmt *s, sl_arena *arena, int column)
 {
     const void *p = sqlite3_column_blob(s->stmt, column);

@@ -9,11 +9,10 @@ struct bq_running {
     sl_cloud *cloud;
     char id[1100];
     sl_duck_con *con;
-    bool cancelled;
-    pthread_t thread;
 };
 
 /* ---- catalogue (bq_catalog.c) ---- */
+sl_duck_con *bq_connect(sl_cloud *c, sl_err *err);
 sl_str bq_schema(sl_arena *a, sl_str project, sl_str dataset);                       /* project.dataset */
 const sl_val *bq_dataset(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset);  /* resource or NULL */
 const sl_val *bq_table(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset, sl_str table, bool counts);
@@ -22,11 +21,14 @@ const sl_val *bq_fields(sl_duck_con *k, sl_arena *a, sl_str project, sl_str data
 /* Remembers what DuckDB does not: descriptions, partitioning, the definition of an external table. */
 bool bq_remember_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, const sl_val *meta, sl_err *err);
 bool bq_forget_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, sl_err *err);
+
+/* ---- files as tables (bq_reader.c) ---- */
 /* A view over the files as they are now, for each external table. */
 bool bq_refresh_externals(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_err *err);
 /* read_csv(…), read_json(…) or read_parquet(…) for an external data configuration or a load job. */
 bool bq_reader_sql(sl_cloud *c, sl_arena *a, const sl_val *config, const sl_val *fields, sl_str *ret, sl_err *err);
-sl_duck_con *bq_connect(sl_cloud *c, sl_err *err);
+
+/* ---- answers (bq_answer.c) ---- */
 /* {f: [{v: …}]} rows of a table (or view), texts as the API shows them. */
 bool bq_rows(sl_duck_con *k, sl_arena *a, sl_str from, const sl_val *fields, int64_t offset, int64_t limit, bool int64_timestamp, sl_val *rows, sl_err *err);
 /* DuckDB's message as BigQuery would have said it: {reason, message, location}. */

@@ -27,7 +27,7 @@ static const sl_route own_routes[] = {
 
 static const sl_route *all_routes(sl_arena *a)
 {
-    const sl_route *tables[] = { own_routes, sl_gcs_routes, sl_bq_routes };
+    const sl_route *tables[] = { own_routes, sl_gcs_routes, sl_upload_routes, sl_bq_routes };
     size_t n = 0;
     for (size_t t = 0; t < SL_COUNT(tables); t++)
         for (const sl_route *r = tables[t]; r->pattern != NULL; r++)
@@ -141,7 +141,7 @@ void sl_cloud_stop(sl_cloud *c)
     if (c->server != NULL)
         sl_server_stop(c->server);
     sl_bq_stop(c);
-    sl_gcs_uploads_free(c);
+    sl_uploads_free(c);
     sl_secret_free(c->key);
     if (c->db != NULL)
         sl_db_close(c->db);

@@ -37,7 +37,7 @@ sl_str sl_cloud_now(sl_arena *a);
 /* oauth.c */
 bool sl_oauth_init(sl_cloud *c, sl_err *err);
 void sl_oauth_token(void *self, sl_server_request *req, sl_server_response *resp);
-/* gcs.c, gcs_upload.c */
+/* gcs.c */
 extern const sl_migration sl_gcs_migrations[];
 extern const sl_route sl_gcs_routes[];
 typedef struct sl_gcs_object {
@@ -56,13 +56,9 @@ sl_str sl_gcs_blob_path(sl_cloud *c, sl_arena *a, sl_str blob);
 sl_str sl_gcs_uri_of(sl_cloud *c, sl_arena *a, sl_str path);
 /* Paths and names of the objects that a gs:// URI (with one *) names. */
 bool sl_gcs_resolve(sl_cloud *c, sl_arena *a, sl_str uri, sl_val *paths, sl_val *names, sl_err *err);
-void *sl_gcs_upload_begin(void *self, sl_server_request *req);
-bool sl_gcs_upload_data(void *self, sl_server_request *req, const void *data, size_t n);
-void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *resp);
-void sl_gcs_upload_put(void *self, sl_server_request *req, sl_server_response *resp);
-void sl_gcs_upload_delete(void *self, sl_server_request *req, sl_server_response *resp);
-void sl_gcs_upload_end(void *self, sl_server_request *req);
-void sl_gcs_uploads_free(sl_cloud *c);
+/* upload.c */
+extern const sl_route sl_upload_routes[];
+void sl_uploads_free(sl_cloud *c);
 /* bigquery*.c */
 extern const sl_route sl_bq_routes[];
 bool sl_bq_warehouse(sl_cloud *c, sl_err *err);     /* opens DuckDB, takes up jobs that were interrupted */

@@ -1,5 +1,5 @@
 /*
- * local/gcs.c: the face of Cloud Storage: buckets, objects, listing, download, copy, compose. Uploads are gcs_upload.c.
+ * local/gcs.c: the face of Cloud Storage: buckets, objects, listing, download, copy, compose. Uploads are upload.c.
  * Source: https://cloud.google.com/storage/docs/json_api/v1. Metadata is in SQLite, content in one file per generation.
  */
 #include <fcntl.h>
@@ -805,14 +805,5 @@ const sl_route sl_gcs_routes[] = {
     { .method = "POST", .pattern = "/storage/v1/b/+/o/+/rewriteTo/b/+/o/+", .handle = object_copy },
     { .method = "POST", .pattern = "/storage/v1/b/+/o/+/copyTo/b/+/o/+", .handle = object_copy },
     { .method = "POST", .pattern = "/storage/v1/b/+/o/+/compose", .handle = object_compose },
-    { .method = "POST", .pattern = "/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_post, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
-    { .method = "PUT", .pattern = "/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_put, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
-    { .method = "DELETE", .pattern = "/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_delete },
-    { .method = "POST", .pattern = "/resumable/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_post, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
-    { .method = "PUT", .pattern = "/resumable/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_put, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
-    { .method = "DELETE", .pattern = "/resumable/upload/storage/v1/b/+/o", .handle = sl_gcs_upload_delete },
-    { .method = "POST", .pattern = "/upload/bigquery/v2/projects/+/jobs", .handle = sl_gcs_upload_post, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
-    { .method = "PUT", .pattern = "/upload/bigquery/v2/projects/+/jobs", .handle = sl_gcs_upload_put, .on_begin = sl_gcs_upload_begin, .on_data = sl_gcs_upload_data, .on_end = sl_gcs_upload_end },
-    { .method = "DELETE", .pattern = "/upload/bigquery/v2/projects/+/jobs", .handle = sl_gcs_upload_delete },
     { 0 },
 };

@@ -32,9 +32,6 @@ SL_TEST(str, numbers_are_parsed_strictly)
     CHECK(!sl_parse_int(SL_S("9223372036854775808"), &i));
     CHECK(!sl_parse_int(SL_S("1 "), &i) && !sl_parse_int(SL_S(""), &i) && !sl_parse_int(SL_S("0x1"), &i) && !sl_parse_int(SL_S("-"), &i));
     CHECK(!sl_parse_double(SL_S("nan"), &d) && !sl_parse_double(SL_S("1e999"), &d) && !sl_parse_double(SL_S("0x1p3"), &d) && !sl_parse_double(SL_S("."), &d));
-    CHECK(sl_parse_size(SL_S("10MB"), &i) && i == 10 << 20);
-    CHECK(sl_parse_size(SL_S("1 KiB"), &i) && i == 1024);
-    CHECK(!sl_parse_size(SL_S("10 X"), &i));
 }
 
 SL_TEST(str, encodings)

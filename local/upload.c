@@ -1,6 +1,7 @@
 /*
- * local/gcs_upload.c: uploads: media, multipart, resumable. Content goes to its file as it arrives; a session and what it has
- * received survive a restart. Source: https://cloud.google.com/storage/docs/performing-resumable-uploads
+ * local/upload.c: uploads: media, multipart, resumable; of objects, and of the files of BigQuery's load jobs. Content goes to
+ * its file as it arrives; a session and what it has received survive a restart.
+ * Source: https://cloud.google.com/storage/docs/performing-resumable-uploads
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -54,7 +55,7 @@ static void session_free(gs_upload *u)
     sl_arena_free(u->arena);
 }
 
-void sl_gcs_uploads_free(sl_cloud *c)
+void sl_uploads_free(sl_cloud *c)
 {
     while (c->uploads != NULL) {
         gs_upload *u = c->uploads;
@@ -218,7 +219,7 @@ static void begin_blob(sl_cloud *c, sl_server_request *req, incoming *in)
     }
 }
 
-void *sl_gcs_upload_begin(void *self, sl_server_request *req)
+static void *upload_begin(void *self, sl_server_request *req)
 {
     sl_cloud *c = self;
     incoming *in = SL_NEW(req->arena, incoming);
@@ -308,7 +309,7 @@ static bool session_data(incoming *in, const char *data, size_t n)
     return true;
 }
 
-bool sl_gcs_upload_data(void *self, sl_server_request *req, const void *data, size_t n)
+static bool upload_data(void *self, sl_server_request *req, const void *data, size_t n)
 {
     (void)self;
     incoming *in = req->stream;
@@ -387,7 +388,7 @@ static bool finish_multipart(sl_server_request *req, incoming *in, const sl_val 
     return end >= 0 && *meta != NULL && add_content(in, tail.p, (size_t)end);
 }
 
-void sl_gcs_upload_post(void *self, sl_server_request *req, sl_server_response *resp)
+static void upload_post(void *self, sl_server_request *req, sl_server_response *resp)
 {
     sl_cloud *c = self;
     sl_arena *a = req->arena;
@@ -483,7 +484,7 @@ static void finish_session(sl_cloud *c, sl_server_request *req, sl_server_respon
     drop_session(c, u);
 }
 
-void sl_gcs_upload_put(void *self, sl_server_request *req, sl_server_response *resp)
+static void upload_put(void *self, sl_server_request *req, sl_server_response *resp)
 {
     sl_cloud *c = self;
     incoming *in = req->stream;
@@ -510,7 +511,7 @@ void sl_gcs_upload_put(void *self, sl_server_request *req, sl_server_response *r
 }
 
 /* A request that was cut off gives its session back, so that the next one can go on with it. */
-void sl_gcs_upload_end(void *self, sl_server_request *req)
+static void upload_end(void *self, sl_server_request *req)
 {
     sl_cloud *c = self;
     incoming *in = req->stream;
@@ -527,7 +528,7 @@ void sl_gcs_upload_end(void *self, sl_server_request *req)
     }
 }
 
-void sl_gcs_upload_delete(void *self, sl_server_request *req, sl_server_response *resp)
+static void upload_delete(void *self, sl_server_request *req, sl_server_response *resp)
 {
     sl_cloud *c = self;
     sl_err err;
@@ -543,3 +544,15 @@ void sl_gcs_upload_delete(void *self, sl_server_request *req, sl_server_response
     drop_session(c, u);
     resp->status = 499;
 }
+
+#define STREAMED .on_begin = upload_begin, .on_data = upload_data, .on_end = upload_end
+#define SESSIONS(path)                                                                         \
+    { .method = "POST", .pattern = path, .handle = upload_post, STREAMED },                    \
+        { .method = "PUT", .pattern = path, .handle = upload_put, STREAMED }, { .method = "DELETE", .pattern = path, .handle = upload_delete }
+
+const sl_route sl_upload_routes[] = {
+    SESSIONS("/upload/storage/v1/b/+/o"),
+    SESSIONS("/resumable/upload/storage/v1/b/+/o"),
+    SESSIONS("/upload/bigquery/v2/projects/+/jobs"),
+    { 0 },
+};
