@@ -11,7 +11,7 @@ static sl_str local_text(sl_arena *a, const sl_tz *tz, int64_t at)
 {
     sl_str text = SL_S("");
     sl_err ignored;
-    (void)sl_time_format(a, sl_time_at(at, 0, tz), SL_S("EEE yyyy-MM-dd HH:mm:ss XXX"), &text, &ignored);
+    (void)sl_time_format(a, sl_time_at(at, 0, tz), SL_S("EEE yyyy-MM-dd HH:mm:ss xxx"), &text, &ignored);
     return text;
 }
 

@@ -21,6 +21,7 @@ static const sl_cli_opt common[] = {
     { "--data-dir", NULL, "DIR", false, "where state, values and files are kept ($SLUICE_DATA_DIR)" },
     { "--output", NULL, "json|text", false, "form of the answer" },
     { "--verbose", "-v", NULL, false, "show what happens inside" },
+    { "--trace", NULL, NULL, false, "show every HTTP request, without secrets" },
     { "--help", "-h", NULL, false, "this text" },
     { 0 },
 };
@@ -222,7 +223,7 @@ int main(int argc, char **argv)
     if (output.n > 0 && !sl_str_eqc(output, "json") && !sl_str_eqc(output, "text"))
         return sl_cli_fail(2, "--output must be json or text");
     c.json = sl_str_eqc(output, "json");
-    sl_log_init(sl_cli_has(&c, "--verbose") ? SL_DEBUG : SL_WARN, false);
+    sl_log_init(sl_cli_has(&c, "--trace") ? SL_TRACE : sl_cli_has(&c, "--verbose") ? SL_DEBUG : SL_WARN, false);
     c.data_dir = sl_cli_has(&c, "--data-dir") ? sl_cli_text(&c, "--data-dir").p : default_data_dir(arena);
     rc = cmd->run(&c);
     if (fflush(stdout) != 0)

@@ -122,7 +122,8 @@ class Secrets(Case):
   - {{id: dsdel, type: {GCP}bigquery.DeleteDataset, name: d, deleteContents: true}}
   - {{id: bdel, type: {GCP}gcs.DeleteBucket, name: bkt1, force: true}}
 """
-        done = self.run_tasks(tasks, 0, "--local", "--output", "json")
+        done = self.run_tasks(tasks, 0, "--local", "--output", "json", "--trace")
+        self.assertRegex(done.err, r"http.* POST http://127\.0\.0\.1:\d+/bigquery/v2/projects/local-project/jobs -> 200", "the trace shows the requests")
         key = json.loads((self.data / "local" / "service-account.json").read_text())["private_key"]
         self.nowhere(done.out, done.err)
         for text in (done.out, done.err, *(p.read_text(errors="replace") for p in self.data.rglob("*") if p.is_file() and "local" not in p.relative_to(self.data).parts)):
