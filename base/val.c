@@ -88,7 +88,7 @@ static void index_add(sl_val *map, size_t entry)
     size_t slot = (size_t)sl_str_hash(map->map.entries[entry].key) & (map->map.index_size - 1);
     while (map->map.index[slot] != 0)
         slot = (slot + 1) & (map->map.index_size - 1);
-    map->map.index[slot] = (uint32_t)entry + 1;
+    __atomic_store_n(&map->map.index[slot], (uint32_t)entry + 1, __ATOMIC_RELAXED); /* a view may be looking (sl_map_view) */
 }
 
 static void index_build(sl_arena *arena, sl_val *map)
@@ -113,10 +113,17 @@ const sl_entry *sl_map_entry(const sl_val *map, sl_str key)
         return NULL;
     }
     size_t slot = (size_t)sl_str_hash(key) & (map->map.index_size - 1);
-    for (uint32_t at; (at = map->map.index[slot]) != 0; slot = (slot + 1) & (map->map.index_size - 1))
-        if (sl_str_eq(map->map.entries[at - 1].key, key))
+    for (uint32_t at; (at = __atomic_load_n(&map->map.index[slot], __ATOMIC_RELAXED)) != 0; slot = (slot + 1) & (map->map.index_size - 1))
+        if (at <= map->map.n && sl_str_eq(map->map.entries[at - 1].key, key))
             return &map->map.entries[at - 1];
     return NULL;
+}
+
+const sl_val *sl_map_view(sl_arena *arena, const sl_val *map)
+{
+    sl_val *v = SL_NEW(arena, sl_val);
+    *v = *map;
+    return v;
 }
 
 void sl_map_set(sl_arena *arena, sl_val *map, sl_str key, const sl_val *value)

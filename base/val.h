@@ -91,5 +91,11 @@ bool sl_val_eq(const sl_val *a, const sl_val *b);    /* deep; 1 == 1.0 */
 const sl_val *sl_val_copy(sl_arena *arena, const sl_val *v);  /* deep, strings too */
 sl_val *sl_map_shallow(sl_arena *arena, const sl_val *map);   /* own entries, shared values; NULL gives an empty map */
 
+/*
+ * The map as it is now, in constant time, while its owner goes on adding new keys (never replacing or removing any): other
+ * threads may read the view meanwhile. The view itself must not be changed.
+ */
+const sl_val *sl_map_view(sl_arena *arena, const sl_val *map);
+
 /* How an expression prints a value: strings raw, null empty, lists and maps as compact JSON (flow language section 5.5). */
 sl_str sl_val_text(sl_arena *arena, const sl_val *v);

@@ -284,6 +284,24 @@ const sl_val *sl_yaml_parse_all(sl_arena *arena, sl_str text, sl_err *err)
     return ok ? documents : NULL;
 }
 
+bool sl_yaml_cut(sl_str *rest, sl_str *document)
+{
+    if (rest->p == NULL)
+        return false;
+    for (size_t i = 0; i + 3 <= rest->n; i++) {
+        bool line = i == 0 || rest->p[i - 1] == '\n', mark = line && memcmp(rest->p + i, "---", 3) == 0;
+        char next = i + 3 < rest->n ? rest->p[i + 3] : '\n';
+        if (!mark || i == 0 || (next != '\n' && next != '\r' && next != ' '))
+            continue;
+        *document = sl_str_sub(*rest, 0, i);
+        *rest = sl_str_sub(*rest, i, rest->n);
+        return true;
+    }
+    *document = *rest;
+    *rest = (sl_str){ NULL, 0 };
+    return true;
+}
+
 const sl_val *sl_yaml_parse(sl_arena *arena, sl_str text, sl_err *err)
 {
     const sl_val *documents = sl_yaml_parse_all(arena, text, err);

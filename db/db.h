@@ -19,6 +19,8 @@ typedef struct sl_migration {
 
 /* Opens or creates the file, applies the migrations that it lacks; one from a newer program is refused. */
 sl_db *sl_db_open(const char *path, const sl_migration *migrations, sl_err *err);
+/* Another connection to a file that is open already; it can only read, and sees what has been committed. */
+sl_db *sl_db_open_reader(const char *path, sl_err *err);
 void sl_db_close(sl_db *db);
 void sl_db_lock(sl_db *db);
 void sl_db_unlock(sl_db *db);

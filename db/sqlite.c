@@ -89,6 +89,26 @@ sl_db *sl_db_open(const char *path, const sl_migration *migrations, sl_err *err)
     return NULL;
 }
 
+sl_db *sl_db_open_reader(const char *path, sl_err *err)
+{
+    sl_db *db = sl_malloc(sizeof *db);
+    *db = (sl_db){ 0 };
+    pthread_mutex_init(&db->lock, NULL);
+    size_t n = strlen(path) + 1;
+    db->path = memcpy(sl_malloc(n), path, n);
+    bool ok = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK || failed(db, err, "opening it");
+    if (ok) {
+        (void)sqlite3_busy_timeout(db->handle, 10000);
+        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        ok = sl_db_exec(db, "PRAGMA query_only=ON; PRAGMA cache_size=-1024", err);
+    }
+    if (ok)
+        return db;
+    sl_db_close(db);
+    return NULL;
+}
+
 void sl_db_close(sl_db *db)
 {
     if (db == NULL)

@@ -85,8 +85,7 @@ static void add_parents(sl_arena *a, sl_val *vars, const sl_taskrun *r)
 static void add_states(sl_arena *a, sl_val *vars, const sl_exec *x)
 {
     sl_val *tasks = sl_map(a), *runs = sl_list(a);
-    bool wanted = x->flow->task_count <= 200 || sl_str_find(x->flow->source, SL_S("tasksWithState")) >= 0 || sl_str_find(x->flow->source, SL_S("tasks.")) >= 0;
-    for (const sl_taskrun *r = x->first; wanted && r != NULL; r = r->next) {
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
         sl_val *one = sl_map(a), *run = sl_map(a);
         const sl_val *state = sl_val_str(a, sl_str_c(sl_state_name(r->state)));
         sl_map_setc(a, one, "state", state);
@@ -101,22 +100,52 @@ static void add_states(sl_arena *a, sl_val *vars, const sl_exec *x)
     sl_map_setc(a, vars, SL_CONTEXT_RUNS, runs);
 }
 
+/* The execution goes on adding to its maps: views of those of the loops, at the level of the values too. */
+static const sl_val *loop_outputs(sl_arena *a, const sl_val *by_value, int depth)
+{
+    if (depth <= 1 || by_value->type != SL_MAP) /* tasks of a loop's errors are not kept by value */
+        return sl_map_view(a, by_value);
+    sl_val *out = sl_map(a);
+    for (size_t i = 0; i < by_value->map.n; i++)
+        sl_map_set(a, out, by_value->map.entries[i].key, loop_outputs(a, by_value->map.entries[i].value, depth - 1));
+    return out;
+}
+
+static const sl_val *outputs_now(sl_arena *a, const sl_exec *x)
+{
+    if (!x->flow->has_loops)
+        return sl_map_view(a, x->task_outputs);
+    sl_val *out = sl_map(a);
+    for (size_t i = 0; i < x->task_outputs->map.n; i++) {
+        const sl_entry *e = &x->task_outputs->map.entries[i];
+        const sl_task_def *d = sl_flow_task(x->flow, e->key);
+        sl_map_set(a, out, e->key, d != NULL && d->loop_depth > 0 ? loop_outputs(a, e->value, d->loop_depth) : e->value);
+    }
+    return out;
+}
+
 const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r, const sl_val *globals)
 {
     sl_val *vars = flow_vars(a, x->flow, globals), *execution = sl_map(a);
     sl_map_set_str(a, execution, "id", x->id);
-    sl_map_set_str(a, execution, "originalId", x->id);
+    sl_map_set_str(a, execution, "originalId", x->original_id);
     sl_map_set_str(a, execution, "state", sl_str_c(sl_state_name(x->state)));
     sl_map_setc(a, execution, "startDate", instant(a, x->created_ms));
     if (x->outputs != NULL)
         sl_map_setc(a, execution, "outputs", x->outputs);
     sl_map_setc(a, vars, "execution", execution);
     sl_map_setc(a, vars, "inputs", x->inputs);
-    sl_map_setc(a, vars, "outputs", sl_map_shallow(a, x->task_outputs)); /* the execution goes on adding to its own */
+    sl_map_setc(a, vars, "outputs", outputs_now(a, x));
+    if (x->variables != NULL)
+        sl_map_setc(a, vars, "vars", x->variables);
     sl_map_setc(a, vars, "labels", label_vars(a, x->labels));
-    if (x->trigger != NULL)
-        sl_map_setc(a, vars, "trigger", x->trigger);
-    add_states(a, vars, x);
+    const sl_val *trigger = sl_get(x->trigger, "variables");
+    if (trigger != NULL)
+        sl_map_setc(a, vars, "trigger", trigger);
+    if (sl_get(trigger, "date") != NULL)
+        sl_map_setc(a, vars, "schedule", trigger); /* older name */
+    if (x->flow->wants_states)
+        add_states(a, vars, x);
     if (r == NULL)
         return vars;
     sl_val *task = sl_map(a);

@@ -93,6 +93,66 @@ static const sl_opt working_directory_opts[] = {
     { 0 },
 };
 
+/* Each*: `value` is the older name of `values`. */
+static const sl_opt for_each_opts[] = {
+    { .name = "values", .type = SL_OPT_ANY, .flags = SL_REQUIRED | SL_LATE, .doc = "A list, or a text that renders to a JSON list." },
+    { .name = "concurrencyLimit", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "How many values are worked on at a time; 1 is one after the other, 0 is no limit." },
+    REQUIRED_TASKS("tasks", "The tasks for each value, one after the other; the value is {{ taskrun.value }}."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt each_opts[] = {
+    { .name = "value", .type = SL_OPT_ANY, .flags = SL_REQUIRED | SL_LATE, .doc = "A list, or a text that renders to a JSON list." },
+    { .name = "concurrent", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "EachParallel: how many values are worked on at a time; 0 is no limit." },
+    REQUIRED_TASKS("tasks", "The tasks for each value."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt dag_opts[] = {
+    { .name = "tasks", .type = SL_OPT_LIST, .flags = SL_REQUIRED | SL_LATE, .doc = "Maps of a task and dependsOn, the ids of the tasks that have to end first." },
+    { .name = "concurrent", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "How many run at a time; 0 is no limit." },
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt frequency_opts[] = {
+    { .name = "interval", .type = SL_OPT_DURATION, .doc = "Time between two rounds (a minute)." },
+    { .name = "maxIterations", .type = SL_OPT_INT, .doc = "How many rounds there may be." },
+    { .name = "maxDuration", .type = SL_OPT_DURATION, .doc = "How long it may take." },
+    { 0 },
+};
+
+static const sl_opt loop_until_opts[] = {
+    { .name = "condition", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "Looked at after each round; the tasks run again as long as it is false." },
+    { .name = "checkFrequency", .type = SL_OPT_MAP, .flags = SL_LATE, .sub = frequency_opts, .doc = "How often, and how long." },
+    { .name = "failOnMaxReached", .type = SL_OPT_BOOL, .flags = SL_LATE, .doc = "The end of checkFrequency is a failure." },
+    REQUIRED_TASKS("tasks", "The tasks of a round, one after the other."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt loop_until_outs[] = { { .name = "iterationCount", .type = SL_OPT_INT, .doc = "How many rounds there were." }, { 0 } };
+
+static const sl_opt pause_opts[] = {
+    { .name = "pauseDuration", .type = SL_OPT_DURATION, .flags = SL_LATE, .doc = "How long at most; without it, until somebody resumes." },
+    { .name = "delay", .type = SL_OPT_DURATION, .flags = SL_LATE | SL_DEPRECATED, .doc = "Older name of pauseDuration." },
+    { .name = "timeout", .type = SL_OPT_DURATION, .flags = SL_LATE, .doc = "A failure when nobody resumes within this time." },
+    { .name = "behavior", .type = SL_OPT_STR, .flags = SL_LATE, .doc = "What happens after pauseDuration: RESUME, WARN, FAIL or CANCEL." },
+    { .name = "onResume", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Inputs that whoever resumes is asked for." },
+    TASKS("tasks", "Older form: tasks to run after it."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt pause_outs[] = { { .name = "onResume", .type = SL_OPT_MAP, .doc = "What whoever resumed has given." }, { 0 } };
+
 static const sl_opt working_directory_outs[] = { { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Name of a file to its URI." }, { 0 } };
 static const sl_opt no_outs[] = { { 0 } };
 
@@ -106,6 +166,12 @@ const sl_flowable_type sl_flowable_types[] = {
     { CORE "Switch", OLD "Switch", "Runs the list of tasks that a value names.", SL_SWITCH, switch_opts, switch_outs },
     { CORE "AllowFailure", OLD "AllowFailure", "Runs tasks whose failure is only a warning.", SL_ALLOW_FAILURE, sequential_opts, no_outs },
     { CORE "WorkingDirectory", OLD "WorkingDirectory " OLD "Worker", "Runs tasks in one shared folder.", SL_WORKING_DIRECTORY, working_directory_opts, working_directory_outs },
+    { CORE "ForEach", NULL, "Runs tasks once for each value of a list.", SL_FOR_EACH, for_each_opts, no_outs },
+    { CORE "EachSequential", OLD "EachSequential", "Older form of ForEach: one value after the other.", SL_FOR_EACH, each_opts, no_outs },
+    { CORE "EachParallel", OLD "EachParallel", "Older form of ForEach: all values and tasks at once.", SL_FOR_EACH, each_opts, no_outs },
+    { CORE "Dag", OLD "Dag", "Runs tasks in the order of what they depend on.", SL_DAG, dag_opts, no_outs },
+    { CORE "LoopUntil", CORE "WaitFor " OLD "WaitFor", "Runs tasks again and again until a condition holds.", SL_LOOP_UNTIL, loop_until_opts, loop_until_outs },
+    { CORE "Pause", OLD "Pause", "Waits for somebody to resume the execution, or for a time.", SL_PAUSE, pause_opts, pause_outs },
     { 0 },
 };
 
@@ -116,6 +182,30 @@ const sl_flowable_type *sl_flowable_find(sl_str canonical)
             return f;
     return NULL;
 }
+
+static const sl_opt concurrency_opts[] = {
+    { .name = "limit", .type = SL_OPT_INT, .flags = SL_REQUIRED | SL_STATIC, .doc = "How many executions of the flow may run at once." },
+    { .name = "behavior", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "QUEUE CANCEL FAIL", .doc = "What becomes of one more." },
+    { 0 },
+};
+
+static const sl_opt sla_opts[] = {
+    { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the rule." },
+    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = "MAX_DURATION EXECUTION_ASSERTION", .doc = "What is looked at." },
+    { .name = "behavior", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = "FAIL CANCEL NONE", .doc = "What happens when it is not kept." },
+    { .name = "duration", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "MAX_DURATION: how long an execution may take." },
+    { .name = "assert", .type = SL_OPT_STR, .flags = SL_LATE, .doc = "EXECUTION_ASSERTION: what has to be true." },
+    { .name = "labels", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Labels for an execution that does not keep to it." },
+    { 0 },
+};
+
+static const sl_opt check_opts[] = {
+    { .name = "condition", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "What has to be true." },
+    { .name = "message", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "Shown when it is not." },
+    { .name = "style", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "ERROR SUCCESS WARNING INFO", .doc = "How it is shown." },
+    { .name = "behavior", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "BLOCK_EXECUTION FAIL_EXECUTION CREATE_EXECUTION", .doc = "What happens then." },
+    { 0 },
+};
 
 const sl_opt sl_flow_opts[] = {
     { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the flow in its namespace." },
@@ -133,37 +223,15 @@ const sl_opt sl_flow_opts[] = {
     { .name = "triggers", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "What starts executions." },
     { .name = "pluginDefaults", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "Properties for all tasks of a type." },
     { .name = "taskDefaults", .type = SL_OPT_LIST, .flags = SL_LATE | SL_DEPRECATED, .doc = "Older name of pluginDefaults." },
-    { .name = "concurrency", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "How many executions may run at once." },
+    { .name = "concurrency", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = concurrency_opts, .doc = "How many executions may run at once." },
     { .name = "outputs", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "Values of the execution as a whole." },
+    { .name = "sla", .type = SL_OPT_LIST, .flags = SL_LATE, .sub = sla_opts, .doc = "What an execution has to keep to." },
+    { .name = "checks", .type = SL_OPT_LIST, .flags = SL_LATE, .sub = check_opts, .doc = "What must hold before an execution is made." },
     { .name = "retry", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = sl_retry_opts, .doc = "Retry for tasks without their own." },
     { .name = "disabled", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The flow cannot be started." },
     { .name = "deleted", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Ignored." },
     { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored." },
     { .name = "extend", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Ignored: metadata of a catalogue." },
-    { 0 },
-};
-
-const sl_opt sl_schedule_opts[] = {
-    { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the trigger, unique in the flow." },
-    { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "What starts the execution." },
-    { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
-    { .name = "disabled", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The trigger does nothing." },
-    { .name = "cron", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Cron expression of five fields." },
-    { .name = "withSeconds", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The cron expression has six fields, seconds first." },
-    { .name = "timezone", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time zone of the cron expression." },
-    { .name = "inputs", .type = SL_OPT_MAP, .flags = SL_LATE, .doc = "Inputs of the executions." },
-    { .name = "labels", .type = SL_OPT_ANY, .flags = SL_LATE, .doc = "Labels of the executions." },
-    { .name = "conditions", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "All must hold." },
-    { .name = "scheduleConditions", .type = SL_OPT_LIST, .flags = SL_LATE | SL_DEPRECATED, .doc = "Older name of conditions." },
-    { .name = "stopAfter", .type = SL_OPT_STRS, .flags = SL_STATIC, .doc = "States of an execution that disable the trigger." },
-    { .name = "lateMaximumDelay", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Older dates are left out." },
-    { .name = "recoverMissedSchedules", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "ALL LAST NONE", .doc = "Which missed dates are made up for." },
-    { .name = "allowConcurrent", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A date may fire while an earlier execution runs." },
-    { .name = "failOnTriggerError", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "An error of the trigger makes a failed execution." },
-    { .name = "logLevel", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted and ignored." },
-    { .name = "logToFile", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Accepted and ignored." },
-    { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored." },
-    { .name = "backfill", .type = SL_OPT_ANY, .flags = SL_STATIC | SL_DEPRECATED, .doc = "Ignored: backfills are started on the command line." },
     { 0 },
 };
 

@@ -46,7 +46,7 @@ void sl_logs_close(sl_logs *l)
     free(l);
 }
 
-static sl_str path_of(const sl_logs *l, sl_arena *a, sl_str execution_id)
+sl_str sl_logs_path(const sl_logs *l, sl_arena *a, sl_str execution_id)
 {
     return sl_fmt(a, "%s/%.*s.jsonl", l->dir, SL_ARG(execution_id));
 }
@@ -56,7 +56,7 @@ static void write_locked(sl_logs *l, sl_arena *a, sl_str id, sl_str line)
     if (!sl_str_eqc(id, l->open.id)) {
         if (l->open.fd >= 0)
             close(l->open.fd);
-        l->open.fd = open(path_of(l, a, id).p, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        l->open.fd = open(sl_logs_path(l, a, id).p, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         (void)snprintf(l->open.id, sizeof l->open.id, "%.*s", SL_ARG(id));
     }
     if (l->open.fd < 0 || write(l->open.fd, line.p, line.n) != (ssize_t)line.n)
@@ -103,7 +103,7 @@ bool sl_logs_read(sl_logs *l, sl_arena *arena, sl_str id, sl_level least, const 
 {
     sl_val *list = sl_list(arena);
     *ret = list;
-    sl_str path = path_of(l, arena, id), line;
+    sl_str path = sl_logs_path(l, arena, id), line;
     if (!sl_fs_exists(path.p))
         return true;
     SL_READER r = sl_reader_file(path.p, err);
@@ -119,6 +119,21 @@ bool sl_logs_read(sl_logs *l, sl_arena *arena, sl_str id, sl_level least, const 
             sl_list_add(arena, list, v);
     }
     return rc == 0;
+}
+
+bool sl_logs_delete(sl_logs *l, sl_str id, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    pthread_mutex_lock(&l->lock);
+    if (sl_str_eqc(id, l->open.id)) {
+        if (l->open.fd >= 0)
+            close(l->open.fd);
+        l->open.fd = -1;
+        l->open.id[0] = '\0';
+    }
+    bool ok = sl_fs_remove(sl_logs_path(l, a, id).p, err);
+    pthread_mutex_unlock(&l->lock);
+    return ok;
 }
 
 int64_t sl_logs_lost(sl_logs *l)

@@ -25,5 +25,9 @@ void sl_logs_close(sl_logs *logs);
 void sl_logs_add(sl_logs *logs, const sl_log_entry *e, void (*also)(void *self, const sl_log_entry *e), void *self);
 /* Entries of at least that level, in order; a list of maps. */
 bool sl_logs_read(sl_logs *logs, sl_arena *arena, sl_str execution_id, sl_level least, const sl_val **ret, sl_err *err);
+/* Removes the log of an execution; missing is fine. */
+bool sl_logs_delete(sl_logs *logs, sl_str execution_id, sl_err *err);
+/* The file itself: for following it, and for a download. */
+sl_str sl_logs_path(const sl_logs *logs, sl_arena *arena, sl_str execution_id);
 /* How many records could not be written (disk full): shown at the end, never silent. */
 int64_t sl_logs_lost(sl_logs *logs);

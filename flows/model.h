@@ -16,7 +16,9 @@ typedef struct sl_task_list {
     size_t n;
 } sl_task_list;
 
-typedef enum sl_flowable { SL_RUNNABLE, SL_SEQUENTIAL, SL_PARALLEL, SL_IF, SL_SWITCH, SL_ALLOW_FAILURE, SL_WORKING_DIRECTORY } sl_flowable;
+typedef enum sl_flowable {
+    SL_RUNNABLE, SL_SEQUENTIAL, SL_PARALLEL, SL_IF, SL_SWITCH, SL_ALLOW_FAILURE, SL_WORKING_DIRECTORY, SL_FOR_EACH, SL_DAG, SL_LOOP_UNTIL, SL_PAUSE,
+} sl_flowable;
 
 typedef enum sl_retry_kind { SL_RETRY_CONSTANT, SL_RETRY_EXPONENTIAL, SL_RETRY_RANDOM } sl_retry_kind;
 
@@ -36,6 +38,7 @@ typedef struct sl_case {
 struct sl_task_def {
     sl_str id;
     size_t index;                        /* dense, in the order of the text */
+    size_t position;                     /* in its list */
     const sl_task_type *type;            /* NULL for a flowable */
     sl_flowable flowable;
     sl_str type_name;                    /* canonical */
@@ -52,8 +55,11 @@ struct sl_task_def {
     sl_task_list errors, finally;
     sl_case *cases;
     size_t case_count;
-    sl_str condition;                    /* If: condition; Switch: value */
-    int64_t concurrent;                  /* Parallel; 0 = no limit */
+    sl_str condition;                    /* If, LoopUntil: condition; Switch: value */
+    int64_t concurrent;                  /* Parallel, Dag: tasks at a time; ForEach: values; 0 = no limit */
+    bool each_parallel;                  /* EachParallel: the tasks of one value run at the same time, too */
+    int loop_depth;                      /* loops around it: its outputs are kept by their values */
+    const sl_val *depends_on;            /* of a task in a Dag: list of ids */
 };
 
 typedef struct sl_flow {
@@ -66,11 +72,17 @@ typedef struct sl_flow {
     const sl_val *variables;             /* map or NULL */
     const sl_val *outputs;               /* list or NULL */
     const sl_val *triggers;              /* list or NULL, checked */
-    const sl_val *concurrency;
+    const sl_val *concurrency;           /* {limit, behavior} or NULL */
+    const sl_val *sla;                   /* list or NULL */
+    const sl_val *checks;                /* list or NULL */
+    bool has_loops;
+    bool wants_states;                   /* some expression asks for the states of task runs */
+    sl_str hash;                         /* SHA-256 of the source, in hex */
     sl_retry *retry;
     sl_task_list tasks, errors, finally, after;
     size_t task_count;
     sl_task_def **all;                   /* by index */
+    const sl_val *by_id;                 /* map id -> index */
 } sl_flow;
 
 typedef struct sl_registry {
@@ -87,6 +99,9 @@ const sl_task_type *sl_registry_find(const sl_registry *registry, sl_str canonic
  */
 sl_flow *sl_flow_parse(sl_arena *arena, const sl_registry *registry, const sl_val *defaults, sl_str source, sl_problems *problems);
 
+/* NULL when the flow has no such task. */
+const sl_task_def *sl_flow_task(const sl_flow *flow, sl_str id);
+
 /* flows/defaults.c: puts plugin defaults into every map with a `type`. */
 const sl_val *sl_defaults_apply(sl_arena *arena, const sl_registry *registry, const sl_val *flow, const sl_val *server, sl_problems *problems);
 /* flows/input.c: checks the inputs section. */
@@ -94,13 +109,13 @@ void sl_inputs_check(const sl_val *inputs, sl_problems *problems);
 /* flows/flowable.c: tables of the types that the engine itself runs; common properties. */
 extern const sl_opt sl_common_opts[];
 typedef struct sl_flowable_type {
-    const char *type, *aliases, *doc;
+    const char *type, *aliases, *doc;    /* aliases: blank-separated, or NULL */
     sl_flowable kind;
     const sl_opt *opts, *outs;
 } sl_flowable_type;
 extern const sl_flowable_type sl_flowable_types[];
 const sl_flowable_type *sl_flowable_find(sl_str canonical);
-extern const sl_opt sl_flow_opts[], sl_retry_opts[], sl_input_opts[], sl_schedule_opts[];
+extern const sl_opt sl_flow_opts[], sl_retry_opts[], sl_input_opts[];
 bool sl_retry_parse(sl_arena *arena, const sl_val *v, sl_str where, sl_retry **ret, sl_problems *problems);
 /* Known by name in the language, but not built yet: the message says so. NULL when the type is unknown altogether. */
 const char *sl_type_unsupported(sl_str canonical);

@@ -1,10 +1,11 @@
 /* flows/parse.c: YAML to the model, with every problem found, not only the first. */
 #include "base/arena.h"
 #include "base/limits.h"
+#include "base/io.h"
 #include "base/yaml.h"
-#include "flows/cron.h"
 #include "flows/expr.h"
 #include "flows/model.h"
+#include "flows/trigger.h"
 
 typedef struct loader {
     sl_arena *arena;
@@ -46,9 +47,7 @@ sl_str sl_type_canonical(sl_arena *arena, const sl_registry *registry, sl_str wr
         if (found != NULL)
             return sl_str_c(found);
     }
-    if (sl_str_eqc(written, "io.kestra.core.models.triggers.types.Schedule") || sl_str_eqc(written, "trigger.Schedule") || sl_str_eqc(written, "core.trigger.Schedule"))
-        return SL_S("io.kestra.plugin.core.trigger.Schedule");
-    return written;
+    return sl_trigger_canonical(arena, written);
 }
 
 const sl_task_type *sl_registry_find(const sl_registry *registry, sl_str canonical)
@@ -141,10 +140,87 @@ static void parse_cases(loader *l, sl_task_def *t, const sl_val *cases, int dept
     }
 }
 
+static sl_task_def *parse_task(loader *l, const sl_val *v, sl_str path, sl_task_def *parent, int depth);
+
+/* Dag: a list of {task, dependsOn}. */
+static void parse_dag(loader *l, sl_task_def *t, int depth)
+{
+    const sl_val *list = sl_get(t->props, "tasks");
+    if (!sl_is(list, SL_LIST))
+        return;
+    t->tasks.items = SL_ARRAY(l->arena, sl_task_def *, list->list.n + 1);
+    for (size_t i = 0; i < list->list.n; i++) {
+        const sl_val *one = list->list.items[i], *task = sl_get(one, "task");
+        if (task == NULL) {
+            sl_problem_add(l->problems, one->line, one->column, "task '%.*s': each entry of a Dag's tasks is a map with 'task' and, where it needs others, 'dependsOn'", SL_ARG(t->id));
+            continue;
+        }
+        sl_task_def *child = parse_task(l, task, sl_fmt(l->arena, "tasks[%zu].task", i), t, depth);
+        if (child == NULL)
+            continue;
+        child->depends_on = sl_get(one, "dependsOn");
+        child->position = t->tasks.n;
+        t->tasks.items[t->tasks.n++] = child;
+    }
+}
+
+static sl_task_def *dag_find(const sl_task_def *t, sl_str id)
+{
+    for (size_t i = 0; i < t->tasks.n; i++)
+        if (sl_str_eq(t->tasks.items[i]->id, id))
+            return t->tasks.items[i];
+    return NULL;
+}
+
+/* Takes away what depends on nothing that is left, until nothing goes any more. */
+static void check_dag(loader *l, const sl_task_def *t)
+{
+    bool *done = SL_ARRAY(l->arena, bool, t->tasks.n + 1), more = true;
+    for (size_t i = 0; i < t->tasks.n; i++)
+        for (size_t k = 0; k < sl_val_count(t->tasks.items[i]->depends_on); k++)
+            if (dag_find(t, sl_text(sl_at(t->tasks.items[i]->depends_on, k))) == NULL) {
+                sl_problem_add(l->problems, t->tasks.items[i]->line, t->tasks.items[i]->column, "Not existing task id in dependency: %.*s", SL_ARG(sl_text(sl_at(t->tasks.items[i]->depends_on, k))));
+                return;
+            }
+    while (more) {
+        more = false;
+        for (size_t i = 0; i < t->tasks.n; i++) {
+            bool ready = !done[i];
+            for (size_t k = 0; k < sl_val_count(t->tasks.items[i]->depends_on) && ready; k++)
+                ready = done[dag_find(t, sl_text(sl_at(t->tasks.items[i]->depends_on, k)))->position];
+            done[i] = done[i] || ready;
+            more |= ready;
+        }
+    }
+    for (size_t i = 0; i < t->tasks.n; i++)
+        if (!done[i]) {
+            sl_problem_add(l->problems, t->tasks.items[i]->line, t->tasks.items[i]->column, "Cyclic dependency detected: %.*s", SL_ARG(t->tasks.items[i]->id));
+            return;
+        }
+}
+
+static void parse_loop(sl_task_def *t)
+{
+    const sl_val *limit = sl_get(t->props, "concurrencyLimit");
+    t->each_parallel = sl_str_ends(t->type_name, SL_S(".EachParallel"));
+    bool sequential = sl_str_ends(t->type_name, SL_S(".EachSequential"));
+    if (sequential || (!t->each_parallel && sl_is_null(limit)))
+        t->concurrent = 1;
+    else if (!t->each_parallel)
+        t->concurrent = sl_get_int(t->props, "concurrencyLimit", 1);
+}
+
 static void parse_flowable(loader *l, sl_task_def *t, int depth)
 {
     const sl_val *p = t->props;
-    t->tasks = parse_tasks(l, sl_get(p, t->flowable == SL_IF ? "then" : "tasks"), t->flowable == SL_IF ? "then" : "tasks", t, depth);
+    (void)sl_parse_int(sl_val_text(l->arena, sl_get(p, "concurrent")), &t->concurrent);
+    if (t->flowable == SL_FOR_EACH)
+        parse_loop(t);
+    if (t->flowable == SL_DAG) {
+        parse_dag(l, t, depth);
+        check_dag(l, t);
+    } else
+        t->tasks = parse_tasks(l, sl_get(p, t->flowable == SL_IF ? "then" : "tasks"), t->flowable == SL_IF ? "then" : "tasks", t, depth);
     t->otherwise = parse_tasks(l, sl_get(p, t->flowable == SL_IF ? "else" : "defaults"), "else", t, depth);
     t->errors = parse_tasks(l, sl_get(p, "errors"), "errors", t, depth);
     t->finally = parse_tasks(l, sl_get(p, "finally"), "finally", t, depth);
@@ -152,10 +228,11 @@ static void parse_flowable(loader *l, sl_task_def *t, int depth)
         parse_cases(l, t, sl_get(p, "cases"), depth);
     const sl_val *condition = sl_get(p, t->flowable == SL_SWITCH ? "value" : "condition");
     t->condition = condition ? sl_val_text(l->arena, condition) : SL_S("");
-    (void)sl_parse_int(sl_val_text(l->arena, sl_get(p, "concurrent")), &t->concurrent);
     for (size_t i = 0; t->flowable == SL_WORKING_DIRECTORY && i < t->tasks.n; i++)
         if (t->tasks.items[i]->flowable != SL_RUNNABLE)
             sl_problem_add(l->problems, t->tasks.items[i]->line, t->tasks.items[i]->column, "task '%.*s': only runnable tasks are allowed in a WorkingDirectory", SL_ARG(t->tasks.items[i]->id));
+    if (t->flowable == SL_PAUSE)
+        sl_inputs_check(sl_get(p, "onResume"), l->problems);
 }
 
 static void parse_common(loader *l, sl_task_def *t, sl_str where)
@@ -170,7 +247,7 @@ static void parse_common(loader *l, sl_task_def *t, sl_str where)
         t->run_if = sl_val_text(l->arena, v);
     if ((v = sl_get(p, "timeout")) != NULL && v->type != SL_NULL)
         t->timeout = sl_val_text(l->arena, v);
-    if (t->timeout.n > 0 && t->flowable != SL_RUNNABLE)
+    if (t->timeout.n > 0 && t->flowable != SL_RUNNABLE && t->flowable != SL_PAUSE)
         sl_problem_add(l->problems, v->line, v->column, "%.*s: a timeout is only supported on runnable tasks", SL_ARG(where));
     (void)sl_retry_parse(l->arena, sl_get(p, "retry"), where, &t->retry, l->problems);
 }
@@ -210,6 +287,8 @@ static sl_task_def *parse_task(loader *l, const sl_val *v, sl_str path, sl_task_
     t->line = v->line;
     t->column = v->column;
     t->parent = parent;
+    t->loop_depth = parent ? parent->loop_depth + (parent->flowable == SL_FOR_EACH) : 0;
+    l->flow->has_loops |= t->loop_depth > 0;
     const sl_val *id = sl_get(v, "id");
     t->id = id ? sl_val_text(l->arena, id) : SL_S("");
     sl_str written = sl_get_text(v, "type");
@@ -246,8 +325,10 @@ static sl_task_list parse_tasks(loader *l, const sl_val *list, const char *name,
     out.items = SL_ARRAY(l->arena, sl_task_def *, list->list.n);
     for (size_t i = 0; i < list->list.n; i++) {
         sl_task_def *t = parse_task(l, list->list.items[i], sl_fmt(l->arena, "%s[%zu]", name, i), parent, depth);
-        if (t != NULL)
-            out.items[out.n++] = t;
+        if (t == NULL)
+            continue;
+        t->position = out.n;
+        out.items[out.n++] = t;
     }
     return out;
 }
@@ -273,34 +354,26 @@ static const sl_val *parse_labels(loader *l, const sl_val *v)
     return out;
 }
 
-static void check_schedule(loader *l, const sl_val *t, sl_str where)
+/* As everywhere, and with the types by their current names: *ret is the list as it is kept. */
+static const sl_val *parse_triggers(loader *l, const sl_val *triggers)
 {
-    const sl_val *expression = sl_get(t, "cron"), *zone = sl_get(t, "timezone");
-    sl_cron cron;
-    sl_err err;
-    if (sl_is(expression, SL_STRING) && !sl_cron_parse(expression->s, sl_get_bool(t, "withSeconds", false), &cron, &err))
-        sl_problem_add(l->problems, expression->line, expression->column, "%.*s: %s", SL_ARG(where), err.message);
-    if (sl_is(zone, SL_STRING) && sl_tz_find(zone->s, &err) == NULL)
-        sl_problem_add(l->problems, zone->line, zone->column, "%.*s: %s", SL_ARG(where), err.message);
-}
-
-static void check_triggers(loader *l, const sl_val *triggers)
-{
-    sl_val *ids = sl_map(l->arena);
+    sl_val *ids = sl_map(l->arena), *out = sl_list(l->arena);
     for (size_t i = 0; sl_is(triggers, SL_LIST) && i < sl_val_count(triggers); i++) { /* another shape is already reported */
         const sl_val *t = sl_at(triggers, i);
-        sl_str id = sl_get_text(t, "id"), written = sl_get_text(t, "type"), type = sl_type_canonical(l->arena, l->registry, written);
-        sl_str where = sl_fmt(l->arena, "trigger '%.*s'", SL_ARG(id));
+        sl_str id = sl_get_text(t, "id");
+        if (!sl_is(t, SL_MAP)) {
+            sl_problem_add(l->problems, t->line, t->column, "triggers[%zu]: a trigger must be a map with 'id' and 'type'", i);
+            continue;
+        }
         if (sl_get_str(ids, id) != NULL)
             sl_problem_add(l->problems, t->line, t->column, "Duplicate trigger id '%.*s'", SL_ARG(id));
         sl_map_set(l->arena, ids, id, &sl_true_val);
-        if (sl_str_eqc(type, "io.kestra.plugin.core.trigger.Schedule")) {
-            sl_bind_check(sl_schedule_opts, NULL, t, where, l->problems);
-            check_schedule(l, t, where);
-        } else
-            sl_problem_add(l->problems, t->line, t->column, "%.*s: Invalid type: %.*s %s", SL_ARG(where), SL_ARG(written),
-                           sl_type_unsupported(type) ? "is not supported by this version of Sluice" : "is unknown");
+        sl_trigger_check(l->arena, t, l->problems);
+        sl_val *kept = sl_map_shallow(l->arena, t);
+        sl_map_setc(l->arena, kept, "type", sl_val_str(l->arena, sl_trigger_canonical(l->arena, sl_get_text(t, "type"))));
+        sl_list_add(l->arena, out, kept);
     }
+    return out;
 }
 
 static void check_outputs(loader *l, const sl_val *outputs)
@@ -330,6 +403,17 @@ static void check_templates(loader *l, const sl_val *v, sl_str where)
         check_templates(l, v->type == SL_LIST ? v->list.items[i] : v->map.entries[i].value, where);
 }
 
+static void check_slas(loader *l, const sl_val *slas)
+{
+    for (size_t i = 0; i < sl_val_count(slas); i++) {
+        const sl_val *s = sl_at(slas, i);
+        bool timed = sl_str_eqc(sl_get_text(s, "type"), "MAX_DURATION");
+        const char *needed = timed ? "duration" : "assert";
+        if (sl_is(s, SL_MAP) && sl_get(s, needed) == NULL)
+            sl_problem_add(l->problems, s->line, s->column, "sla '%.*s': the property '%s' is missing", SL_ARG(sl_get_text(s, "id")), needed);
+    }
+}
+
 static void parse_sections(loader *l, const sl_val *doc)
 {
     sl_flow *f = l->flow;
@@ -352,10 +436,29 @@ static void parse_sections(loader *l, const sl_val *doc)
     f->variables = sl_is(sl_get(doc, "variables"), SL_MAP) ? sl_get(doc, "variables") : NULL;
     f->outputs = sl_get(doc, "outputs");
     check_outputs(l, f->outputs);
-    f->triggers = sl_get(doc, "triggers");
-    check_triggers(l, f->triggers);
-    f->concurrency = sl_get(doc, "concurrency");
+    f->triggers = parse_triggers(l, sl_get(doc, "triggers"));
+    f->concurrency = sl_is(sl_get(doc, "concurrency"), SL_MAP) ? sl_get(doc, "concurrency") : NULL;
+    if (f->concurrency != NULL && sl_get_int(f->concurrency, "limit", 1) < 1)
+        sl_problem_add(l->problems, f->concurrency->line, f->concurrency->column, "flow: concurrency's limit must be at least 1");
+    f->sla = sl_get(doc, "sla");
+    check_slas(l, f->sla);
+    f->checks = sl_get(doc, "checks");
+    f->wants_states = sl_str_find(f->source, SL_S("tasksWithState")) >= 0 || sl_str_find(f->source, SL_S("tasks.")) >= 0 || sl_str_find(f->source, SL_S("tasks[")) >= 0;
     (void)sl_retry_parse(l->arena, sl_get(doc, "retry"), SL_S("flow"), &f->retry, l->problems);
+}
+
+const sl_task_def *sl_flow_task(const sl_flow *f, sl_str id)
+{
+    const sl_val *at = sl_get_str(f->by_id, id);
+    return at ? f->all[at->i] : NULL;
+}
+
+static void index_tasks(loader *l)
+{
+    sl_val *map = sl_map(l->arena);
+    for (size_t i = 0; i < l->flow->task_count; i++)
+        sl_map_set(l->arena, map, l->flow->all[i]->id, sl_val_int(l->arena, (int64_t)i));
+    l->flow->by_id = map;
 }
 
 sl_flow *sl_flow_parse(sl_arena *arena, const sl_registry *registry, const sl_val *server_defaults, sl_str source, sl_problems *problems)
@@ -375,6 +478,7 @@ sl_flow *sl_flow_parse(sl_arena *arena, const sl_registry *registry, const sl_va
     sl_flow *f = l.flow;
     f->arena = arena;
     f->source = sl_str_dup(arena, source);
+    f->hash = sl_hex(arena, sl_digest(arena, "SHA256", f->source));
     f->revision = 1;
     sl_bind_check(sl_flow_opts, NULL, doc, SL_S("flow"), problems);
     f->id = sl_val_text(arena, sl_get(doc, "id"));
@@ -385,5 +489,6 @@ sl_flow *sl_flow_parse(sl_arena *arena, const sl_registry *registry, const sl_va
     f->disabled = sl_get_bool(doc, "disabled", false);
     f->labels = parse_labels(&l, sl_get(doc, "labels"));
     parse_sections(&l, doc);
+    index_tasks(&l);
     return problems->n == 0 ? f : NULL;
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -22,6 +23,9 @@ typedef struct call {
     const sl_route *route;
     sl_buf body;
     int64_t received;
+    sl_str parts[16], rests[17];
+    bool parts_ok[16], too_many;
+    size_t part_count;
 } call;
 
 static enum MHD_Result add_header(void *self, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -64,31 +68,68 @@ static void parse_params(call *c)
     }
 }
 
+/* The path's parts, each decoded once. Parts beyond the limit, or badly encoded ones, match no pattern but a trailing #. */
+static void split_path(call *c)
+{
+    sl_str rest = sl_str_sub(c->req.path, 1, c->req.path.n), part;
+    while (c->req.path.n > 0 && c->part_count < SL_COUNT(c->parts)) {
+        size_t at = c->part_count;
+        c->rests[at] = rest.p ? rest : SL_S("");
+        if (!sl_str_cut(&rest, '/', &part))
+            return;
+        c->parts_ok[at] = sl_percent_decode(c->req.arena, part, false, &c->parts[at]);
+        c->part_count++;
+    }
+    c->too_many = rest.p != NULL;
+}
+
 static bool match(call *c, const char *pattern)
 {
-    sl_str rest = sl_str_sub(c->req.path, 1, c->req.path.n), want = sl_str_c(pattern + 1), part, piece;
-    c->req.segment_count = 0;
-    while (sl_str_cut(&want, '/', &piece)) {
+    sl_str want = sl_str_c(pattern + 1), piece;
+    size_t at = 0;
+    for (; sl_str_cut(&want, '/', &piece); at++) {
         if (sl_str_eqc(piece, "#")) {
-            c->req.rest = rest.p ? rest : SL_S("");
-            return true;
+            c->req.segment_count = at;
+            c->req.rest = at <= c->part_count && at < SL_COUNT(c->rests) ? c->rests[at] : SL_S("");
+            return at <= c->part_count;
         }
-        if (!sl_str_cut(&rest, '/', &part))
+        if (at >= c->part_count || !c->parts_ok[at] || (!sl_str_eqc(piece, "+") && !sl_str_eq(piece, c->parts[at])))
             return false;
-        sl_str decoded;
-        if (!sl_percent_decode(c->req.arena, part, false, &decoded) || c->req.segment_count == SL_COUNT(c->req.segments))
-            return false;
-        if (!sl_str_eqc(piece, "+") && !sl_str_eq(piece, decoded))
-            return false;
-        c->req.segments[c->req.segment_count++] = decoded;
     }
-    return rest.p == NULL;
+    c->req.segment_count = at;
+    return at == c->part_count && !c->too_many;
+}
+
+typedef struct puller {
+    size_t (*pull)(void *self, char *out, size_t n);
+    void (*done)(void *self);
+    void *self;
+} puller;
+
+static ssize_t pull(void *self, uint64_t position, char *out, size_t n)
+{
+    (void)position;
+    puller *p = self;
+    size_t got = p->pull(p->self, out, n);
+    return got > 0 ? (ssize_t)got : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void pulled_out(void *self)
+{
+    puller *p = self;
+    if (p->done != NULL)
+        p->done(p->self);
+    free(p);
 }
 
 static enum MHD_Result send_response(call *c, struct MHD_Connection *connection, sl_server_response *r)
 {
     struct MHD_Response *m;
-    if (r->file_fd > 0)
+    if (r->pull != NULL) {
+        puller *p = sl_malloc(sizeof *p);
+        *p = (puller){ r->pull, r->pulled_out, r->pull_self };
+        m = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, pull, p, pulled_out);
+    } else if (r->file_fd > 0)
         m = MHD_create_response_from_fd_at_offset64((uint64_t)r->file_size, r->file_fd, (uint64_t)r->file_offset);
     else
         m = MHD_create_response_from_buffer(r->body.n, (void *)(uintptr_t)(r->body.p ? r->body.p : ""), MHD_RESPMEM_MUST_COPY);
@@ -116,9 +157,22 @@ static void find_route(call *c, const char *method)
 {
     for (const sl_route *r = c->server->options.routes; r->pattern != NULL; r++)
         if (strcmp(r->method, method) == 0 && c->req.path.n > 0 && match(c, r->pattern)) {
-            c->route = r;
+            memcpy(c->req.segments, c->parts, sizeof c->parts);
+            c->route = c->req.route = r;
             return;
         }
+}
+
+static void answer_unmatched(call *c, sl_server_response *r)
+{
+    sl_buf allow = sl_buf_new(c->req.arena, 256);
+    for (const sl_route *k = c->server->options.routes; k->pattern != NULL; k++)
+        if (c->req.path.n > 0 && match(c, k->pattern) && sl_str_find(sl_buf_str(&allow), sl_str_c(k->method)) < 0)
+            sl_buf_fmt(&allow, "%s%s", allow.n ? ", " : "", k->method);
+    if (c->server->options.unmatched != NULL)
+        c->server->options.unmatched(c->server->options.self, &c->req, r, sl_buf_str(&allow));
+    else
+        sl_respond_text(r, 404, SL_S("Not Found\n"));
 }
 
 static enum MHD_Result on_request(void *self, struct MHD_Connection *connection, const char *url, const char *method, const char *version, const char *data, size_t *size,
@@ -133,6 +187,7 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
         (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, add_header, c);
         parse_params(c);
         c->body = sl_buf_new(c->req.arena, c->server->options.body_max);
+        split_path(c);
         find_route(c, method);
         if (c->route != NULL && c->route->on_begin != NULL)
             c->req.stream = c->route->on_begin(c->server->options.self, &c->req);
@@ -151,7 +206,7 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
     sl_server_response r = { 0 };
     c->req.body = sl_buf_str(&c->body);
     if (c->route == NULL)
-        sl_respond_text(&r, 404, SL_S("Not Found\n"));
+        answer_unmatched(c, &r);
     else if (c->body.overflow)
         sl_respond_text(&r, 413, SL_S("the body is too large\n"));
     else
@@ -186,7 +241,8 @@ sl_server *sl_server_start(const sl_server_options *options, sl_err *err)
     *s = (sl_server){ .options = *options };
     s->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR,
                                  (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, on_done, s, MHD_OPTION_CONNECTION_LIMIT,
-                                 options->connections_max ? options->connections_max : 256U, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(1 << 20),
+                                 options->connections_max ? options->connections_max : 256U, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(options->header_max ? options->header_max : 1 << 20),
+                                 MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 << 10),
                                  MHD_OPTION_CONNECTION_TIMEOUT, 120U, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
     if (s->daemon == NULL) {
         sl_err_set(err, SL_ERR_CONFLICT, "server.bind", "cannot listen on %s:%d; another program uses that port, or it is not allowed", host, options->port);

@@ -23,6 +23,7 @@ struct sl_server_request {
     size_t segment_count;
     sl_str rest;                   /* the path behind a trailing # of the pattern, still encoded */
     sl_str body;                   /* when the route does not stream */
+    const struct sl_route *route;
     void *stream;                  /* what on_begin returned */
     bool body_failed;              /* on_data said no */
 };
@@ -34,6 +35,13 @@ typedef struct sl_server_response {
     sl_str body;
     int file_fd;                   /* > 0: the body is file_size bytes of this file from file_offset; closed by the server */
     int64_t file_offset, file_size;
+    /*
+     * OPTIONAL: a body that comes bit by bit, such as events. Called on the connection's thread, may block; fills at most n
+     * bytes and returns how many, 0 = the end. pulled_out is called once, at the end or when the client is gone.
+     */
+    size_t (*pull)(void *self, char *out, size_t n);
+    void (*pulled_out)(void *self);
+    void *pull_self;
 } sl_server_response;
 
 typedef struct sl_route {
@@ -43,6 +51,7 @@ typedef struct sl_route {
     /* Streaming: both or none. on_begin may return NULL; on_data returns false to stop listening to the body. */
     void *(*on_begin)(void *self, sl_server_request *req);
     bool (*on_data)(void *self, sl_server_request *req, const void *data, size_t n);
+    const void *data;              /* the owner's */
     /* OPTIONAL. The exchange is over, answered or cut off: let go of what on_begin took. */
     void (*on_end)(void *self, sl_server_request *req);
 } sl_route;
@@ -51,8 +60,11 @@ typedef struct sl_server_options {
     const char *host;              /* "127.0.0.1" when NULL */
     int port;                      /* 0 = any free one */
     const sl_route *routes;        /* ends with {0}; the first match wins */
+    /* OPTIONAL. Nothing matches: `allow` lists the methods that the path knows ("" = the path is unknown). */
+    void (*unmatched)(void *self, sl_server_request *req, sl_server_response *resp, sl_str allow);
     void *self;
     size_t body_max;               /* of a body in memory */
+    size_t header_max;             /* request line and headers; 0 = 1 MiB */
     unsigned connections_max;
     void (*log)(void *self, const char *method, sl_str target, int status, int64_t body_bytes); /* after each answer; may be NULL */
 } sl_server_options;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/val.h"
+#include "local/cloud.h"
 #include "service/engine.h"
 
 extern const sl_registry sl_all_connectors;
@@ -36,7 +37,8 @@ typedef struct sl_command {
 } sl_command;
 
 extern const sl_command sl_command_run, sl_command_validate, sl_command_kv, sl_command_secret, sl_command_local, sl_command_render, sl_command_schema, sl_command_plugins, sl_command_doctor,
-    sl_command_version, sl_command_auth, sl_command_verify, sl_command_trigger_next;
+    sl_command_version, sl_command_auth, sl_command_verify, sl_command_trigger_next, sl_command_server;
+extern const sl_command *const sl_commands_remote[]; /* those that talk to a server; ends with NULL */
 
 sl_str sl_cli_text(const sl_cli *c, const char *name);
 bool sl_cli_has(const sl_cli *c, const char *name);
@@ -50,3 +52,5 @@ void sl_cli_problems(const char *file, const sl_problems *problems);
 sl_flow *sl_cli_flow(sl_cli *c, const char *path);
 /* -i key=value and --input-json as a map; false after a message. */
 bool sl_cli_inputs(sl_cli *c, const sl_val **ret);
+/* Makes the engine use the local cloud. */
+void sl_cli_use_cloud(sl_cli *c, const sl_cloud *cloud, sl_engine_options *o);

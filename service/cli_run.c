@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "local/cloud.h"
 #include "service/cli.h"
+#include "service/execution.h"
 
 static sl_engine *engine; /* for the signal handler */
 static volatile sig_atomic_t interrupts;
@@ -210,7 +211,12 @@ static int run_engine(sl_cli *c, const sl_engine_options *o, const sl_flow *flow
     if (engine == NULL)
         return sl_cli_error(1, &err);
     catch_signals();
-    sl_exec *x = flow ? sl_engine_create(engine, flow, inputs, files, labels, &problems) : sl_engine_continue(engine, c->arena, id, &err);
+    sl_new_execution n;
+    sl_exec *x = NULL;
+    if (flow == NULL)
+        x = sl_execution_continue(engine, id, &err);
+    else if (sl_execution_prepare(engine, c->arena, flow, SL_S(""), inputs, files, labels, NULL, &n, &problems))
+        x = sl_execution_create_kept(engine, &n);
     int rc = 0;
     if (x == NULL && flow != NULL) {
         sl_cli_problems(file, &problems);
@@ -243,6 +249,13 @@ static int run_engine(sl_cli *c, const sl_engine_options *o, const sl_flow *flow
     return rc;
 }
 
+void sl_cli_use_cloud(sl_cli *c, const sl_cloud *cloud, sl_engine_options *o)
+{
+    /* {{ envs.sample_data }}: where flows find the local cloud's sample files. */
+    (void)setenv("ENV_SAMPLE_DATA", sl_fmt(c->arena, "%s/sample-data/trips", sl_cloud_url(cloud)).p, 0);
+    o->endpoints = (sl_endpoints){ .gcs = sl_cloud_url(cloud), .bigquery = sl_cloud_url(cloud), .local = true, .google_key = sl_cloud_key(cloud) };
+}
+
 static int run(sl_cli *c)
 {
     bool resume = sl_cli_has(c, "--continue");
@@ -263,9 +276,7 @@ static int run(sl_cli *c)
         cloud = sl_cloud_join(&lo, &err);
         if (cloud == NULL)
             return sl_cli_error(1, &err);
-        /* {{ envs.sample_data }}: where flows find the local cloud's sample files. */
-        (void)setenv("ENV_SAMPLE_DATA", sl_fmt(c->arena, "%s/sample-data/trips", sl_cloud_url(cloud)).p, 0);
-        o.endpoints = (sl_endpoints){ .gcs = sl_cloud_url(cloud), .bigquery = sl_cloud_url(cloud), .local = true, .google_key = sl_cloud_key(cloud) };
+        sl_cli_use_cloud(c, cloud, &o);
     }
     int rc = run_engine(c, &o, flow, resume ? "" : c->words[0], inputs, labels, sl_cli_text(c, "--continue"));
     sl_cloud_stop(cloud);

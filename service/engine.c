@@ -1,7 +1,8 @@
-/* service/engine.c: see engine.h. */
+/* service/engine.c: the loop. See engine.h. */
 #include "service/engine.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,11 +11,12 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "base/secret.h"
 #include "flows/context.h"
 #include "flows/input.h"
 #include "service/engine_private.h"
 #include "service/expr_host.h"
+
+enum { TICK_MS = 100 }; /* how often the loop looks at the flags that signal handlers set */
 
 /* ---- opening and closing ---- */
 
@@ -22,11 +24,11 @@ static char *join(const char *dir, const char *name)
 {
     size_t n = strlen(dir) + strlen(name) + 2;
     char *p = sl_malloc(n);
-    (void)snprintf(p, n, "%s/%s", dir, name);
+    (void)snprintf(p, n, "%s%s%s", dir, *name ? "/" : "", name);
     return p;
 }
 
-static const sl_val *envs(sl_arena *a)
+static const sl_val *envs(sl_arena *a, const sl_val *configured)
 {
     extern char **environ;
     sl_val *map = sl_map(a), *globals = sl_map(a);
@@ -39,7 +41,7 @@ static const sl_val *envs(sl_arena *a)
                 sl_map_set(a, map, sl_str_lower(a, (sl_str){ *e + n, (size_t)(equals - *e) - n }), sl_val_c(a, equals + 1));
         }
     sl_map_setc(a, globals, "envs", map);
-    sl_map_setc(a, globals, "globals", sl_map(a));
+    sl_map_setc(a, globals, "globals", configured ? configured : sl_map(a));
     return globals;
 }
 
@@ -63,19 +65,13 @@ static bool open_parts(sl_engine *e, sl_err *err)
     e->google = sl_google_new(e->http);
     if (e->options.endpoints.google_key.n > 0)
         sl_google_set_default(e->google, e->options.endpoints.google_key);
-    return sl_workers_start(e, err);
+    if (!sl_workers_start(e, err))
+        return false;
+    return !e->options.serve || (sl_execution_take_up(e, sl_now_ms(), err) && (e->scheduler = sl_scheduler_new(e, err)) != NULL);
 }
 
-sl_engine *sl_engine_open(const sl_engine_options *options, sl_err *err)
+static void init_locks(sl_engine *e)
 {
-    sl_engine *e = sl_malloc(sizeof *e);
-    *e = (sl_engine){ .options = *options, .lock_fd = -1, .arena = sl_arena_new() };
-    e->data_dir = join(options->data_dir, "");
-    e->data_dir[strlen(e->data_dir) - 1] = '\0';
-    e->storage_root = join(options->data_dir, "storage");
-    e->work_root = join(options->data_dir, "work");
-    e->storage.root = e->storage_root;
-    e->globals = envs(e->arena);
     pthread_mutex_init(&e->queue.lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -85,6 +81,24 @@ sl_engine *sl_engine_open(const sl_engine_options *options, sl_err *err)
     pthread_cond_init(&e->queue.durable, NULL);
     pthread_mutex_init(&e->jobs.lock, NULL);
     pthread_cond_init(&e->jobs.work, NULL);
+}
+
+sl_engine *sl_engine_open(const sl_engine_options *options, sl_err *err)
+{
+    sl_engine *e = sl_malloc(sizeof *e);
+    memset(e, 0, sizeof *e);
+    e->options = *options;
+    e->lock_fd = -1;
+    e->arena = sl_arena_new();
+    e->data_dir = join(options->data_dir, "");
+    e->storage_root = join(options->data_dir, "storage");
+    e->work_root = join(options->data_dir, "work");
+    e->storage.root = e->storage_root;
+    e->globals = envs(e->arena, options->globals);
+    e->flows = sl_flow_cache_new(options->registry, options->plugin_defaults);
+    e->watch = sl_watch_new();
+    e->turn_arena = sl_arena_new();
+    init_locks(e);
     sl_err_clear(err);
     if (open_parts(e, err))
         return e;
@@ -92,30 +106,66 @@ sl_engine *sl_engine_open(const sl_engine_options *options, sl_err *err)
     return NULL;
 }
 
+static void drop_live(sl_engine *e)
+{
+    for (size_t i = 0; i < e->table_size; i++)
+        while (e->table[i] != NULL) {
+            e->table[i]->jobs = 0;
+            e->table[i]->touched = false;
+            sl_live_remove(e, e->table[i]);
+        }
+    while (e->pending_first != NULL) {
+        sl_pending *p = e->pending_first;
+        e->pending_first = p->next;
+        free(p);
+    }
+}
+
 void sl_engine_close(sl_engine *e)
 {
     if (e == NULL)
         return;
     sl_workers_stop(e);
-    for (size_t i = 0; i < e->exec_count; i++)
-        sl_arena_free(e->execs[i]->arena);
+    sl_scheduler_free(e->scheduler);
+    drop_live(e);
+    free(e->table);
+    free(e->heap);
     sl_google_free(e->google);
     sl_http_free(e->http);
     sl_logs_close(e->logs);
-    sl_kv_close(e->kv);
+    sl_flow_cache_free(e->flows);
     sl_store_close(e->store);
+    sl_kv_close(e->kv);
+    sl_watch_free(e->watch);
     if (e->lock_fd >= 0)
         close(e->lock_fd);
     free(e->data_dir);
     free(e->storage_root);
     free(e->work_root);
+    sl_arena_free(e->turn_arena);
     sl_arena_free(e->arena);
     free(e);
 }
 
-sl_logs *sl_engine_logs(sl_engine *e)
+sl_logs *sl_engine_logs(sl_engine *e) { return e->logs; }
+sl_kv *sl_engine_kv(sl_engine *e) { return e->kv; }
+const sl_storage *sl_engine_storage(sl_engine *e) { return &e->storage; }
+const sl_registry *sl_engine_registry(sl_engine *e) { return e->options.registry; }
+const sl_engine_options *sl_engine_settings(sl_engine *e) { return &e->options; }
+const char *sl_engine_data_dir(sl_engine *e) { return e->data_dir; }
+sl_flow_cache *sl_engine_flows(sl_engine *e) { return e->flows; }
+sl_store *sl_engine_store(sl_engine *e) { return e->store; }
+sl_watch *sl_engine_watch(sl_engine *e) { return e->watch; }
+const sl_val *sl_engine_globals(sl_engine *e) { return e->globals; }
+
+void sl_engine_stats_now(sl_engine *e, sl_engine_stats *ret)
 {
-    return e->logs;
+    *ret = (sl_engine_stats){ .live = e->live_now, .running_jobs = e->running_now, .turns = e->turns, .commits = e->commits, .started = e->started };
+    for (size_t i = 0; i < SL_COUNT(ret->ended); i++)
+        ret->ended[i] = e->ended[i];
+    pthread_mutex_lock(&e->jobs.lock);
+    ret->queued_jobs = (int64_t)e->jobs.waiting;
+    pthread_mutex_unlock(&e->jobs.lock);
 }
 
 void sl_engine_log(sl_engine *e, const sl_exec *x, const sl_taskrun *r, sl_level level, sl_str message)
@@ -127,6 +177,7 @@ void sl_engine_log(sl_engine *e, const sl_exec *x, const sl_taskrun *r, sl_level
         entry.attempt = r->attempt;
     }
     sl_logs_add(e->logs, &entry, e->options.on_log, e->options.self);
+    sl_watch_changed(e->watch, x->id);
 }
 
 /* ---- messages ---- */
@@ -153,40 +204,86 @@ bool sl_engine_post_durable(sl_engine *e, sl_message *m, sl_err *err)
     while (!written && !e->queue.failed)
         pthread_cond_wait(&e->queue.durable, &e->queue.lock);
     pthread_mutex_unlock(&e->queue.lock);
-    return written || sl_err_set(err, SL_ERR_IO, "engine.stopped", "the state can no longer be written to disk");
+    return written || sl_err_set(err, SL_ERR_IO, "engine.stopped", "the server stops, or its state can no longer be written to disk");
+}
+
+bool sl_engine_call(sl_engine *e, void (*fn)(sl_engine *e, void *arg, int64_t now_ms), void *arg, sl_err *err)
+{
+    sl_arena *a = sl_arena_new();
+    sl_message *m = SL_NEW(a, sl_message);
+    *m = (sl_message){ .call = fn, .arg = arg, .arena = a };
+    return sl_engine_post_durable(e, m, err);
 }
 
 void sl_engine_kill_all(sl_engine *e)
 {
-    e->kill_requested = 1; /* the loop looks at it at least every 100 ms; nothing more is safe in a signal handler */
+    e->kill_requested = 1; /* the loop looks at it every TICK_MS; nothing more is safe in a signal handler */
+}
+
+void sl_engine_stop(sl_engine *e)
+{
+    e->stop_requested = 1;
+}
+
+void sl_engine_break(sl_engine *e, const sl_err *err)
+{
+    if (!e->broken)
+        e->problem = *err;
+    e->broken = true;
 }
 
 /* ---- actions ---- */
 
-static sl_job *job_new(sl_engine *e, sl_exec *x, const sl_action *a)
+static sl_job *job_new(sl_engine *e, const sl_pending *p)
 {
     sl_arena *arena = sl_arena_new();
     sl_job *j = SL_NEW(arena, sl_job);
-    *j = (sl_job){ .kind = a->kind, .exec = x, .run = a->run, .arena = arena, .attempt = a->run->attempt, .attempt_started_ms = a->run->started_ms };
-    j->vars = sl_context_vars(arena, x, a->run, e->globals);
-    j->checkpoint = a->run->checkpoint ? sl_val_copy(arena, a->run->checkpoint) : NULL;
+    sl_exec *x = p->live->x;
+    sl_taskrun *r = p->action.run;
+    *j = (sl_job){ .kind = p->action.kind, .live = p->live, .exec = x, .run = r, .arena = arena, .attempt = r->attempt, .attempt_started_ms = r->started_ms, .run_created_ms = r->created_ms };
+    j->round = r->scope != NULL && r->def->flowable == SL_LOOP_UNTIL && j->kind == SL_ACT_EVALUATE ? r->scope->iteration + 1 : -1;
+    j->stop = p->stop;
+    j->vars = sl_context_vars(arena, x, r, e->globals);
+    j->checkpoint = r->checkpoint ? sl_val_copy(arena, r->checkpoint) : NULL;
     return j;
 }
 
-static void carry_out(sl_engine *e, sl_exec *x, const sl_action *actions, size_t n)
+static void hand_out(sl_engine *e)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (actions[i].kind == SL_ACT_STOP)
-            sl_workers_signal(e, actions[i].run);
-        else
-            sl_workers_add(e, job_new(e, x, &actions[i]));
+    while (e->pending_first != NULL && sl_workers_hungry(e)) {
+        sl_pending *p = e->pending_first;
+        e->pending_first = p->next;
+        if (e->pending_first == NULL)
+            e->pending_last = NULL;
+        sl_workers_add(e, job_new(e, p));
+        free(p);
     }
 }
+
+static void stop_run(sl_engine *e, const sl_taskrun *r)
+{
+    for (sl_pending *p = e->pending_first; p != NULL; p = p->next)
+        p->stop = p->stop || p->action.run == r;
+    sl_workers_signal(e, r);
+}
+
+static void add_pending(sl_engine *e, sl_live *l, sl_action action)
+{
+    sl_pending *p = sl_malloc(sizeof *p);
+    *p = (sl_pending){ .live = l, .action = action };
+    if (e->pending_last != NULL)
+        e->pending_last->next = p;
+    else
+        e->pending_first = p;
+    e->pending_last = p;
+}
+
+/* ---- one turn ---- */
 
 /* The flow's outputs are rendered by the loop itself: plain expressions over what is in memory. */
 static sl_state render_outputs(sl_engine *e, sl_exec *x, sl_arena *a, const sl_val **ret)
 {
-    sl_expr_host host = sl_engine_host(e, x->flow, x->id);
+    sl_expr_host host = sl_engine_host(e, a, x->flow, x->id);
     sl_expr_env env = { .vars = sl_context_vars(a, x, NULL, e->globals), .host = &host };
     sl_val *out = sl_map(a);
     sl_state state = x->root.main_state;
@@ -208,47 +305,17 @@ static sl_state render_outputs(sl_engine *e, sl_exec *x, sl_arena *a, const sl_v
     return state;
 }
 
-static void notify(sl_engine *e, sl_exec *x)
+/* Actions wait in the execution until the turn is on disk; see settle_touched. */
+void sl_engine_feed(sl_engine *e, sl_live *l, const sl_event *event, int64_t now)
 {
-    for (sl_taskrun *r = x->dirty_runs; e->options.on_run != NULL && r != NULL; r = r->next_dirty)
-        e->options.on_run(e->options.self, x, r);
-}
-
-/* ---- the loop ---- */
-
-typedef struct batch {
-    sl_arena *arena;
-    sl_action *actions;
-    sl_exec **owners;
-    size_t n, capacity;
-} batch;
-
-/* Actions point to runs and survive the next event of the same execution, so they are copied out. */
-static void collect(batch *b, sl_exec *x)
-{
-    if (b->n + x->action_count > b->capacity) {
-        size_t wanted = (b->n + x->action_count) * 2 + 16;
-        b->actions = sl_realloc(b->arena, b->actions, b->capacity * sizeof *b->actions, wanted * sizeof *b->actions);
-        b->owners = sl_realloc(b->arena, b->owners, b->capacity * sizeof(sl_exec *), wanted * sizeof(sl_exec *));
-        b->capacity = wanted;
-    }
-    for (size_t i = 0; i < x->action_count; i++) {
-        b->actions[b->n] = x->actions[i];
-        b->owners[b->n++] = x;
-    }
-    x->action_count = 0;
-}
-
-static void feed(sl_engine *e, batch *b, sl_exec *x, const sl_event *event, int64_t now)
-{
+    sl_exec *x = l->x;
     sl_exec_event(x, event, now);
-    collect(b, x);
     if (x->outputs_pending) {
         sl_event done = { .kind = SL_EV_OUTPUTS };
-        done.state = render_outputs(e, x, b->arena, &done.outputs);
+        done.state = render_outputs(e, x, e->turn_arena, &done.outputs);
         sl_exec_event(x, &done, now);
-        collect(b, x);
     }
+    sl_live_touch(e, l);
 }
 
 static sl_message *take_messages(sl_engine *e, int64_t until_ms)
@@ -256,7 +323,7 @@ static sl_message *take_messages(sl_engine *e, int64_t until_ms)
     pthread_mutex_lock(&e->queue.lock);
     if (e->queue.first == NULL) {
         int64_t wait = until_ms - sl_now_ms();
-        wait = wait < 0 ? 0 : wait > 100 ? 100 : wait;
+        wait = wait < 0 ? 0 : wait > TICK_MS ? TICK_MS : wait;
         struct timespec at;
         (void)clock_gettime(CLOCK_MONOTONIC, &at);
         at.tv_nsec += (long)wait * 1000000;
@@ -270,24 +337,42 @@ static sl_message *take_messages(sl_engine *e, int64_t until_ms)
     return first;
 }
 
-static bool write_all(sl_engine *e, int64_t now, sl_err *err)
+/* What follows from the end of executions may start others, which may end at once: until nothing new has ended. */
+static void follow_ends(sl_engine *e, int64_t now)
 {
-    bool any = false;
-    for (size_t i = 0; i < e->exec_count; i++)
-        any |= e->execs[i]->dirty || e->execs[i]->dirty_runs != NULL;
-    if (!any)
-        return true;
-    if (!sl_store_begin(e->store, err))
-        return false;
-    for (size_t i = 0; i < e->exec_count; i++)
-        if (!sl_store_save(e->store, e->execs[i], now, err)) {
-            sl_store_rollback(e->store);
+    for (bool more = true; more;) {
+        more = false;
+        for (sl_live *l = e->touched; l != NULL; l = l->next_touched)
+            if (!l->ended && sl_state_final(l->x->state)) {
+                l->ended = true;
+                more = true;
+                e->ended[l->x->state]++;
+                sl_execution_ended(e, l, now);
+                if (e->scheduler != NULL)
+                    sl_scheduler_ended(e, l, now);
+            }
+    }
+}
+
+static bool save_touched(sl_engine *e, sl_err *err)
+{
+    for (sl_live *l = e->touched; l != NULL; l = l->next_touched)
+        if ((l->x->dirty || l->x->dirty_runs != NULL || l->x->removed != NULL) && !sl_store_save(e->store, l->x, err))
             return false;
-        }
-    if (sl_store_commit(e->store, err))
+    return true;
+}
+
+/* Slots that have become free are given away after the rows of this turn are in the transaction: the queue is read from it. */
+static bool write_turn(sl_engine *e, int64_t now, sl_err *err)
+{
+    if (!save_touched(e, err))
+        return false;
+    if (sl_val_count(e->slots_freed) == 0)
         return true;
-    sl_store_rollback(e->store);
-    return false;
+    if (!sl_execution_fill_slots(e, now, err))
+        return false;
+    follow_ends(e, now);
+    return save_touched(e, err);
 }
 
 static void release_messages(sl_engine *e, sl_message *m, bool written)
@@ -306,141 +391,123 @@ static void release_messages(sl_engine *e, sl_message *m, bool written)
     pthread_mutex_unlock(&e->queue.lock);
 }
 
+/* After the commit: actions are handed out, watchers told, and what has ended leaves the memory. */
+static void settle_touched(sl_engine *e)
+{
+    sl_live *l = e->touched, *next;
+    e->touched = NULL;
+    for (; l != NULL; l = next) {
+        next = l->next_touched;
+        l->touched = false;
+        sl_exec *x = l->x;
+        sl_exec_written(x);
+        sl_watch_changed(e->watch, x->id);
+        for (size_t i = 0; i < x->action_count; i++) {
+            if (x->actions[i].kind == SL_ACT_STOP) {
+                stop_run(e, x->actions[i].run);
+                continue;
+            }
+            l->jobs++;
+            add_pending(e, l, x->actions[i]);
+        }
+        x->action_count = 0;
+        bool asleep = sl_exec_over(x) || x->state == SL_QUEUED;
+        if (asleep && l->jobs == 0 && !l->keep)
+            sl_live_remove(e, l);
+        else
+            sl_live_reschedule(e, l, sl_execution_wake(l));
+    }
+}
+
+static void take_in(sl_engine *e, sl_message *messages, int64_t now)
+{
+    for (sl_message *m = messages; m != NULL && !e->broken; m = m->next) {
+        if (m->call != NULL) {
+            m->call(e, m->arg, now);
+            continue;
+        }
+        if (m->ends_job)
+            m->live->jobs--;
+        sl_engine_feed(e, m->live, &m->event, now);
+    }
+    sl_live *l;
+    while ((l = sl_live_due(e, now)) != NULL) {
+        sl_live_reschedule(e, l, INT64_MAX);
+        sl_execution_wake_up(e, l, now);
+        sl_live_touch(e, l);
+    }
+    size_t at = 0;
+    for (l = e->kill_requested ? sl_live_each(e, &at, NULL) : NULL; l != NULL; l = sl_live_each(e, &at, l))
+        if (!l->x->killing && !sl_exec_over(l->x))
+            sl_engine_feed(e, l, &(sl_event){ .kind = SL_EV_KILL }, now);
+}
+
 static bool turn(sl_engine *e, sl_message *messages, sl_err *err)
 {
-    SL_ARENA arena = sl_arena_new();
-    batch b = { .arena = arena };
     int64_t now = sl_now_ms();
-    for (sl_message *m = messages; m != NULL; m = m->next)
-        feed(e, &b, m->exec, &m->event, now);
-    for (size_t i = 0; i < e->exec_count; i++) {
-        sl_exec *x = e->execs[i];
-        if (e->kill_requested && !x->killing)
-            feed(e, &b, x, &(sl_event){ .kind = SL_EV_KILL }, now);
-        if (sl_exec_next_wake(x) <= now)
-            feed(e, &b, x, &(sl_event){ .kind = SL_EV_TIMER }, now);
+    bool begun = sl_store_begin(e->store, err);
+    if (begun) {
+        take_in(e, messages, now);
+        if (e->scheduler != NULL && !e->broken)
+            sl_scheduler_turn(e, now);
+        follow_ends(e, now);
     }
-    if (!SL_FAULT("engine.before_write", err) || !write_all(e, now, err) || !SL_FAULT("engine.after_write", err)) {
+    bool ok = begun && SL_FAULT("engine.before_write", err) && !e->broken && write_turn(e, now, err) && !e->broken && sl_store_commit(e->store, err) && SL_FAULT("engine.after_write", err);
+    if (e->broken)
+        *err = e->problem;
+    if (!ok) {
+        sl_store_rollback(e->store);
         release_messages(e, messages, false);
         return false;
     }
-    for (size_t i = 0; i < e->exec_count; i++) {
-        notify(e, e->execs[i]);
-        sl_exec_written(e->execs[i]);
-    }
+    e->turns++;
+    e->commits++;
+    settle_touched(e);
     release_messages(e, messages, true);
-    for (size_t i = 0; i < b.n; i++)
-        carry_out(e, b.owners[i], &b.actions[i], 1);
+    hand_out(e);
+    e->slots_freed = NULL;
+    sl_arena_free(e->turn_arena);
+    e->turn_arena = sl_arena_new();
+    e->live_now = (int64_t)e->live_count;
     return true;
+}
+
+static bool all_over(sl_engine *e)
+{
+    size_t at = 0;
+    for (sl_live *l = sl_live_each(e, &at, NULL); l != NULL; l = sl_live_each(e, &at, l))
+        if (!sl_exec_over(l->x) || l->jobs > 0)
+            return false;
+    return true;
+}
+
+static int64_t next_wake(const sl_engine *e)
+{
+    int64_t live = sl_live_next_wake(e), schedule = e->scheduler ? sl_scheduler_next_wake(e) : INT64_MAX;
+    return live < schedule ? live : schedule;
 }
 
 bool sl_engine_loop(sl_engine *e, sl_err *err)
 {
-    for (;;) {
-        int64_t wake = INT64_MAX;
-        bool live = false;
-        for (size_t i = 0; i < e->exec_count; i++) {
-            live |= !sl_exec_over(e->execs[i]);
-            int64_t at = sl_exec_next_wake(e->execs[i]);
-            wake = at < wake ? at : wake;
-        }
-        if (!live)
+    bool first = true;
+    while (!e->stop_requested) {
+        if (!e->options.serve && !first && e->touched == NULL && all_over(e))
             return true;
-        if (!turn(e, take_messages(e, wake), err))
+        int64_t wake = next_wake(e);
+        sl_message *messages = take_messages(e, e->touched != NULL ? 0 : wake);
+        bool due = next_wake(e) <= sl_now_ms() || e->touched != NULL || e->kill_requested;
+        first = false;
+        if (messages == NULL && !due)
+            continue;
+        if (!turn(e, messages, err))
             return sl_err_ctx(err, "writing the state; nothing after the last completed step was done");
+        if (e->options.serve)
+            e->kill_requested = 0;
     }
-}
-
-/* ---- executions ---- */
-
-static void post_start(sl_engine *e, sl_exec *x)
-{
-    sl_arena *a = sl_arena_new();
-    sl_message *m = SL_NEW(a, sl_message);
-    *m = (sl_message){ .exec = x, .event = { .kind = SL_EV_START }, .arena = a };
-    sl_engine_post(e, m);
-}
-
-/* Copies the files of FILE inputs into the storage; *ret is `given` with their URIs. */
-static bool take_files(sl_engine *e, sl_arena *a, const sl_flow *flow, sl_str id, const sl_val *files, const sl_val *given, const sl_val **ret, sl_problems *problems)
-{
-    sl_val *all = sl_map_shallow(a, given);
-    for (size_t i = 0; i < sl_val_count(files); i++) {
-        sl_str name = files->map.entries[i].key, from = sl_text(files->map.entries[i].value), path, uri;
-        sl_err err;
-        SL_READER r = sl_reader_file(sl_cstr(a, from), &err);
-        SL_WRITER w = r && sl_storage_input(&e->storage, a, flow->ns, flow->id, id, name, sl_path_base(from), &path, &uri, &err) ? sl_writer_file(path.p, &err) : NULL;
-        if (w == NULL || !sl_io_copy(r, w, NULL, NULL, NULL, &err) || !w->finish(w, &err)) {
-            sl_problem_add(problems, 0, 0, "the input '%.*s': %s", SL_ARG(name), err.message);
-            return false;
-        }
-        sl_map_set_str(a, all, sl_cstr(a, name), uri);
-    }
-    *ret = all;
+    /* Whoever still waits for a commit is told that there will be none. */
+    pthread_mutex_lock(&e->queue.lock);
+    e->queue.failed = true;
+    pthread_cond_broadcast(&e->queue.durable);
+    pthread_mutex_unlock(&e->queue.lock);
     return true;
-}
-
-sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *given, const sl_val *files, const sl_val *labels, sl_problems *problems)
-{
-    SL_ARENA a = sl_arena_new();
-    char id[23];
-    sl_random_id(id);
-    sl_expr_host host = sl_engine_host(e, flow, sl_str_c(id));
-    sl_expr_env env = { .vars = sl_context_flow_vars(a, flow, e->globals), .host = &host };
-    const sl_val *inputs;
-    if (flow->disabled)
-        sl_problem_add(problems, 0, 0, "the flow '%.*s' is disabled", SL_ARG(flow->id));
-    if (flow->disabled || !take_files(e, a, flow, sl_str_c(id), files, given, &given, problems) || !sl_inputs_resolve(a, flow->inputs, given, &env, &inputs, problems)) {
-        const sl_val *gone;
-        sl_err ignored;
-        (void)sl_storage_purge(&e->storage, a, flow->ns, flow->id, sl_str_c(id), &gone, &ignored);
-        return NULL;
-    }
-    sl_assert(e->exec_count < SL_COUNT(e->execs));
-    sl_exec *x = sl_exec_new(flow, sl_str_c(id), sl_now_ms());
-    x->inputs = sl_val_copy(x->arena, inputs);
-    sl_val *all = sl_map(x->arena);
-    for (int pass = 0; pass < 2; pass++) {
-        const sl_val *from = pass == 0 ? flow->labels : labels;
-        for (size_t i = 0; i < sl_val_count(from); i++)
-            sl_map_set(x->arena, all, sl_str_dup(x->arena, from->map.entries[i].key), sl_val_copy(x->arena, from->map.entries[i].value));
-    }
-    sl_map_set_str(x->arena, all, "system.correlationId", x->id);
-    x->labels = all;
-    e->execs[e->exec_count++] = x;
-    post_start(e, x);
-    return x;
-}
-
-sl_exec *sl_engine_continue(sl_engine *e, sl_arena *arena, sl_str id, sl_err *err)
-{
-    sl_str source;
-    if (!sl_store_flow_source(e->store, arena, id, &source, err))
-        return NULL;
-    sl_problems problems = { .arena = arena };
-    sl_flow *flow = sl_flow_parse(arena, e->options.registry, NULL, source, &problems);
-    if (flow == NULL) {
-        sl_err_set(err, SL_ERR_CONFIG, "flow.invalid", "the stored flow of the execution is not valid any more: %.*s", SL_ARG(problems.first->message));
-        return NULL;
-    }
-    sl_exec *x = sl_store_load(e->store, flow, id, err);
-    if (x == NULL)
-        return NULL;
-    x->inputs = sl_context_inputs(x->arena, flow, x->inputs);
-    e->execs[e->exec_count++] = x;
-    if (sl_exec_over(x))
-        return x; /* asked again: its result is shown, nothing is done */
-    sl_engine_log(e, x, NULL, SL_INFO, SL_S("continuing after an interruption"));
-    sl_exec_resume(x, sl_now_ms());
-    size_t n = x->action_count;
-    sl_action *actions = SL_ARRAY(arena, sl_action, n + 1);
-    if (n > 0)
-        memcpy(actions, x->actions, n * sizeof *actions);
-    x->action_count = 0;
-    /* What was taken up again may have moved the state on: written before anything is done. */
-    if (!write_all(e, sl_now_ms(), err))
-        return NULL;
-    sl_exec_written(x);
-    carry_out(e, x, actions, n);
-    return x;
 }

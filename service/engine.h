@@ -1,8 +1,9 @@
 /*
  * service/engine.h: the loop that owns all state, the workers, and everything that they share.
  *
- * Events come in through a queue; the loop takes all that are there, computes, writes one transaction, and only then acts.
- * Threads: sl_engine_loop runs on the caller's thread; the other functions may be called from any.
+ * Events and calls come in through a queue; the loop takes all that are there, computes, writes one transaction, and only
+ * then acts and answers. Threads: sl_engine_loop runs on one thread. Functions marked "loop" may only be called from inside
+ * of a call (sl_engine_call) or before the loop runs; the others from any thread.
  */
 #pragma once
 
@@ -12,11 +13,15 @@
 #include "flows/exec.h"
 #include "flows/expr.h"
 #include "flows/logs.h"
+#include "flows/repository.h"
 #include "flows/storage.h"
 #include "flows/store.h"
 #include "kv/kv.h"
+#include "service/flow_cache.h"
+#include "service/watch.h"
 
 typedef struct sl_engine sl_engine;
+typedef struct sl_live sl_live;         /* an execution in memory */
 
 /* Where the services are, when they are not where they usually are. */
 typedef struct sl_endpoints {
@@ -28,30 +33,49 @@ typedef struct sl_endpoints {
 typedef struct sl_engine_options {
     const char *data_dir;
     const sl_registry *registry;
-    int workers;                        /* 0 = 8 */
+    int workers;                        /* 0 = 8, at most SL_WORKERS_MAX */
     sl_endpoints endpoints;
-    const sl_val *process_env;          /* list of names that child processes may see besides PATH */
+    const sl_val *process_env;          /* list of names that child processes may see besides PATH; NULL = none */
+    const sl_val *plugin_defaults;      /* the server's, a list; NULL = none */
+    const sl_val *globals;              /* {{ globals }}; NULL = none */
+    bool serve;                         /* go on when nothing runs; fire triggers; let go of executions that have ended */
     void *self;
     void (*on_log)(void *self, const sl_log_entry *e);
-    void (*on_run)(void *self, const sl_exec *x, const sl_taskrun *run);       /* after each change of a task run, from the loop */
     void (*on_progress)(void *self, sl_str task_id, int64_t done, int64_t total);
 } sl_engine_options;
 
+enum { SL_WORKERS_MAX = 64 };
+
 sl_engine *sl_engine_open(const sl_engine_options *options, sl_err *err);
 void sl_engine_close(sl_engine *e);
-
-/*
- * A new execution; starts with the loop. NULL: problems says what is wrong with the inputs. The flow must outlive it.
- * files: map of FILE inputs to paths, which the caller is allowed to read; they are copied. NULL = none.
- */
-sl_exec *sl_engine_create(sl_engine *e, const sl_flow *flow, const sl_val *inputs, const sl_val *files, const sl_val *labels, sl_problems *problems);
-/* Takes up an execution that was interrupted; one that has ended is only loaded, for its result. */
-sl_exec *sl_engine_continue(sl_engine *e, sl_arena *flow_arena, sl_str execution_id, sl_err *err);
-/* Runs until every execution is over. false: state could not be written; what was promised is on disk, the rest can be continued. */
+/* Runs until every execution is over, or, when it serves, until sl_engine_stop. false: state could not be written; what was
+   promised is on disk, the rest can be continued. */
 bool sl_engine_loop(sl_engine *e, sl_err *err);
+/* The loop ends; what runs is taken up again at the next start. May be called from a signal handler. */
+void sl_engine_stop(sl_engine *e);
 /* Ends all executions as KILLED; may be called from a signal handler. */
 void sl_engine_kill_all(sl_engine *e);
+/*
+ * fn runs on the loop, and what it changes is part of that turn's transaction. Returns when it is on disk; false: it never
+ * will be. What fn refuses, it says through arg.
+ */
+bool sl_engine_call(sl_engine *e, void (*fn)(sl_engine *e, void *arg, int64_t now_ms), void *arg, sl_err *err);
 
 sl_logs *sl_engine_logs(sl_engine *e);
-/* An environment for rendering outside of a task. */
-sl_expr_host sl_engine_host(sl_engine *e, const sl_flow *flow, sl_str execution_id);
+sl_kv *sl_engine_kv(sl_engine *e);
+const sl_storage *sl_engine_storage(sl_engine *e);
+const sl_registry *sl_engine_registry(sl_engine *e);
+const sl_engine_options *sl_engine_settings(sl_engine *e);
+const char *sl_engine_data_dir(sl_engine *e);
+sl_flow_cache *sl_engine_flows(sl_engine *e);
+sl_watch *sl_engine_watch(sl_engine *e);
+sl_store *sl_engine_store(sl_engine *e);                 /* loop */
+/* An environment for rendering outside of a task. `self` lives in the arena. */
+sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id);
+const sl_val *sl_engine_globals(sl_engine *e);
+
+/* Numbers for /metrics. */
+typedef struct sl_engine_stats {
+    int64_t live, queued_jobs, running_jobs, turns, commits, started, ended[16]; /* ended: by sl_state */
+} sl_engine_stats;
+void sl_engine_stats_now(sl_engine *e, sl_engine_stats *ret);

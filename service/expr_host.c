@@ -120,7 +120,7 @@ sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, sl_str ns, sl_str flow_
     return (sl_expr_host){ .self = h, .kv = host_kv, .secret = host_secret, .read = host_read, .file_size = host_file_size, .file_uri = host_file_uri, .error_logs = host_error_logs, .http = host_http };
 }
 
-sl_expr_host sl_engine_host(sl_engine *e, const sl_flow *flow, sl_str execution_id)
+sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id)
 {
-    return sl_host_make(e, e->arena, flow->ns, flow->id, execution_id);
+    return sl_host_make(e, arena, flow->ns, flow->id, execution_id);
 }

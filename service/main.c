@@ -13,7 +13,7 @@
 #include "service/secret_env.h"
 
 static const sl_command *const commands[] = {
-    &sl_command_run,    &sl_command_validate, &sl_command_kv,     &sl_command_secret, &sl_command_local, &sl_command_render, &sl_command_schema,
+    &sl_command_run,    &sl_command_server, &sl_command_validate, &sl_command_kv,     &sl_command_secret, &sl_command_local, &sl_command_render, &sl_command_schema,
     &sl_command_plugins, &sl_command_auth,    &sl_command_trigger_next, &sl_command_doctor, &sl_command_verify, &sl_command_version, NULL,
 };
 

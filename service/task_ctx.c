@@ -114,7 +114,7 @@ bool sl_task_checkpoint(sl_task *t, const sl_val *document, sl_err *err)
         return false;
     }
     sl_message *m = SL_NEW(a, sl_message);
-    *m = (sl_message){ .exec = t->job->exec, .arena = a, .event = { .kind = SL_EV_CHECKPOINT, .run = t->job->run, .checkpoint = sl_val_copy(a, document) } };
+    *m = (sl_message){ .live = t->job->live, .arena = a, .event = { .kind = SL_EV_CHECKPOINT, .run = t->job->run, .checkpoint = sl_val_copy(a, document) } };
     if (!sl_engine_post_durable(t->engine, m, err))
         return false;
     t->saved = sl_val_copy(t->arena, document);

@@ -15,6 +15,9 @@ struct sl_task {
     sl_val *vars;               /* own copy of the top level */
     sl_val *outputs;
     const sl_val *labels;
+    const sl_val *variables;    /* SetVariables: all of them */
+    bool exits;
+    sl_state exit_state;
     const sl_val *saved;
     int64_t deadline_ms;        /* monotonic; INT64_MAX = none */
     bool timed_out;
@@ -30,3 +33,11 @@ sl_str sl_workdir_of(const sl_engine *e, sl_arena *arena, const sl_taskrun *run)
 /* workdir.c: before the first and after the last task of a WorkingDirectory (enter: nothing for other tasks). */
 bool sl_workdir_enter(sl_task *t, sl_err *err);
 bool sl_workdir_leave(sl_task *t, sl_err *err);
+/* worker.c: the arena goes to the loop with the message: by then the folder is gone and the pool has let go of the job. */
+void sl_task_hand_over(sl_task *t, sl_message *m);
+bool sl_task_should_run(sl_task *t, const sl_task_def *def, bool *ret, sl_err *err);
+/* Outputs as they will be after a restart: through JSON, and bounded. */
+bool sl_task_settle_outputs(sl_task *t, const sl_val **ret, sl_err *err);
+/* evaluate.c */
+void sl_flowable_evaluate(sl_task *t);
+void sl_flowable_leave(sl_task *t);

@@ -13,7 +13,7 @@
 #include "connectors/files.h"
 #include "service/task_ctx.h"
 
-enum { WORKERS = 8 };
+enum { WORKERS = 8, QUEUED_PER_WORKER = 8 };
 
 /* ---- the pool ---- */
 
@@ -30,6 +30,8 @@ static sl_job *take_job(sl_engine *e, int slot)
         e->jobs.first = j->next;
         if (e->jobs.first == NULL)
             e->jobs.last = NULL;
+        e->jobs.waiting--;
+        e->running_now++;
         e->jobs.running[slot] = j;
         j->slot = slot;
     }
@@ -38,6 +40,7 @@ static sl_job *take_job(sl_engine *e, int slot)
 }
 
 static void run_job(sl_engine *e, sl_job *j);
+static void run_attempt(sl_task *t);
 
 typedef struct thread_arg {
     sl_engine *engine;
@@ -108,6 +111,20 @@ void sl_workers_stop(sl_engine *e)
     }
 }
 
+static int thread_limit(const sl_engine *e)
+{
+    int wanted = e->options.workers > 0 ? e->options.workers : WORKERS;
+    return wanted < SL_WORKERS_MAX ? wanted : SL_WORKERS_MAX;
+}
+
+bool sl_workers_hungry(sl_engine *e)
+{
+    pthread_mutex_lock(&e->jobs.lock);
+    bool hungry = e->jobs.waiting < (size_t)thread_limit(e) * QUEUED_PER_WORKER;
+    pthread_mutex_unlock(&e->jobs.lock);
+    return hungry;
+}
+
 void sl_workers_add(sl_engine *e, sl_job *j)
 {
     pthread_mutex_lock(&e->jobs.lock);
@@ -117,10 +134,8 @@ void sl_workers_add(sl_engine *e, sl_job *j)
     else
         e->jobs.first = j;
     e->jobs.last = j;
-    int waiting = 0, limit = e->options.workers > 0 ? e->options.workers : WORKERS;
-    for (const sl_job *k = e->jobs.first; k != NULL && waiting <= e->jobs.idle; k = k->next)
-        waiting++;
-    bool more = waiting > e->jobs.idle && e->thread_count < limit && e->thread_count < (int)SL_COUNT(e->threads);
+    e->jobs.waiting++;
+    bool more = e->jobs.waiting > (size_t)e->jobs.idle && e->thread_count < thread_limit(e);
     pthread_cond_signal(&e->jobs.work);
     pthread_mutex_unlock(&e->jobs.lock);
     if (more)
@@ -142,13 +157,17 @@ void sl_workers_signal(sl_engine *e, const sl_taskrun *run)
 /* ---- one attempt ---- */
 
 /* The arena goes to the loop with the message: by then the folder is gone and the pool has let go of the job. */
-static void hand_over(sl_task *t, sl_message *m)
+void sl_task_hand_over(sl_task *t, sl_message *m)
 {
     sl_engine *e = t->engine;
     sl_task_close(t);
     pthread_mutex_lock(&e->jobs.lock);
     e->jobs.running[t->job->slot] = NULL;
     pthread_mutex_unlock(&e->jobs.lock);
+    m->live = t->job->live;
+    m->ends_job = true;
+    m->arena = t->arena;
+    e->running_now--;
     sl_engine_post(e, m);
 }
 
@@ -183,7 +202,7 @@ static bool set_deadline(sl_task *t, const sl_task_def *def, sl_err *err)
     return true;
 }
 
-static bool should_run(sl_task *t, const sl_task_def *def, bool *ret, sl_err *err)
+bool sl_task_should_run(sl_task *t, const sl_task_def *def, bool *ret, sl_err *err)
 {
     sl_str text;
     *ret = true;
@@ -216,7 +235,7 @@ static sl_outcome call_task(sl_task *t, const sl_task_def *def, sl_err *err)
 }
 
 /* Outputs as they will be after a restart: through JSON, and bounded. */
-static bool settle_outputs(sl_task *t, const sl_val **ret, sl_err *err)
+bool sl_task_settle_outputs(sl_task *t, const sl_val **ret, sl_err *err)
 {
     if (t->outputs->map.n == 0)
         return true;
@@ -231,17 +250,17 @@ static void report(sl_task *t, sl_outcome outcome, bool skipped, sl_err *err)
 {
     sl_job *j = t->job;
     sl_message *m = SL_NEW(t->arena, sl_message);
-    *m = (sl_message){ .exec = j->exec, .arena = t->arena, .event = { .kind = SL_EV_FINISHED, .run = j->run, .labels = t->labels } };
+    *m = (sl_message){ .event = { .kind = SL_EV_FINISHED, .run = j->run, .labels = t->labels, .variables = t->variables, .exits = t->exits, .exit_state = t->exit_state } };
     sl_event *ev = &m->event;
     if (outcome == SL_TASK_WAIT) {
         ev->kind = SL_EV_WAITING;
         ev->wake_ms = sl_now_ms() + t->wait_ms;
         if (t->deadline_ms != INT64_MAX && sl_mono_ms() + t->wait_ms > t->deadline_ms)
             ev->wake_ms = sl_now_ms() + (t->deadline_ms - sl_mono_ms()) + 1;
-        hand_over(t, m);
+        sl_task_hand_over(t, m);
         return;
     }
-    if (!settle_outputs(t, &ev->outputs, err))
+    if (!sl_task_settle_outputs(t, &ev->outputs, err))
         outcome = SL_TASK_FAILED;
     ev->state = skipped ? SL_SKIPPED : outcome == SL_TASK_DONE ? SL_SUCCESS : outcome == SL_TASK_WARNING ? SL_WARNED : SL_FAILED;
     if (outcome == SL_TASK_FAILED) {
@@ -257,7 +276,7 @@ static void report(sl_task *t, sl_outcome outcome, bool skipped, sl_err *err)
     uint64_t r;
     sl_random(&r, sizeof r);
     ev->random = (double)(r >> 11) / 9007199254740992.0;
-    hand_over(t, m);
+    sl_task_hand_over(t, m);
 }
 
 static void run_attempt(sl_task *t)
@@ -267,7 +286,7 @@ static void run_attempt(sl_task *t)
     sl_err_clear(&err);
     bool run = true;
     sl_outcome outcome = SL_TASK_FAILED;
-    if (set_deadline(t, def, &err) && should_run(t, def, &run, &err)) {
+    if (set_deadline(t, def, &err) && sl_task_should_run(t, def, &run, &err)) {
         outcome = SL_TASK_DONE;
         if (sl_task_cancelled(t) && t->job->kind != SL_ACT_KILL)
             outcome = SL_TASK_FAILED;
@@ -285,75 +304,14 @@ static void run_attempt(sl_task *t)
     report(t, outcome, !run, &err);
 }
 
-/* ---- flowables ---- */
-
-static bool choose(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *err)
-{
-    sl_str text = SL_S("");
-    if (d->condition.n > 0 && !sl_task_render(t, d->condition, &text, err))
-        return sl_err_ctx(err, "property '%s'", d->flowable == SL_IF ? "condition" : "value");
-    if (d->flowable == SL_IF) {
-        bool hit = sl_truthy_text(text);
-        ev->choice = hit ? SL_S("then") : SL_S("else");
-        sl_task_out(t, "evaluationResult", sl_val_bool(hit));
-        return true;
-    }
-    if (d->flowable != SL_SWITCH)
-        return true;
-    sl_task_out_str(t, "value", text);
-    for (size_t i = 0; i < d->case_count; i++)
-        if (sl_str_eq(d->cases[i].key, text)) {
-            ev->choice = sl_fmt(t->arena, "case:%.*s", SL_ARG(text));
-            sl_task_out(t, "defaults", &sl_false_val);
-            return true;
-        }
-    ev->choice = SL_S("defaults");
-    sl_task_out(t, "defaults", &sl_true_val);
-    return d->otherwise.n > 0 || sl_err_set(err, SL_ERR_CONFIG, "switch.none", "no case is named '%.*s' and there are no defaults", SL_ARG(text));
-}
-
-static void evaluate(sl_task *t)
-{
-    sl_message *m = SL_NEW(t->arena, sl_message);
-    *m = (sl_message){ .exec = t->job->exec, .arena = t->arena, .event = { .kind = SL_EV_EVALUATED, .run = t->job->run, .state = SL_RUNNING } };
-    sl_err err;
-    bool run = true;
-    bool ok = should_run(t, t->job->run->def, &run, &err) && (!run || (choose(t, t->job->run->def, &m->event, &err) && sl_workdir_enter(t, &err)));
-    if (ok && run)
-        ok = settle_outputs(t, &m->event.outputs, &err);
-    if (!ok) {
-        sl_redact_err(&err);
-        m->event.state = SL_FAILED;
-        m->event.error = sl_fmt(t->arena, "%s", err.message);
-        sl_task_log_str(t, SL_ERROR, m->event.error);
-    } else if (!run)
-        m->event.state = SL_SKIPPED;
-    hand_over(t, m);
-}
-
-static void leave(sl_task *t)
-{
-    sl_message *m = SL_NEW(t->arena, sl_message);
-    *m = (sl_message){ .exec = t->job->exec, .arena = t->arena, .event = { .kind = SL_EV_LEFT, .run = t->job->run, .state = SL_SUCCESS } };
-    sl_err err;
-    bool ok = sl_workdir_leave(t, &err) && settle_outputs(t, &m->event.outputs, &err);
-    if (!ok) {
-        sl_redact_err(&err);
-        m->event.state = SL_FAILED;
-        m->event.error = sl_fmt(t->arena, "%s", err.message);
-        sl_task_log_str(t, SL_ERROR, m->event.error);
-    }
-    hand_over(t, m);
-}
-
 static void run_job(sl_engine *e, sl_job *j)
 {
     sl_task t;
     sl_task_open(&t, e, j);
     if (j->kind == SL_ACT_EVALUATE)
-        evaluate(&t);
+        sl_flowable_evaluate(&t);
     else if (j->kind == SL_ACT_LEAVE)
-        leave(&t);
+        sl_flowable_leave(&t);
     else
         run_attempt(&t);
 }

@@ -39,7 +39,7 @@ typedef struct play {
 static void write_down(play *p)
 {
     sl_err *err = &p->t->err;
-    bool ok = sl_store_begin(p->store, err) && sl_store_save(p->store, p->x, p->now, err) && sl_store_commit(p->store, err);
+    bool ok = sl_store_begin(p->store, err) && sl_store_save(p->store, p->x, err) && sl_store_commit(p->store, err);
     if (!ok)
         sl_test_fail(p->t, __FILE__, __LINE__, "writing: %s", err->message);
     sl_exec_written(p->x);
@@ -62,6 +62,8 @@ static void lose_everything(play *p)
     sl_assert(p->x != NULL);
     if (!sl_exec_over(p->x))
         sl_exec_resume(p->x, p->now);
+    if (p->x->state == SL_CREATED)
+        sl_exec_event(p->x, &(sl_event){ .kind = SL_EV_START }, p->now);
     write_down(p);
     take_actions(p);
 }
@@ -102,7 +104,9 @@ static void work(play *p, sl_action a)
     case SL_ACT_EVALUATE:
         e.kind = SL_EV_EVALUATED;
         e.state = SL_RUNNING;
-        e.choice = SL_S("then");
+        e.choice = r->def->flowable == SL_FOR_EACH ? SL_S("[\"x\",\"y\",\"z\"]") : r->def->flowable == SL_PAUSE ? SL_S("RESUME") : SL_S("then");
+        if (r->def->flowable == SL_PAUSE || (r->scope != NULL && r->scope->iteration < 2)) /* a pause of 500 ms; three rounds */
+            e.wake_ms = p->now + 500;
         break;
     case SL_ACT_LEAVE: e.kind = SL_EV_LEFT; break;
     case SL_ACT_KILL: e.state = SL_KILLED; break;
@@ -190,6 +194,20 @@ static const struct {
     { "tasks: [{id: soft, type: " FLOW "AllowFailure, tasks: [{id: bad, type: test.Task}]}, {id: b, type: test.Task}]\n", "flow=WARNING soft=WARNING(0) bad=FAILED(1) b=SUCCESS(1)" },
     { "tasks: [{id: d, type: " FLOW "WorkingDirectory, tasks: [{id: a, type: test.Task}, {id: b, type: test.Task}]}, {id: z, type: test.Task}]\n", "flow=SUCCESS d=SUCCESS(0) a=SUCCESS(1) b=SUCCESS(1) z=SUCCESS(1)" },
     { "tasks: [{id: o, type: " FLOW "Sequential, tasks: [{id: p, type: " FLOW "Parallel, tasks: [{id: a, type: test.Task}, {id: bad, type: test.Task}]}, {id: never, type: test.Task}]}]\nafterExecution: [{id: z, type: test.Task}]\n", NULL },
+    { "tasks: [{id: l, type: " FLOW "ForEach, values: [x], tasks: [{id: a, type: test.Task}, {id: wait, type: test.Task}]}, {id: z, type: test.Task}]\n",
+      "flow=SUCCESS l=SUCCESS(0) a=SUCCESS(1) wait=SUCCESS(1) a=SUCCESS(1) wait=SUCCESS(1) a=SUCCESS(1) wait=SUCCESS(1) z=SUCCESS(1)" },
+    { "tasks: [{id: l, type: " FLOW "ForEach, concurrencyLimit: 0, values: [x], tasks: [{id: a, type: test.Task}]}, {id: z, type: test.Task}]\n",
+      "flow=SUCCESS l=SUCCESS(0) a=SUCCESS(1) a=SUCCESS(1) a=SUCCESS(1) z=SUCCESS(1)" },
+    { "tasks: [{id: l, type: " FLOW "ForEach, concurrencyLimit: 2, values: [x], tasks: [{id: a, type: test.Task}, {id: bad, type: test.Task}], errors: [{id: e, type: test.Task}]}]\n", NULL },
+    { "tasks: [{id: l, type: " FLOW "ForEach, values: [x], tasks: [{id: a, type: test.Task, disabled: true}]}, {id: z, type: test.Task}]\n", "flow=SUCCESS l=SUCCESS(0) z=SUCCESS(1)" },
+    { "tasks: [{id: l, type: " FLOW "ForEach, values: [x], tasks: [{id: m, type: " FLOW "ForEach, concurrencyLimit: 0, values: [x], tasks: [{id: a, type: test.Task}]}]}]\n", NULL },
+    { "tasks: [{id: d, type: " FLOW "Dag, tasks: [{task: {id: b, type: test.Task}, dependsOn: [a]}, {task: {id: a, type: test.Task}}, {task: {id: c, type: test.Task}, dependsOn: [a, b]}]}]\n",
+      "flow=SUCCESS d=SUCCESS(0) a=SUCCESS(1) b=SUCCESS(1) c=SUCCESS(1)" },
+    { "tasks: [{id: d, type: " FLOW "Dag, tasks: [{task: {id: bad, type: test.Task}}, {task: {id: c, type: test.Task}, dependsOn: [bad]}]}]\n", "flow=FAILED d=FAILED(0) bad=FAILED(1)" },
+    { "tasks: [{id: u, type: " FLOW "LoopUntil, condition: x, tasks: [{id: a, type: test.Task}]}, {id: z, type: test.Task}]\n",
+      "flow=SUCCESS u=SUCCESS(0) a=SUCCESS(1) a=SUCCESS(1) a=SUCCESS(1) z=SUCCESS(1)" },
+    { "tasks: [{id: u, type: " FLOW "LoopUntil, condition: x, tasks: [{id: bad, type: test.Task}]}]\n", "flow=FAILED u=FAILED(0) bad=FAILED(1)" },
+    { "tasks: [{id: p, type: " FLOW "Pause}, {id: z, type: test.Task}]\n", "flow=SUCCESS p=SUCCESS(0) z=SUCCESS(1)" },
     { "tasks: [{id: a, type: test.Task, disabled: true}, {id: b, type: test.Task}]\noutputs: [{id: o, type: STRING, value: x}]\n", "flow=SUCCESS b=SUCCESS(1)" },
 };
 

@@ -1,0 +1,310 @@
+/* flows/condition.c: conditions of triggers (flow language section 4.12). */
+#include "base/arena.h"
+#include "flows/trigger.h"
+
+typedef struct eval {
+    sl_arena *arena;
+    const sl_expr_env *env;
+    sl_err *err;
+} eval;
+
+typedef struct condition_type {
+    const char *name;                       /* behind the prefix; an older suffix "Condition" is accepted */
+    const char *props;                      /* blank-separated */
+    bool (*holds)(eval *e, const sl_val *c, bool *ret);
+} condition_type;
+
+enum { TYPES = 14 }; /* the last one ends the table */
+static const condition_type types[TYPES];
+
+static sl_str bare_name(sl_str type)
+{
+    static const char *const prefixes[] = { "io.kestra.plugin.core.condition.", "io.kestra.core.models.conditions.types.", "core.condition.", "condition." };
+    for (size_t i = 0; i < SL_COUNT(prefixes); i++)
+        if (sl_str_starts(type, sl_str_c(prefixes[i]))) {
+            type = sl_str_sub(type, strlen(prefixes[i]), type.n);
+            return sl_str_ends(type, SL_S("Condition")) && type.n > 9 ? sl_str_sub(type, 0, type.n - 9) : type;
+        }
+    return (sl_str){ "", 0 };
+}
+
+static const condition_type *find(sl_str type)
+{
+    sl_str name = bare_name(type);
+    if (sl_str_eqc(name, "Variable")) /* VariableCondition */
+        name = SL_S("Expression");
+    for (const condition_type *t = types; t->name != NULL; t++)
+        if (sl_str_eqc(name, t->name))
+            return t;
+    return NULL;
+}
+
+static bool one_holds(eval *e, const sl_val *c, bool *ret)
+{
+    const condition_type *t = find(sl_get_text(c, "type"));
+    *ret = false;
+    if (t == NULL)
+        return sl_err_set(e->err, SL_ERR_CONFIG, "condition.type", "there is no condition of type '%.*s'", SL_ARG(sl_get_text(c, "type")));
+    return t->holds(e, c, ret);
+}
+
+bool sl_conditions_hold(sl_arena *arena, const sl_val *conditions, const sl_expr_env *env, bool *ret, sl_err *err)
+{
+    eval e = { arena, env, err };
+    *ret = true;
+    for (size_t i = 0; *ret && i < sl_val_count(conditions); i++)
+        if (!one_holds(&e, sl_at(conditions, i), ret))
+            return false;
+    return true;
+}
+
+void sl_conditions_check(sl_arena *arena, const sl_val *conditions, sl_str where, sl_problems *problems)
+{
+    for (size_t i = 0; sl_is(conditions, SL_LIST) && i < sl_val_count(conditions); i++) { /* another shape is already reported */
+        const sl_val *c = sl_at(conditions, i);
+        const condition_type *t = find(sl_get_text(c, "type"));
+        if (!sl_is(c, SL_MAP) || t == NULL) {
+            sl_problem_add(problems, c->line, c->column, "%.*s: condition: Invalid type: '%.*s' is not supported", SL_ARG(where), SL_ARG(sl_get_text(c, "type")));
+            continue;
+        }
+        for (size_t k = 0; k < c->map.n; k++) {
+            sl_str rest = sl_str_c(t->props), one;
+            const sl_entry *entry = &c->map.entries[k];
+            bool known = sl_str_eqc(entry->key, "type") || entry->line == 0;
+            while (!known && rest.n > 0 && sl_str_cut(&rest, ' ', &one))
+                known = sl_str_eq(one, entry->key);
+            if (!known)
+                sl_problem_add(problems, entry->line, entry->column, "%.*s: condition %s: Unrecognized field \"%.*s\"", SL_ARG(where), t->name, SL_ARG(entry->key));
+        }
+        sl_conditions_check(arena, sl_is(sl_get(c, "conditions"), SL_LIST) ? sl_get(c, "conditions") : NULL, where, problems);
+    }
+}
+
+/* ---- values ---- */
+
+static bool text_of(eval *e, const sl_val *c, const char *name, const char *fallback, sl_str *ret)
+{
+    const sl_val *v = sl_get(c, name);
+    *ret = v ? sl_val_text(e->arena, v) : sl_str_c(fallback);
+    return sl_render(e->arena, e->env, *ret, ret, e->err);
+}
+
+/* The date that is looked at: `date`, {{ trigger.date }} when absent. */
+static bool date_of(eval *e, const sl_val *c, const char *name, const char *fallback, sl_time *ret)
+{
+    sl_str text;
+    if (!text_of(e, c, name, fallback, &text))
+        return false;
+    return sl_time_parse(sl_str_trim(text), ret) || sl_err_set(e->err, SL_ERR_CONFIG, "condition.date", "'%s' is not a date: '%.*s'", name, SL_ARG(text));
+}
+
+/* ---- dates ---- */
+
+static bool between(eval *e, const sl_val *c, bool *ret)
+{
+    sl_time at, bound;
+    if (!date_of(e, c, "date", "{{ trigger.date }}", &at))
+        return false;
+    *ret = true;
+    if (sl_get(c, "after") != NULL) {
+        if (!date_of(e, c, "after", "", &bound))
+            return false;
+        *ret = *ret && at.s > bound.s;
+    }
+    if (sl_get(c, "before") != NULL) {
+        if (!date_of(e, c, "before", "", &bound))
+            return false;
+        *ret = *ret && at.s < bound.s;
+    }
+    return true;
+}
+
+static int64_t day_second(sl_time t)
+{
+    int64_t s = t.kind == SL_TIME_OF_DAY ? t.s : sl_time_wall(t);
+    return (s % 86400 + 86400) % 86400;
+}
+
+/* Times with an offset are compared on the wall clock of that offset. */
+static bool time_between(eval *e, const sl_val *c, bool *ret)
+{
+    static const char *const names[] = { "after", "before" };
+    sl_time at;
+    if (!date_of(e, c, "date", "{{ trigger.date }}", &at))
+        return false;
+    *ret = true;
+    for (size_t i = 0; i < 2; i++) {
+        sl_time bound;
+        sl_str text;
+        if (sl_get(c, names[i]) == NULL)
+            continue;
+        if (!text_of(e, c, names[i], "", &text))
+            return false;
+        /* An offset time is parsed as a date-time of that offset on the day that is looked at. */
+        sl_civil day = sl_civil_from_seconds(sl_time_wall(at));
+        sl_str full = sl_fmt(e->arena, "%04lld-%02d-%02dT%.*s", (long long)day.year, day.month, day.day, SL_ARG(sl_str_trim(text)));
+        if (!sl_time_parse(full, &bound))
+            return sl_err_set(e->err, SL_ERR_CONFIG, "condition.time", "'%s' is not a time such as 16:19:12+02:00: '%.*s'", names[i], SL_ARG(text));
+        bool zoned = bound.kind == SL_TIME_ZONED || bound.kind == SL_TIME_INSTANT;
+        int64_t here = zoned ? ((at.s + bound.offset_s) % 86400 + 86400) % 86400 : day_second(at), there = day_second(bound);
+        *ret = *ret && (i == 0 ? here > there : here < there);
+    }
+    return true;
+}
+
+static const char *const weekdays[] = { "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY" };
+
+static bool weekday_is(eval *e, const sl_val *c, const sl_civil *day, bool *ret)
+{
+    sl_str wanted;
+    if (!text_of(e, c, "dayOfWeek", "", &wanted))
+        return false;
+    *ret = sl_str_ieq(wanted, sl_str_c(weekdays[day->weekday - 1]));
+    for (size_t i = 0; i < 7; i++)
+        if (sl_str_ieq(wanted, sl_str_c(weekdays[i])))
+            return true;
+    return sl_err_set(e->err, SL_ERR_CONFIG, "condition.day", "'dayOfWeek' must be MONDAY to SUNDAY, not '%.*s'", SL_ARG(wanted));
+}
+
+static bool day_week(eval *e, const sl_val *c, bool *ret)
+{
+    sl_time at;
+    if (!date_of(e, c, "date", "{{ trigger.date }}", &at))
+        return false;
+    sl_civil day = sl_civil_from_seconds(sl_time_wall(at));
+    return weekday_is(e, c, &day, ret);
+}
+
+static bool day_week_in_month(eval *e, const sl_val *c, bool *ret)
+{
+    static const char *const nth[] = { "FIRST", "SECOND", "THIRD", "FOURTH" };
+    sl_time at;
+    sl_str wanted;
+    if (!date_of(e, c, "date", "{{ trigger.date }}", &at) || !text_of(e, c, "dayInMonth", "", &wanted))
+        return false;
+    sl_civil day = sl_civil_from_seconds(sl_time_wall(at));
+    if (!weekday_is(e, c, &day, ret))
+        return false;
+    bool hit = sl_str_ieq(wanted, SL_S("LAST")) && day.day + 7 > sl_days_in_month(day.year, day.month);
+    for (size_t i = 0; i < SL_COUNT(nth); i++)
+        hit |= sl_str_ieq(wanted, sl_str_c(nth[i])) && (size_t)(day.day - 1) / 7 == i;
+    *ret = *ret && hit;
+    return true;
+}
+
+static bool weekend(eval *e, const sl_val *c, bool *ret)
+{
+    sl_time at;
+    if (!date_of(e, c, "date", "{{ trigger.date }}", &at))
+        return false;
+    *ret = sl_civil_from_seconds(sl_time_wall(at)).weekday >= 6;
+    return true;
+}
+
+/* ---- logic ---- */
+
+static bool none_of(eval *e, const sl_val *c, bool *ret)
+{
+    bool any = false;
+    for (size_t i = 0; !any && i < sl_val_count(sl_get(c, "conditions")); i++)
+        if (!one_holds(e, sl_at(sl_get(c, "conditions"), i), &any))
+            return false;
+    *ret = !any;
+    return true;
+}
+
+static bool any_of(eval *e, const sl_val *c, bool *ret)
+{
+    return none_of(e, c, ret) && ((*ret = !*ret), true);
+}
+
+static bool expression(eval *e, const sl_val *c, bool *ret)
+{
+    sl_str text;
+    if (!text_of(e, c, "expression", "", &text))
+        return false;
+    text = sl_str_trim(text);
+    *ret = text.n > 0 && !sl_str_ieq(text, SL_S("false"));
+    return true;
+}
+
+/* ---- the execution that ended: {{ trigger }} of a Flow trigger ---- */
+
+static sl_str upstream(const eval *e, const char *name)
+{
+    return sl_get_text(sl_get(e->env->vars, "trigger"), name);
+}
+
+static bool execution_flow(eval *e, const sl_val *c, bool *ret)
+{
+    sl_str ns = sl_get_text(c, "namespace"), id = sl_get_text(c, "flowId");
+    *ret = (ns.n == 0 || sl_str_eq(ns, upstream(e, "namespace"))) && (id.n == 0 || sl_str_eq(id, upstream(e, "flowId")));
+    return true;
+}
+
+static bool execution_namespace(eval *e, const sl_val *c, bool *ret)
+{
+    sl_str wanted = sl_get_text(c, "namespace"), how = sl_get_text(c, "comparison"), is = upstream(e, "namespace");
+    if (sl_str_ieq(how, SL_S("PREFIX")) || (how.n == 0 && sl_get_bool(c, "prefix", false)))
+        *ret = sl_str_starts(is, wanted);
+    else if (sl_str_ieq(how, SL_S("SUFFIX")))
+        *ret = sl_str_ends(is, wanted);
+    else
+        *ret = sl_str_eq(is, wanted);
+    return true;
+}
+
+static bool in_list(const sl_val *list, sl_str state)
+{
+    for (size_t i = 0; i < sl_val_count(list); i++)
+        if (sl_str_ieq(sl_text(sl_at(list, i)), state))
+            return true;
+    return false;
+}
+
+static bool execution_status(eval *e, const sl_val *c, bool *ret)
+{
+    const sl_val *in = sl_get(c, "in"), *not_in = sl_get(c, "notIn");
+    sl_str state = upstream(e, "state");
+    *ret = (sl_val_count(in) == 0 || in_list(in, state)) && !in_list(not_in, state);
+    return true;
+}
+
+static bool execution_labels(eval *e, const sl_val *c, bool *ret)
+{
+    const sl_val *labels = sl_get(c, "labels"), *has = sl_get(e->env->vars, "$labels");
+    *ret = true;
+    for (size_t i = 0; i < sl_val_count(labels); i++) {
+        bool map = sl_is(labels, SL_MAP);
+        sl_str key = map ? labels->map.entries[i].key : sl_get_text(sl_at(labels, i), "key");
+        const sl_val *value = map ? labels->map.entries[i].value : sl_get(sl_at(labels, i), "value");
+        *ret = *ret && sl_str_eq(sl_val_text(e->arena, value), sl_text(sl_get_str(has, key)));
+    }
+    return true;
+}
+
+static bool execution_outputs(eval *e, const sl_val *c, bool *ret)
+{
+    sl_str text;
+    if (!text_of(e, c, "expression", "", &text))
+        return false;
+    *ret = sl_truthy_text(text);
+    return true;
+}
+
+static const condition_type types[TYPES] = {
+    { "DateTimeBetween", "date after before", between },
+    { "TimeBetween", "date after before", time_between },
+    { "DayWeek", "date dayOfWeek", day_week },
+    { "DayWeekInMonth", "date dayOfWeek dayInMonth", day_week_in_month },
+    { "Weekend", "date", weekend },
+    { "Not", "conditions date", none_of },
+    { "Or", "conditions date", any_of },
+    { "Expression", "expression", expression },
+    { "ExecutionFlow", "namespace flowId", execution_flow },
+    { "ExecutionNamespace", "namespace comparison prefix", execution_namespace },
+    { "ExecutionStatus", "in notIn", execution_status },
+    { "ExecutionLabels", "labels", execution_labels },
+    { "ExecutionOutputs", "expression", execution_outputs },
+    { NULL, NULL, NULL },
+};

@@ -1,0 +1,344 @@
+/* flows/exec_restore.c: executions taken up again: after a restart of the process, by hand after a failure, as a replay. */
+#include "base/arena.h"
+#include "flows/exec_private.h"
+
+sl_taskrun *sl_exec_restore(sl_exec *x, sl_str id, const sl_task_def *def, sl_taskrun *parent, sl_phase role, sl_str value, int64_t iteration)
+{
+    sl_taskrun *r = sl_scope_add_run(x, sl_str_dup(x->arena, id), def, parent, role);
+    r->value = value;
+    r->iteration = iteration;
+    return r;
+}
+
+/* ---- where everything stood ---- */
+
+/* Parents come before their children in the order of creation: one pass gives each run its list. */
+static void rebuild_tree(sl_exec *x)
+{
+    x->paused = 0;
+    x->wake_ms = INT64_MAX;
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        sl_scope *s = r->parent ? r->parent->scope : &x->root;
+        sl_assert(s != NULL);
+        if (s->owner != NULL && s->owner->def->flowable == SL_FOR_EACH && r->role == SL_PHASE_MAIN)
+            s = sl_scope_iteration(x, s, (size_t)r->iteration);
+        r->in = s;
+        sl_exec_set_outputs(x, r, r->outputs);
+        bool live = !sl_state_final(r->state);
+        x->paused += r->state == SL_PAUSED;
+        if (live && r->wake_ms > 0 && r->wake_ms < x->wake_ms)
+            x->wake_ms = r->wake_ms;
+        bool entered = r->def->flowable != SL_RUNNABLE && r->state != SL_PAUSED && (r->chosen || !sl_flowable_evaluates(r->def));
+        if (!entered || (r->def->flowable == SL_PAUSE && r->def->tasks.n == 0))
+            continue;
+        r->scope = SL_NEW(x->arena, sl_scope);
+        r->scope->owner = r;
+        r->scope->over = !live;
+        r->scope->list = sl_scope_list(x, r->scope);
+        sl_scope_take_values(x, r);
+    }
+}
+
+static int rank(sl_state s)
+{
+    return s == SL_KILLED ? 3 : s == SL_FAILED || s == SL_CANCELLED ? 2 : s == SL_WARNED ? 1 : 0;
+}
+
+/* The list of a flowable or of the flow: for one value of a loop, the loop. */
+static sl_scope *whole(const sl_taskrun *r)
+{
+    return r->in->outer ? r->in->outer : r->in;
+}
+
+/* The phase is the latest role of a run in the list; the outcome of the main list, and the round, follow from its runs. */
+static void find_phases(sl_exec *x)
+{
+    static const sl_state outcome[] = { SL_SUCCESS, SL_WARNED, SL_FAILED, SL_KILLED };
+    x->root.phase = sl_state_final(x->state) ? SL_PHASE_AFTER : SL_PHASE_MAIN;
+    x->root.main_state = SL_SUCCESS;
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        sl_scope *s = whole(r);
+        if (r->role > s->phase)
+            s->phase = r->role;
+        if (r->role != SL_PHASE_MAIN)
+            continue;
+        if (rank(r->state) > rank(s->main_state))
+            s->main_state = outcome[rank(r->state)];
+        if (s->owner != NULL && s->owner->def->flowable == SL_LOOP_UNTIL && r->iteration > s->iteration)
+            s->iteration = r->iteration;
+    }
+}
+
+static void begin_list(sl_exec *x, sl_scope *s)
+{
+    s->list = sl_scope_list(x, s);
+    if (s->owner != NULL && s->owner->def->flowable == SL_DAG && s->phase == SL_PHASE_MAIN)
+        s->begun = SL_ARRAY(x->arena, uint8_t, s->list->n + 1);
+}
+
+/* Position and counts follow from the runs of the phase. */
+static void count_runs(sl_exec *x)
+{
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        sl_scope *s = r->in;
+        bool rounds = s->owner != NULL && s->owner->def->flowable == SL_LOOP_UNTIL && s->phase == SL_PHASE_MAIN;
+        if (r->role != s->phase || (rounds && r->iteration != s->iteration))
+            continue;
+        s->running += !sl_state_final(r->state);
+        s->failed |= rank(r->state) == 2;
+        s->killed |= r->state == SL_KILLED;
+        s->warned |= r->state == SL_WARNED;
+        if (r->def->position + 1 > s->next)
+            s->next = r->def->position + 1;
+        if (s->begun != NULL)
+            s->begun[r->def->position] = 1;
+    }
+}
+
+static void count_iterations(sl_scope *loop)
+{
+    const sl_taskrun *r = loop->owner;
+    for (size_t i = 0; !sl_scope_is_loop(loop) && i < sl_val_count(r->values); i++)
+        if (r->iterations[i] != NULL)
+            r->iterations[i]->over = true; /* it is at its errors, or later */
+    if (!sl_scope_is_loop(loop))
+        return;
+    for (size_t i = 0; i < sl_val_count(r->values); i++) {
+        sl_scope *s = r->iterations[i];
+        if (s == NULL)
+            continue;
+        size_t enabled = 0;
+        for (size_t k = s->next; k < s->list->n; k++)
+            enabled += !s->list->items[k]->disabled;
+        s->over = s->running == 0 && (enabled == 0 || s->failed || s->killed);
+        loop->running += !s->over;
+        loop->failed |= s->over && s->failed;
+        loop->killed |= s->over && s->killed;
+        loop->warned |= s->over && s->warned;
+        loop->next = i + 1;
+    }
+}
+
+static void rebuild(sl_exec *x)
+{
+    rebuild_tree(x);
+    find_phases(x);
+    begin_list(x, &x->root);
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next)
+        if (r->scope != NULL)
+            begin_list(x, r->scope);
+    count_runs(x);
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next)
+        if (r->scope != NULL && r->iterations != NULL)
+            count_iterations(r->scope);
+    if (sl_state_final(x->state))
+        x->root.main_state = x->state;
+}
+
+static void offer_again(sl_exec *x, sl_taskrun *r)
+{
+    if (sl_state_final(r->state) || r->wake_ms > 0 || r->state == SL_PAUSED)
+        return;
+    if (r->def->flowable == SL_RUNNABLE)
+        sl_exec_act(x, SL_ACT_RUN, r);
+    else if (r->scope == NULL)
+        sl_exec_act(x, SL_ACT_EVALUATE, r);
+}
+
+/* Scopes in which nothing runs any more: the end came between a child's end and the next start. Innermost first. */
+static void advance_open(sl_exec *x, int64_t now)
+{
+    sl_taskrun **order = SL_ARRAY(x->arena, sl_taskrun *, x->run_count + 1);
+    size_t n = 0;
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next)
+        if (r->scope != NULL && !r->scope->over)
+            order[n++] = r;
+    while (n > 0) {
+        sl_taskrun *r = order[--n];
+        for (size_t i = 0; r->iterations != NULL && i < sl_val_count(r->values) && !r->scope->over; i++)
+            if (r->iterations[i] != NULL && !r->iterations[i]->over)
+                sl_scope_advance(x, r->iterations[i], now);
+        if (!r->scope->over)
+            sl_scope_advance(x, r->scope, now);
+    }
+}
+
+void sl_exec_resume(sl_exec *x, int64_t now)
+{
+    x->task_outputs = sl_map(x->arena);
+    rebuild(x);
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next)
+        offer_again(x, r);
+    advance_open(x, now);
+    if (x->state == SL_QUEUED || (x->state == SL_CREATED && x->first == NULL))
+        return; /* the engine decides when it starts */
+    sl_scope_advance(x, &x->root, now);
+}
+
+/* ---- restart and replay ---- */
+
+static bool gone(const sl_exec *x, const sl_taskrun *r)
+{
+    for (const sl_taskrun *p = r; p != NULL; p = p->parent)
+        if (sl_get_str(x->removed, p->id) != NULL)
+            return true;
+    return false;
+}
+
+static void remove_run(sl_exec *x, const sl_taskrun *r)
+{
+    sl_map_set(x->arena, x->removed, r->id, &sl_true_val);
+}
+
+/* What ran because something had failed, and after the end; and the children of a WorkingDirectory, whose folder is gone. */
+static void drop_consequences(sl_exec *x, const bool *again)
+{
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        bool around = r->parent == NULL || again[r->parent->seq];
+        bool folder = r->parent != NULL && r->parent->def->flowable == SL_WORKING_DIRECTORY && again[r->parent->seq];
+        if ((r->role != SL_PHASE_MAIN && around) || folder)
+            remove_run(x, r);
+    }
+}
+
+static void unlink_removed(sl_exec *x)
+{
+    sl_taskrun *r = x->first;
+    x->first = x->last = NULL;
+    x->run_count = 0;
+    while (r != NULL) {
+        sl_taskrun *next = r->next;
+        r->next = NULL;
+        if (!gone(x, r)) {
+            if (x->last != NULL)
+                x->last->next = r;
+            else
+                x->first = r;
+            x->last = r;
+            x->run_count = r->seq + 1; /* rows keep their numbers */
+        } else
+            remove_run(x, r);
+        r = next;
+    }
+}
+
+static void reopen_run(sl_exec *x, sl_taskrun *r, int64_t now)
+{
+    r->ended_ms = r->wake_ms = 0;
+    r->waiting = r->busy = false;
+    r->checkpoint = NULL;
+    r->error = (sl_str){ NULL, 0 };
+    r->scope = NULL;
+    sl_exec_set_run_state(x, r, SL_RESTARTED, now);
+    if (r->def->flowable == SL_RUNNABLE) {
+        r->attempt++;
+        r->started_ms = r->first_started_ms = now;
+    } else if (r->def->flowable == SL_WORKING_DIRECTORY)
+        r->chosen = false;
+    sl_exec_set_run_state(x, r, SL_RUNNING, now);
+}
+
+static void forget_scopes(sl_exec *x)
+{
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        r->scope = r->in = NULL;
+        r->values = NULL;
+        r->iterations = NULL;
+    }
+    x->root = (sl_scope){ .list = &x->flow->tasks };
+}
+
+static void reopen(sl_exec *x, int64_t now)
+{
+    forget_scopes(x);
+    x->killing = x->held = false;
+    x->kill_state = SL_KILLED;
+    x->ended_ms = 0;
+    x->outputs = NULL;
+    sl_exec_set_state(x, SL_RESTARTED, now);
+    sl_exec_set_state(x, SL_RUNNING, now);
+    x->attempt_number++;
+}
+
+bool sl_exec_restart(sl_exec *x, int64_t now)
+{
+    bool any = false, *again = SL_ARRAY(x->arena, bool, x->run_count + 1);
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        bool failed = r->state == SL_FAILED || r->state == SL_KILLED || r->state == SL_CANCELLED;
+        if (r->role == SL_PHASE_AFTER || !failed)
+            continue;
+        any = true;
+        for (const sl_taskrun *p = r; p != NULL; p = p->parent)
+            again[p->seq] = true;
+    }
+    if (!any)
+        return false;
+    x->removed = sl_map(x->arena);
+    drop_consequences(x, again);
+    unlink_removed(x);
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next)
+        if (again[r->seq])
+            reopen_run(x, r, now);
+    reopen(x, now);
+    return true;
+}
+
+static sl_taskrun *copy_run(sl_exec *x, const sl_taskrun *r, sl_taskrun *parent)
+{
+    sl_arena *a = x->arena;
+    sl_taskrun *c = sl_scope_add_run(x, x->new_id(x->new_id_self, a), r->def, parent, r->role);
+    c->value = r->value.p ? sl_str_dup(a, r->value) : r->value;
+    c->iteration = r->iteration;
+    c->state = r->state;
+    c->attempt = r->attempt;
+    c->created_ms = r->created_ms;
+    c->started_ms = r->started_ms;
+    c->first_started_ms = r->first_started_ms;
+    c->ended_ms = r->ended_ms;
+    c->outputs = r->outputs ? sl_val_copy(a, r->outputs) : NULL;
+    c->choice = r->choice.p ? sl_str_dup(a, r->choice) : r->choice;
+    c->chosen = r->chosen;
+    c->history.items = SL_ARRAY(a, sl_change, r->history.n + 1);
+    c->history.n = r->history.n;
+    c->history.capacity = r->history.n + 1;
+    if (r->history.n > 0)
+        memcpy(c->history.items, r->history.items, r->history.n * sizeof *r->history.items);
+    sl_exec_mark(x, c);
+    return c;
+}
+
+static bool is_ancestor(const sl_taskrun *p, const sl_taskrun *of)
+{
+    for (const sl_taskrun *q = of; q != NULL; q = q->parent)
+        if (q == p)
+            return true;
+    return false;
+}
+
+sl_exec *sl_exec_replay(const sl_exec *from, const sl_taskrun *at, sl_str id, int64_t now)
+{
+    sl_exec *x = sl_exec_new(from->flow, id, now);
+    sl_arena *a = x->arena;
+    x->inputs = sl_val_copy(a, from->inputs);
+    x->labels = sl_val_copy(a, from->labels);
+    x->trigger = from->trigger ? sl_val_copy(a, from->trigger) : NULL;
+    x->variables = from->variables ? sl_val_copy(a, from->variables) : NULL;
+    x->original_id = sl_str_dup(a, from->original_id);
+    x->parent_id = sl_str_dup(a, from->id);
+    x->attempt_number = from->attempt_number + 1;
+    if (at == NULL)
+        return x;
+    sl_taskrun **copies = SL_ARRAY(a, sl_taskrun *, from->run_count + 1);
+    for (const sl_taskrun *r = from->first; r != NULL && r->seq <= at->seq; r = r->next) {
+        bool on_path = is_ancestor(r, at);
+        if (!on_path && (!sl_state_final(r->state) || r->state == SL_FAILED || r->state == SL_KILLED || (r->parent != NULL && copies[r->parent->seq] == NULL)))
+            continue;
+        sl_taskrun *c = copies[r->seq] = copy_run(x, r, r->parent ? copies[r->parent->seq] : NULL);
+        if (on_path)
+            reopen_run(x, c, now);
+    }
+    reopen(x, now);
+    x->attempt_number--;
+    x->started_ms = now;
+    return x;
+}

@@ -1,0 +1,147 @@
+/* flows/precondition.c: see precondition.h. */
+#include "flows/precondition.h"
+
+#include "base/arena.h"
+#include "base/regex.h"
+
+/* ---- the window ---- */
+
+static int64_t time_of_day(const sl_val *w, const char *name, int64_t fallback_s)
+{
+    sl_time t;
+    return sl_time_parse(sl_get_text(w, name), &t) && t.kind == SL_TIME_OF_DAY ? t.s : fallback_s;
+}
+
+/* Executions that ended before *from do not count; false: now is outside of the window. */
+static bool window_at(const sl_val *w, int64_t now, int64_t *from)
+{
+    const sl_tz *tz = sl_tz_local();
+    sl_str type = sl_get_text(w, "type");
+    int64_t length = 86400000, advance = 0, second = now / 1000, wall = second + sl_tz_offset(tz, second, NULL), midnight = wall - wall % 86400;
+    (void)sl_duration_parse(sl_get_text(w, "window"), &length);
+    (void)sl_duration_parse(sl_get_text(w, "windowAdvance"), &advance);
+    if (sl_str_eqc(type, "SLIDING_WINDOW")) {
+        *from = now - length;
+        return true;
+    }
+    if (sl_str_eqc(type, "DAILY_TIME_DEADLINE") || sl_str_eqc(type, "DAILY_TIME_WINDOW")) {
+        bool deadline = sl_str_eqc(type, "DAILY_TIME_DEADLINE");
+        int64_t start = deadline ? 0 : time_of_day(w, "startTime", 0), end = time_of_day(w, deadline ? "deadline" : "endTime", 86400);
+        *from = sl_tz_to_utc(tz, midnight + start) * 1000;
+        return wall - midnight >= start && wall - midnight <= end;
+    }
+    int64_t origin = sl_tz_to_utc(tz, midnight) * 1000 + advance;
+    if (length < 86400000 && length > 0)
+        origin += (now - origin) / length * length;
+    *from = origin > now ? origin - length : origin;
+    return true;
+}
+
+/* ---- elements ---- */
+
+static bool listed(const sl_val *list, sl_str what)
+{
+    for (size_t i = 0; i < sl_val_count(list); i++)
+        if (sl_str_ieq(sl_text(sl_at(list, i)), what))
+            return true;
+    return false;
+}
+
+static bool labels_match(sl_arena *a, const sl_val *wanted, const sl_val *has)
+{
+    for (size_t i = 0; i < sl_val_count(wanted); i++) {
+        bool map = sl_is(wanted, SL_MAP);
+        sl_str key = map ? wanted->map.entries[i].key : sl_get_text(sl_at(wanted, i), "key");
+        const sl_val *value = map ? wanted->map.entries[i].value : sl_get(sl_at(wanted, i), "value");
+        if (!sl_str_eq(sl_val_text(a, value), sl_text(sl_get_str(has, key))))
+            return false;
+    }
+    return true;
+}
+
+static bool flow_matches(sl_arena *a, const sl_val *f, const sl_upstream *x)
+{
+    sl_str ns = sl_get_text(f, "namespace"), id = sl_get_text(f, "flowId");
+    const sl_val *states = sl_get(f, "states");
+    sl_str state = sl_str_c(sl_state_name(x->state));
+    bool good = states ? listed(states, state) : x->state == SL_SUCCESS || x->state == SL_WARNED;
+    return (ns.n == 0 || sl_str_eq(ns, x->ns)) && (id.n == 0 || sl_str_eq(id, x->flow_id)) && good && labels_match(a, sl_get(f, "labels"), x->labels);
+}
+
+static bool compare(sl_arena *a, sl_str op, sl_str is, const sl_val *filter)
+{
+    sl_str value = sl_val_text(a, sl_get(filter, "value"));
+    const sl_val *values = sl_get(filter, "values");
+    if (sl_str_eqc(op, "REGEX")) {
+        sl_err ignored;
+        bool full = false;
+        sl_regex *r = sl_regex_new(a, value, &ignored);
+        return r != NULL && sl_regex_full(r, is, &full, &ignored) && full;
+    }
+    if (sl_str_eqc(op, "EQUAL_TO")) return sl_str_eq(is, value);
+    if (sl_str_eqc(op, "NOT_EQUAL_TO")) return !sl_str_eq(is, value);
+    if (sl_str_eqc(op, "IN")) return listed(values, is);
+    if (sl_str_eqc(op, "NOT_IN")) return !listed(values, is);
+    if (sl_str_eqc(op, "IS_TRUE")) return sl_str_eqc(is, "true");
+    if (sl_str_eqc(op, "IS_FALSE")) return sl_str_eqc(is, "false");
+    if (sl_str_eqc(op, "IS_NULL")) return is.n == 0;
+    if (sl_str_eqc(op, "IS_NOT_NULL")) return is.n > 0;
+    if (sl_str_eqc(op, "STARTS_WITH")) return sl_str_starts(is, value);
+    if (sl_str_eqc(op, "ENDS_WITH")) return sl_str_ends(is, value);
+    return sl_str_eqc(op, "CONTAINS") && sl_str_find(is, value) >= 0;
+}
+
+static bool filter_matches(sl_arena *a, const sl_val *f, const sl_upstream *x)
+{
+    sl_str field = sl_get_text(f, "field"), is = SL_S("");
+    sl_err ignored;
+    if (sl_str_eqc(field, "FLOW_ID"))
+        is = x->flow_id;
+    else if (sl_str_eqc(field, "NAMESPACE"))
+        is = x->ns;
+    else if (sl_str_eqc(field, "STATE"))
+        is = sl_str_c(sl_state_name(x->state));
+    else if (!sl_str_eqc(field, "EXPRESSION") || !sl_render(a, x->env, sl_val_text(a, sl_get(f, "value")), &is, &ignored))
+        return false;
+    return compare(a, sl_get_text(f, "type"), sl_str_trim(is), f);
+}
+
+static bool where_matches(sl_arena *a, const sl_val *w, const sl_upstream *x)
+{
+    const sl_val *filters = sl_get(w, "filters");
+    bool any = sl_str_ieq(sl_get_text(w, "operand"), SL_S("OR")), hit = !any;
+    for (size_t i = 0; i < sl_val_count(filters); i++) {
+        bool one = filter_matches(a, sl_at(filters, i), x);
+        hit = any ? hit || one : hit && one;
+    }
+    return hit;
+}
+
+bool sl_preconditions_match(sl_arena *a, const sl_val *p, const sl_val *state, const sl_upstream *x, int64_t now, const sl_val **ret, bool *changed)
+{
+    static const char *const kinds[] = { "flows", "where" };
+    sl_val *met = sl_map(a);
+    int64_t from;
+    bool all = true, inside = window_at(sl_get(p, "timeWindow"), now, &from);
+    *changed = false;
+    for (size_t k = 0; k < SL_COUNT(kinds); k++)
+        for (size_t i = 0; i < sl_val_count(sl_get(p, kinds[k])); i++) {
+            const sl_val *element = sl_at(sl_get(p, kinds[k]), i);
+            sl_str key = sl_fmt(a, "%s%zu", kinds[k], i);
+            int64_t at = sl_get_int(state, key.p, 0), was = at;
+            if (at < from)
+                at = 0;
+            if (inside && (k == 0 ? flow_matches(a, element, x) : where_matches(a, element, x)))
+                at = now;
+            if (at > 0)
+                sl_map_set_int(a, met, key.p, at);
+            *changed |= at != was;
+            all &= at > 0;
+        }
+    *ret = met;
+    if (all && inside && sl_get_bool(p, "resetOnSuccess", true)) {
+        *ret = NULL;
+        *changed = true;
+    }
+    return all && inside;
+}

@@ -1,0 +1,22 @@
+/*
+ * flows/precondition.h: several executions that have to end within a window before a Flow trigger fires (flow language
+ * section 4.11). Pure: what was met so far comes in and goes out as a value.
+ */
+#pragma once
+
+#include "flows/exec.h"
+#include "flows/expr.h"
+
+/* The execution that has just ended. */
+typedef struct sl_upstream {
+    sl_str ns, flow_id;
+    sl_state state;
+    const sl_val *labels;
+    const sl_expr_env *env;      /* for EXPRESSION filters */
+} sl_upstream;
+
+/*
+ * preconditions: the map as written. state: what was met so far ({element: ms}) or NULL. True when everything is met now;
+ * *ret is the state to keep, *changed whether it differs.
+ */
+bool sl_preconditions_match(sl_arena *arena, const sl_val *preconditions, const sl_val *state, const sl_upstream *x, int64_t now_ms, const sl_val **ret, bool *changed);

@@ -1,0 +1,10 @@
+/* net/multipart.h: multipart/form-data in memory (RFC 7578, RFC 2046 section 5.1.1). Pure. */
+#pragma once
+
+#include "base/err.h"
+#include "base/val.h"
+
+enum { SL_MULTIPART_PARTS_MAX = 1000 };
+
+/* content_type: the header with its boundary. *ret: list of {name, filename (only of files), type, data}; data points into body. */
+bool sl_multipart_parse(sl_arena *arena, sl_str content_type, sl_str body, const sl_val **ret, sl_err *err);

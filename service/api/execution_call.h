@@ -1,0 +1,15 @@
+/* service/api/execution_call.h: what the handlers about executions and logs share. */
+#pragma once
+
+#include "service/api/api.h"
+#include "service/api/execution_json.h"
+
+/* Each answers the request and gives false (NULL) when it cannot give what was asked for. */
+sl_flow_ref *sl_call_flow(sl_call *c, sl_str ns, sl_str id, int64_t revision); /* to be given back to the cache */
+bool sl_call_execution(sl_call *c, sl_str id, sl_str *ret_ns, sl_str *ret_flow);
+bool sl_call_labels(sl_call *c, const sl_val *texts, const sl_val **ret);
+bool sl_call_filter(sl_call *c, sl_execution_filter *f);
+void sl_call_reply_execution(sl_call *c, sl_str id);
+/* follow.c: Server-sent events. */
+void sl_follow_execution(sl_call *c);
+void sl_follow_logs(sl_call *c);

@@ -1,0 +1,378 @@
+/* service/api/flows.c: flows and their revisions. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/yaml.h"
+#include "service/api/api.h"
+#include "service/api/execution_call.h"
+#include "service/flows_do.h"
+
+/* The flow as its text says, with what the server knows. */
+static const sl_val *flow_json(sl_call *c, const sl_flow_row *row, bool source)
+{
+    sl_err err;
+    sl_arena *a = c->arena;
+    const sl_val *doc = sl_yaml_parse(a, row->source, &err);
+    sl_val *out = sl_map(a), *labels = sl_list(a);
+    sl_map_set_str(a, out, "id", row->id);
+    sl_map_set_str(a, out, "namespace", row->ns);
+    sl_map_set_int(a, out, "revision", row->revision);
+    for (size_t i = 0; sl_is(doc, SL_MAP) && i < doc->map.n; i++)
+        if (sl_get_str(out, doc->map.entries[i].key) == NULL)
+            sl_map_set(a, out, doc->map.entries[i].key, doc->map.entries[i].value);
+    const sl_val *given = sl_get(doc, "labels");
+    for (size_t i = 0; sl_is(given, SL_MAP) && i < given->map.n; i++) {
+        sl_val *one = sl_map(a);
+        sl_map_set_str(a, one, "key", given->map.entries[i].key);
+        sl_map_set_str(a, one, "value", sl_val_text(a, given->map.entries[i].value));
+        sl_list_add(a, labels, one);
+    }
+    if (labels->list.n > 0)
+        sl_map_setc(a, out, "labels", labels);
+    sl_map_set_bool(a, out, "disabled", row->disabled);
+    sl_map_set_bool(a, out, "deleted", row->deleted);
+    if (source)
+        sl_map_set_str(a, out, "source", row->source);
+    return out;
+}
+
+static void set_etag(sl_call *c, int64_t revision)
+{
+    c->resp->headers = sl_map_of(c->arena, "ETag", sl_val_str(c->arena, sl_fmt(c->arena, "\"%lld\"", (long long)revision)));
+}
+
+static void reply_flow(sl_call *c, sl_str ns, sl_str id, bool source)
+{
+    sl_flow_row row;
+    bool found;
+    sl_err err;
+    int64_t revision = 0;
+    (void)sl_parse_int(sl_query(c, "revision"), &revision);
+    if (!sl_repository_flow(c->store, c->arena, ns, id, revision, &row, &found, &err)) {
+        sl_reply_err(c, &err);
+        return;
+    }
+    if (!found || (row.deleted && !sl_query_bool(c, "allowDeleted", false))) {
+        sl_reply_error(c, 404, "Not Found");
+        return;
+    }
+    sl_reply(c, 200, flow_json(c, &row, source));
+    set_etag(c, row.revision);
+}
+
+/* ---- writing ---- */
+
+static bool parse_body(sl_call *c, sl_str source, sl_flow **ret, sl_problems *problems)
+{
+    *ret = sl_flow_parse(c->arena, sl_engine_registry(c->engine), sl_engine_settings(c->engine)->plugin_defaults, source, problems);
+    return *ret != NULL && sl_call_may(c, (*ret)->ns);
+}
+
+static bool put(sl_call *c, sl_flow_change *change)
+{
+    sl_err err;
+    change->author = sl_str_c(c->who.name);
+    if (sl_flows_put(c->engine, change, &err))
+        return true;
+    sl_reply_err(c, &err);
+    return false;
+}
+
+/* If-Match: "REVISION": nothing is changed when somebody else was quicker. */
+static bool precondition(sl_call *c, int64_t *ret)
+{
+    sl_str v = sl_str_trim(sl_request_header(c->req, "if-match"));
+    *ret = -1;
+    if (v.n == 0 || sl_str_eqc(v, "*"))
+        return true;
+    if (v.n > 2 && v.p[0] == '"' && sl_parse_int(sl_str_sub(v, 1, v.n - 1), ret))
+        return true;
+    sl_reply_error(c, 400, "Bad Request: If-Match takes the ETag that the flow was read with");
+    return false;
+}
+
+static void create(sl_call *c)
+{
+    sl_problems problems = { .arena = c->arena };
+    sl_flow *flow;
+    if (!parse_body(c, c->body, &flow, &problems)) {
+        if (problems.n > 0)
+            sl_reply_problems(c, &problems);
+        return;
+    }
+    sl_flow_change change = { .flows = &flow, .count = 1, .must_be_new = true };
+    if (put(c, &change))
+        reply_flow(c, flow->ns, flow->id, true);
+}
+
+static void update(sl_call *c)
+{
+    sl_problems problems = { .arena = c->arena };
+    sl_flow *flow;
+    sl_flow_change change = { .flows = &flow, .count = 1, .must_exist = true };
+    if (!precondition(c, &change.if_revision))
+        return;
+    if (!parse_body(c, c->body, &flow, &problems)) {
+        if (problems.n > 0)
+            sl_reply_problems(c, &problems);
+        return;
+    }
+    if (!sl_str_eq(flow->id, c->args[1]) || !sl_str_eq(flow->ns, c->args[0]))
+        sl_reply_error(c, 422, "Invalid entity: %s", sl_str_eq(flow->id, c->args[1]) ? "Illegal namespace update" : "Illegal flow id update");
+    else if (put(c, &change))
+        reply_flow(c, flow->ns, flow->id, true);
+}
+
+static void remove_flow(sl_call *c)
+{
+    sl_flow_change change = { .delete_ns = c->args[0], .delete_id = c->args[1] };
+    if (put(c, &change))
+        sl_reply_empty(c, 204);
+}
+
+/* Documents separated by ---: all are valid, or nothing is stored. */
+static bool parse_many(sl_call *c, sl_flow ***ret, size_t *n)
+{
+    sl_str rest = c->body, document;
+    sl_problems problems = { .arena = c->arena };
+    size_t capacity = 16;
+    *ret = SL_ARRAY(c->arena, sl_flow *, capacity);
+    *n = 0;
+    while (sl_yaml_cut(&rest, &document)) {
+        sl_flow *flow;
+        if (sl_str_trim(document).n == 0)
+            continue;
+        if (!parse_body(c, document, &flow, &problems)) {
+            if (problems.n > 0)
+                sl_reply_problems(c, &problems);
+            return false;
+        }
+        if (*n == capacity) {
+            *ret = sl_realloc(c->arena, *ret, capacity * sizeof **ret, capacity * 2 * sizeof **ret);
+            capacity *= 2;
+        }
+        (*ret)[(*n)++] = flow;
+    }
+    return true;
+}
+
+static void reply_many(sl_call *c, sl_flow **flows, size_t n)
+{
+    sl_val *list = sl_list(c->arena);
+    for (size_t i = 0; i < n; i++) {
+        sl_flow_row row;
+        bool found;
+        sl_err err;
+        if (!sl_repository_flow(c->store, c->arena, flows[i]->ns, flows[i]->id, 0, &row, &found, &err)) {
+            sl_reply_err(c, &err);
+            return;
+        }
+        sl_list_add(c->arena, list, flow_json(c, &row, true));
+    }
+    sl_reply(c, 200, list);
+}
+
+static void bulk(sl_call *c)
+{
+    sl_flow **flows;
+    size_t n;
+    if (!parse_many(c, &flows, &n))
+        return;
+    sl_flow_change change = { .flows = flows, .count = n, .if_revision = -1 };
+    if (put(c, &change))
+        reply_many(c, flows, n);
+}
+
+static void replace_namespace(sl_call *c)
+{
+    sl_flow **flows;
+    size_t n;
+    if (!parse_many(c, &flows, &n))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (!sl_str_eq(flows[i]->ns, c->args[0])) {
+            sl_reply_error(c, 422, "Invalid entity: the flow '%.*s' is of the namespace '%.*s', not '%.*s'", SL_ARG(flows[i]->id), SL_ARG(flows[i]->ns), SL_ARG(c->args[0]));
+            return;
+        }
+    sl_flow_change change = { .flows = flows, .count = n, .if_revision = -1 };
+    if (sl_query_bool(c, "delete", true))
+        change.only_ns = c->args[0];
+    if (put(c, &change))
+        reply_many(c, flows, n);
+}
+
+/* ---- validation: the same messages as the command line's ---- */
+
+static const sl_val *verdict(sl_call *c, sl_str document, size_t index)
+{
+    sl_problems problems = { .arena = c->arena };
+    sl_val *v = sl_map(c->arena);
+    sl_flow *f = sl_flow_parse(c->arena, sl_engine_registry(c->engine), sl_engine_settings(c->engine)->plugin_defaults, document, &problems);
+    sl_map_set_int(c->arena, v, "index", (int64_t)index);
+    if (f == NULL) {
+        sl_buf b = sl_buf_new(c->arena, 1 << 18);
+        for (const sl_problem *p = problems.first; p != NULL; p = p->next)
+            sl_buf_fmt(&b, "%u:%u: %.*s%s", p->line, p->column, SL_ARG(p->message), p->next ? "\n" : "");
+        sl_map_set_str(c->arena, v, "constraints", sl_buf_str(&b));
+    } else {
+        sl_map_set_str(c->arena, v, "flow", f->id);
+        sl_map_set_str(c->arena, v, "namespace", f->ns);
+    }
+    sl_map_set_bool(c->arena, v, "outdated", false);
+    if (f == NULL)
+        return v;
+    sl_map_setc(c->arena, v, "deprecationPaths", sl_list(c->arena));
+    sl_map_setc(c->arena, v, "warnings", sl_list(c->arena));
+    sl_map_setc(c->arena, v, "infos", sl_list(c->arena));
+    return v;
+}
+
+static void validate(sl_call *c)
+{
+    sl_str rest = c->body, document;
+    sl_val *list = sl_list(c->arena);
+    for (size_t i = 0; sl_yaml_cut(&rest, &document); i++)
+        sl_list_add(c->arena, list, verdict(c, document, i));
+    sl_reply(c, 200, list);
+}
+
+/* ---- reading ---- */
+
+static void get(sl_call *c)
+{
+    reply_flow(c, c->args[0], c->args[1], sl_query_bool(c, "source", false));
+}
+
+#define VISIBLE "(?1 = '' OR f.ns = ?1 OR substr(f.ns, 1, length(?1) + 1) = ?1 || '.') AND (?2 = '' OR f.ns = ?2 OR substr(f.ns, 1, length(?2) + 1) = ?2 || '.')" \
+                " AND (?3 = '' OR instr(lower(f.id), lower(?3)) OR instr(lower(f.ns), lower(?3)) OR (?4 AND instr(s.source, ?3))) AND f.deleted = 0"
+
+static void list_flows(sl_call *c, sl_str ns, sl_str text, bool in_source, int64_t offset, int64_t size, bool page)
+{
+    sl_err err;
+    sl_val *list = sl_list(c->arena);
+    sl_str own = sl_str_c(c->who.ns), empty = SL_S("");
+    ns = ns.n ? ns : empty;
+    text = text.n ? text : empty;
+    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT count(*) FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE, "sssi", own, ns, text, (int64_t)in_source);
+    int64_t total = 0;
+    if (q != NULL && sl_stmt_next(q, &err) == 1) {
+        total = sl_col_int(q, 0);
+        sl_stmt_done(q);
+    }
+    q = sl_db_query(sl_store_db(c->store), &err,
+                    "SELECT f.ns, f.id, f.revision, s.source, f.disabled, f.updated_ms FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE " ORDER BY f.ns, f.id LIMIT ?5 OFFSET ?6", "sssiii",
+                    own, ns, text, (int64_t)in_source, size, offset);
+    int rc = q ? 1 : -1;
+    while (q != NULL && (rc = sl_stmt_next(q, &err)) == 1) {
+        sl_flow_row row = { .ns = sl_col_str(q, c->arena, 0), .id = sl_col_str(q, c->arena, 1), .revision = sl_col_int(q, 2), .source = sl_col_str(q, c->arena, 3), .disabled = sl_col_int(q, 4) != 0 };
+        sl_list_add(c->arena, list, flow_json(c, &row, in_source));
+    }
+    if (rc < 0)
+        sl_reply_err(c, &err);
+    else if (page)
+        sl_reply_page(c, list, total);
+    else
+        sl_reply(c, 200, list);
+}
+
+static void search(sl_call *c)
+{
+    int64_t offset, size;
+    if (sl_query_page(c, &offset, &size))
+        list_flows(c, sl_query(c, "namespace"), sl_query(c, "q"), false, offset, size, true);
+}
+
+static void search_source(sl_call *c)
+{
+    int64_t offset, size;
+    if (sl_query_page(c, &offset, &size))
+        list_flows(c, sl_query(c, "namespace"), sl_query(c, "q"), true, offset, size, true);
+}
+
+static void of_namespace(sl_call *c)
+{
+    list_flows(c, c->args[0], SL_S(""), true, 0, 100000, false);
+}
+
+static void revisions(sl_call *c)
+{
+    sl_err err;
+    sl_val *list = sl_list(c->arena);
+    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT r.revision, s.source, r.deleted, r.author, r.created_ms FROM revisions r JOIN sources s ON s.hash = r.source WHERE r.ns=? AND r.id=? ORDER BY r.revision",
+                             "ss", c->args[0], c->args[1]);
+    int rc = q ? 1 : -1;
+    while (q != NULL && (rc = sl_stmt_next(q, &err)) == 1) {
+        sl_flow_row row = { .ns = c->args[0], .id = c->args[1], .revision = sl_col_int(q, 0), .source = sl_col_str(q, c->arena, 1), .deleted = sl_col_int(q, 2) != 0 };
+        sl_val *one = (sl_val *)(uintptr_t)flow_json(c, &row, true);
+        sl_map_set_str(c->arena, one, "author", sl_col_str(q, c->arena, 3));
+        sl_map_set_str(c->arena, one, "updated", sl_time_rfc3339(c->arena, sl_col_int(q, 4)));
+        sl_list_add(c->arena, list, one);
+    }
+    if (rc < 0)
+        sl_reply_err(c, &err);
+    else if (list->list.n == 0)
+        sl_reply_error(c, 404, "Not Found");
+    else
+        sl_reply(c, 200, list);
+}
+
+static void namespaces(sl_call *c)
+{
+    sl_err err;
+    sl_val *list = sl_list(c->arena);
+    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT DISTINCT ns FROM flows WHERE deleted=0 AND (?1 = '' OR ns = ?1 OR substr(ns, 1, length(?1) + 1) = ?1 || '.') ORDER BY ns", "s", sl_str_c(c->who.ns));
+    int rc = q ? 1 : -1;
+    while (q != NULL && (rc = sl_stmt_next(q, &err)) == 1)
+        sl_list_add(c->arena, list, sl_val_str(c->arena, sl_col_str(q, c->arena, 0)));
+    if (rc < 0)
+        sl_reply_err(c, &err);
+    else
+        sl_reply(c, 200, list);
+}
+
+/* [{namespace, id}] */
+static void delete_many(sl_call *c)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < sl_val_count(c->json); i++) {
+        sl_flow_change change = { .delete_ns = sl_get_text(sl_at(c->json, i), "namespace"), .delete_id = sl_get_text(sl_at(c->json, i), "id") };
+        if (!sl_call_may(c, change.delete_ns) || !put(c, &change))
+            return;
+        n++;
+    }
+    sl_reply(c, 200, sl_map_of(c->arena, "count", sl_val_int(c->arena, n)));
+}
+
+static void of_execution(sl_call *c)
+{
+    sl_str ns, flow, source;
+    int64_t revision;
+    sl_err err;
+    if (!sl_call_execution(c, c->args[0], &ns, &flow))
+        return;
+    if (!sl_store_flow_source(c->store, c->arena, c->args[0], &source, &revision, &err)) {
+        sl_reply_err(c, &err);
+        return;
+    }
+    sl_flow_row row = { .ns = ns, .id = flow, .source = source, .revision = revision };
+    sl_reply(c, 200, flow_json(c, &row, false));
+}
+
+const sl_api_route sl_api_flows[] = {
+    { "GET", "/flows/search", SL_ROLE_VIEWER, SL_BODY_NONE, "q page size sort namespace labels", "Flows that match.", search },
+    { "GET", "/flows/source", SL_ROLE_VIEWER, SL_BODY_NONE, "q page size namespace", "Flows whose text holds something.", search_source },
+    { "GET", "/flows/distinct-namespaces", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Namespaces that have flows.", namespaces },
+    { "POST", "/flows/validate", SL_ROLE_VIEWER, SL_BODY_YAML, NULL, "What is wrong with flows, line by line; nothing is stored.", validate },
+    { "POST", "/flows/bulk", SL_ROLE_AUTHOR, SL_BODY_YAML, "delete", "Stores several flows: all, or none when one is invalid.", bulk },
+    { "DELETE", "/flows/delete/by-ids", SL_ROLE_AUTHOR, SL_BODY_JSON, NULL, "Deletes a list of flows.", delete_many },
+    { "POST", "/flows", SL_ROLE_AUTHOR, SL_BODY_YAML, NULL, "Stores a new flow.", create },
+    { "GET", "/flows/{namespace}/{id}/revisions", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "All revisions of a flow.", revisions },
+    { "GET", "/flows/{namespace}/{id}", SL_ROLE_VIEWER, SL_BODY_NONE, "source revision allowDeleted", "A flow.", get },
+    { "PUT", "/flows/{namespace}/{id}", SL_ROLE_AUTHOR, SL_BODY_YAML, NULL, "Changes a flow; If-Match keeps two from overwriting each other.", update },
+    { "DELETE", "/flows/{namespace}/{id}", SL_ROLE_AUTHOR, SL_BODY_NONE, NULL, "Deletes a flow.", remove_flow },
+    { "GET", "/flows/{namespace}", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "All flows of a namespace and below.", of_namespace },
+    { "POST", "/flows/{namespace}", SL_ROLE_AUTHOR, SL_BODY_YAML, "delete", "Replaces the flows of a namespace.", replace_namespace },
+    { "GET", "/executions/{executionId}/flow", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "The flow as the execution runs it.", of_execution },
+    { 0 },
+};

@@ -1,0 +1,133 @@
+/* service/api/kv.c: values of a namespace. Secrets are never read over the API. */
+#include "base/arena.h"
+#include "base/json.h"
+#include "service/api/api.h"
+
+static void set_time(sl_arena *a, sl_val *map, const char *key, int64_t ms)
+{
+    if (ms > 0)
+        sl_map_set_str(a, map, key, sl_time_rfc3339(a, ms));
+}
+
+static void list(sl_call *c)
+{
+    sl_kv_entry *entries;
+    size_t n;
+    sl_err err;
+    sl_val *out = sl_list(c->arena);
+    if (!sl_kv_entries(sl_engine_kv(c->engine), c->arena, SL_KV_VALUE, c->args[0], SL_S(""), &entries, &n, &err)) {
+        sl_reply_err(c, &err);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        sl_val *one = sl_map_of(c->arena, "key", sl_val_str(c->arena, entries[i].key));
+        set_time(c->arena, one, "creationDate", entries[i].created_ms);
+        set_time(c->arena, one, "updateDate", entries[i].updated_ms);
+        set_time(c->arena, one, "expirationDate", entries[i].expires_ms);
+        sl_list_add(c->arena, out, one);
+    }
+    sl_reply(c, 200, out);
+}
+
+static void get(sl_call *c)
+{
+    sl_kv_entry entry;
+    bool found;
+    sl_err err;
+    if (!sl_kv_find(sl_engine_kv(c->engine), c->arena, SL_KV_VALUE, c->args[0], c->args[1], false, &found, &entry, &err)) {
+        sl_reply_err(c, &err);
+        return;
+    }
+    const sl_val *value = found ? sl_kv_decode(c->arena, &entry, &err) : NULL;
+    if (!found)
+        sl_reply_error(c, 404, "Not Found: No value found for key '%.*s' in namespace '%.*s'", SL_ARG(c->args[1]), SL_ARG(c->args[0]));
+    else if (value == NULL)
+        sl_reply_err(c, &err);
+    else {
+        sl_val *out = sl_map_of(c->arena, "type", sl_val_str(c->arena, entry.type));
+        sl_map_setc(c->arena, out, "value", value);
+        sl_reply(c, 200, out);
+    }
+}
+
+/* A body that is JSON is that value; any other text is a string, or a date or duration when it looks like one. */
+static const sl_val *value_of(sl_call *c)
+{
+    sl_err ignored;
+    sl_str text = sl_str_trim(c->body);
+    const sl_val *v = sl_json_parse(c->arena, text, &ignored);
+    return v != NULL ? v : sl_val_str(c->arena, text);
+}
+
+static bool type_of(sl_call *c, const sl_val *v, sl_str *ret)
+{
+    sl_err ignored;
+    sl_time t;
+    int64_t ms;
+    *ret = (sl_str){ NULL, 0 };
+    bool bare = sl_is(v, SL_STRING) && !sl_json_parse(c->arena, sl_str_trim(c->body), &ignored);
+    if (bare && v->s.n > 1 && v->s.p[0] == 'P' && sl_duration_parse(v->s, &ms))
+        *ret = SL_S("DURATION");
+    else if (bare && sl_time_parse(v->s, &t) && t.kind == SL_TIME_DATE)
+        *ret = SL_S("DATE");
+    else if (bare && sl_time_parse(v->s, &t) && (t.kind == SL_TIME_INSTANT || t.kind == SL_TIME_ZONED))
+        *ret = SL_S("DATETIME");
+    return true;
+}
+
+static void put(sl_call *c)
+{
+    const sl_val *v = value_of(c);
+    sl_str json, type, wanted, ttl = sl_request_header(c->req, "ttl");
+    sl_kv_options o = { .description = sl_request_header(c->req, "description") };
+    sl_err err;
+    if (ttl.n > 0 && !sl_duration_parse(ttl, &o.ttl_ms)) {
+        sl_reply_error(c, 422, "Invalid entity: the header ttl must be a duration such as PT1H, not '%.*s'", SL_ARG(ttl));
+        return;
+    }
+    if (!type_of(c, v, &wanted) || !sl_kv_encode(c->arena, v, wanted, &json, &type, &err)) {
+        sl_reply_err(c, &err);
+        return;
+    }
+    o.type = type;
+    if (sl_kv_put(sl_engine_kv(c->engine), SL_KV_VALUE, c->args[0], c->args[1], json, &o, &err))
+        sl_reply_empty(c, 200);
+    else
+        sl_reply_err(c, &err);
+}
+
+static void remove_one(sl_call *c)
+{
+    bool existed;
+    sl_err err;
+    if (sl_kv_remove(sl_engine_kv(c->engine), SL_KV_VALUE, c->args[0], c->args[1], &existed, &err))
+        sl_reply(c, 200, sl_val_bool(existed));
+    else
+        sl_reply_err(c, &err);
+}
+
+static void remove_many(sl_call *c)
+{
+    const sl_val *keys = sl_get(c->json, "keys");
+    sl_val *gone = sl_list(c->arena);
+    for (size_t i = 0; i < sl_val_count(keys); i++) {
+        bool existed;
+        sl_err err;
+        if (!sl_kv_remove(sl_engine_kv(c->engine), SL_KV_VALUE, c->args[0], sl_text(sl_at(keys, i)), &existed, &err)) {
+            sl_reply_err(c, &err);
+            return;
+        }
+        if (existed)
+            sl_list_add(c->arena, gone, sl_at(keys, i));
+    }
+    sl_reply(c, 200, sl_map_of(c->arena, "keys", gone));
+}
+
+const sl_api_route sl_api_kv[] = {
+    { "GET", "/namespaces/{namespace}/kv", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Keys of a namespace.", list },
+    { "GET", "/namespaces/{namespace}/kv/{key}", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "A value with its type.", get },
+    { "PUT", "/namespaces/{namespace}/kv/{key}", SL_ROLE_AUTHOR, SL_BODY_ANY, NULL, "Stores a value; the header ttl limits its life.", put },
+    { "DELETE", "/namespaces/{namespace}/kv/{key}", SL_ROLE_AUTHOR, SL_BODY_NONE, NULL, "Removes a value.", remove_one },
+    { "DELETE", "/namespaces/{namespace}/kv", SL_ROLE_AUTHOR, SL_BODY_JSON, NULL, "Removes several values.", remove_many },
+    { 0 },
+};

@@ -1,0 +1,21 @@
+/*
+ * service/config.h: sluice.yaml: one table of keys; unknown keys are refused. docs/CONFIGURATION.md is made from the same words.
+ */
+#pragma once
+
+#include "base/bind.h"
+
+typedef struct sl_config {
+    sl_str host, data_dir;
+    int64_t port, workers;
+    const sl_val *process_environment; /* list of names */
+    const sl_val *plugin_defaults;     /* list */
+    const sl_val *globals;             /* map */
+    int64_t keep_ms;                   /* retention.maxAge */
+    int64_t keep_count;                /* retention.maxExecutions */
+} sl_config;
+
+extern const sl_opt sl_config_opts[];
+
+/* path NULL: only the defaults. Problems carry line and column. */
+bool sl_config_load(sl_arena *arena, const char *path, sl_config *ret, sl_problems *problems);

@@ -1,0 +1,38 @@
+/* service/retention.c: see retention.h. */
+#include "service/retention.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "service/execution.h"
+
+enum { RETENTION_STEP = 50 };
+
+static bool old_ones(sl_store *s, sl_arena *a, int64_t before_ms, int64_t keep_count, const sl_val **ret, sl_err *err)
+{
+    sl_val *list = sl_list(a);
+    /* Past the newest keep_count, or ended before that time; by age of creation, which an index has. */
+    sl_stmt *q = sl_db_query(sl_store_db(s), err,
+                             "SELECT id FROM executions WHERE over=1 AND ((?1 > 0 AND created_ms < ?1 AND ended_ms < ?1) OR (?2 > 0 AND (SELECT count(*) FROM executions) > ?2))"
+                             " ORDER BY created_ms LIMIT ?3",
+                             "iii", before_ms, keep_count, (int64_t)RETENTION_STEP);
+    int rc = q ? 1 : -1;
+    while (q != NULL && (rc = sl_stmt_next(q, err)) == 1)
+        sl_list_add(a, list, sl_val_str(a, sl_col_str(q, a, 0)));
+    *ret = list;
+    return rc == 0;
+}
+
+bool sl_retention_step(sl_engine *e, sl_store *reader, int64_t keep_ms, int64_t keep_count, bool *more, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    const sl_val *ids;
+    if (!old_ones(reader, a, keep_ms > 0 ? sl_now_ms() - keep_ms : 0, keep_count, &ids, err))
+        return false;
+    for (size_t i = 0; i < sl_val_count(ids); i++) {
+        sl_request r = { .verb = SL_DO_DELETE, .id = sl_text(sl_at(ids, i)) };
+        if (!sl_execution_do(e, &r, err) && err->kind != SL_ERR_NOT_FOUND && err->kind != SL_ERR_CONFLICT)
+            return false;
+    }
+    *more = sl_val_count(ids) == RETENTION_STEP;
+    return true;
+}

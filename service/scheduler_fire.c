@@ -1,0 +1,238 @@
+/* service/scheduler_fire.c: from a date, or the end of another execution, to a new execution. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "flows/context.h"
+#include "flows/precondition.h"
+#include "service/scheduler_private.h"
+
+/* The flow as it is now; NULL: the row says why. */
+static sl_flow_ref *flow_of(sl_engine *e, sl_trigger_entry *t, int64_t now)
+{
+    sl_flow_row row;
+    bool found;
+    sl_err err;
+    sl_flow_ref *ref = NULL;
+    if (!sl_repository_flow(e->store, e->turn_arena, t->row.ns, t->row.flow_id, 0, &row, &found, &err)) {
+        sl_engine_break(e, &err);
+        return NULL;
+    }
+    if (found && !row.deleted)
+        ref = sl_flow_cache_get(e->flows, row.source, row.revision, NULL, &err);
+    if (ref == NULL && found) {
+        t->row.problem = sl_str_dup(e->scheduler->arena, sl_str_c(err.message));
+        sl_scheduler_save(e, t, now);
+    }
+    return ref;
+}
+
+static const sl_val *labels_of(sl_arena *a, const sl_val *v, const sl_expr_env *env)
+{
+    sl_val *out = sl_map(a);
+    for (size_t i = 0; i < sl_val_count(v); i++) {
+        bool map = sl_is(v, SL_MAP);
+        sl_str key = map ? v->map.entries[i].key : sl_get_text(sl_at(v, i), "key"), text;
+        sl_err err;
+        const sl_val *value = map ? v->map.entries[i].value : sl_get(sl_at(v, i), "value");
+        if (sl_render(a, env, sl_val_text(a, value), &text, &err))
+            sl_map_set(a, out, key, sl_val_str(a, text));
+        else
+            sl_log(SL_WARN, "trigger", "the label '%.*s' is left out: %s", SL_ARG(key), err.message);
+    }
+    return out;
+}
+
+static void merge(sl_arena *a, sl_val *into, const sl_val *from)
+{
+    for (size_t i = 0; i < sl_val_count(from); i++)
+        sl_map_set(a, into, from->map.entries[i].key, from->map.entries[i].value);
+}
+
+typedef struct firing {
+    sl_trigger_entry *t;
+    sl_flow_ref *ref;
+    const sl_val *vars;         /* {{ trigger }} */
+    const sl_val *more;         /* further variables, such as $labels; NULL = none */
+    const sl_val *inputs, *labels;
+    sl_str tick_kind, correlation;
+    int64_t tick_ms;
+    sl_str refusal;             /* it fires, and has failed already */
+} firing;
+
+static sl_expr_env env_of(sl_engine *e, sl_arena *a, const firing *f, sl_expr_host *host)
+{
+    sl_val *vars = sl_map_shallow(a, sl_context_flow_vars(a, f->ref->flow, e->globals));
+    merge(a, vars, f->more);
+    sl_map_setc(a, vars, "trigger", f->vars);
+    if (f->t->dated)
+        sl_map_setc(a, vars, "schedule", f->vars);
+    *host = sl_engine_host(e, a, f->ref->flow, SL_S(""));
+    host->http = NULL; /* the loop waits for nobody */
+    return (sl_expr_env){ .vars = vars, .host = host };
+}
+
+/* An execution that could not be given its inputs is made all the same, as a failed one: nothing gets lost silently. */
+static void launch(sl_engine *e, firing *f, int64_t now)
+{
+    sl_arena *a = e->turn_arena;
+    sl_expr_host host;
+    sl_expr_env env = env_of(e, a, f, &host);
+    sl_val *inputs = sl_map(a), *labels = sl_map(a), *trigger = sl_map(a);
+    const sl_val *own = sl_get(f->t->spec, "inputs"), *rendered = NULL;
+    sl_err err;
+    if (own != NULL && !sl_render_val(a, &env, own, true, &rendered, &err))
+        f->refusal = sl_fmt(a, "the trigger's inputs: %s", err.message);
+    merge(a, inputs, rendered);
+    merge(a, inputs, f->inputs);
+    if (f->correlation.n > 0)
+        sl_map_set_str(a, labels, "system.correlationId", f->correlation);
+    merge(a, labels, labels_of(a, sl_get(f->t->spec, "labels"), &env));
+    merge(a, labels, f->labels);
+    sl_map_set_str(a, trigger, "id", f->t->row.id);
+    sl_map_set_str(a, trigger, "type", f->t->row.type);
+    sl_map_setc(a, trigger, "variables", f->vars);
+    sl_new_execution n;
+    sl_problems problems = { .arena = a };
+    if (f->refusal.n > 0 || !sl_execution_prepare(e, a, f->ref->flow, SL_S(""), inputs, NULL, labels, trigger, &n, &problems)) {
+        if (f->refusal.n == 0)
+            f->refusal = problems.first->message;
+        char id[23];
+        sl_random_id(id);
+        sl_str own_id = sl_str_dup(a, sl_str_c(id));
+        if (sl_get(labels, "system.correlationId") == NULL)
+            sl_map_set_str(a, labels, "system.correlationId", own_id);
+        n = (sl_new_execution){ .id = own_id, .inputs = sl_map(a), .labels = labels, .trigger = trigger, .refusal = f->refusal };
+    }
+    n.ref = f->ref;
+    n.tick_kind = f->tick_kind;
+    n.tick_ms = f->tick_ms;
+    (void)sl_execution_create(e, &n, now);
+    e->scheduler->fired++;
+}
+
+static bool tick_exists(sl_engine *e, const sl_trigger_entry *t, int64_t at, sl_str kind)
+{
+    sl_err err;
+    sl_stmt *q = sl_db_query(sl_store_db(e->store), &err, "SELECT 1 FROM executions WHERE ns=? AND flow_id=? AND trigger_id=? AND tick_ms=? AND tick_kind=?", "sssis", t->row.ns, t->row.flow_id,
+                             t->row.id, at, kind);
+    int rc = q ? sl_stmt_next(q, &err) : -1;
+    if (rc == 1)
+        sl_stmt_done(q);
+    else if (rc < 0)
+        sl_engine_break(e, &err);
+    return rc != 0;
+}
+
+bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at, sl_str kind, const sl_val *inputs, const sl_val *labels, int64_t now)
+{
+    if (tick_exists(e, t, at, kind))
+        return !e->broken; /* the clock went back, or the trigger was made anew: that date has had its execution */
+    firing f = { .t = t, .vars = sl_schedule_variables(e->turn_arena, &t->schedule, at), .inputs = inputs, .labels = labels, .tick_kind = kind, .tick_ms = at };
+    f.ref = flow_of(e, t, now);
+    if (f.ref == NULL)
+        return false;
+    sl_arena *a = e->turn_arena;
+    sl_expr_host host;
+    sl_expr_env env = env_of(e, a, &f, &host);
+    bool hold;
+    sl_err err;
+    t->row.problem = (sl_str){ NULL, 0 };
+    if (!sl_conditions_hold(a, t->schedule.conditions, &env, &hold, &err))
+        f.refusal = sl_fmt(a, "a condition of the trigger: %s", err.message);
+    else if (!hold) {
+        sl_flow_cache_put(e->flows, f.ref);
+        return true;
+    }
+    launch(e, &f, now);
+    return true;
+}
+
+/* ---- the end of another execution ---- */
+
+static bool state_listed(const sl_val *states, sl_state state)
+{
+    for (size_t i = 0; i < sl_val_count(states); i++)
+        if (sl_str_ieq(sl_text(sl_at(states, i)), sl_str_c(sl_state_name(state))))
+            return true;
+    return false;
+}
+
+static const sl_val *upstream_vars(sl_arena *a, const sl_exec *x)
+{
+    sl_val *v = sl_map(a);
+    sl_map_set_str(a, v, "executionId", x->id);
+    sl_map_set_str(a, v, "namespace", x->flow->ns);
+    sl_map_set_str(a, v, "flowId", x->flow->id);
+    sl_map_set_int(a, v, "flowRevision", x->flow->revision);
+    sl_map_set_str(a, v, "state", sl_str_c(sl_state_name(x->state)));
+    sl_map_setc(a, v, "outputs", x->outputs ? x->outputs : sl_map(a));
+    return v;
+}
+
+/* Is everything met? Remembers what this execution has met. */
+static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, const sl_expr_env *env, int64_t now)
+{
+    const sl_val *p = sl_get(t->spec, "preconditions"), *state;
+    bool changed, met;
+    if (p == NULL)
+        return true;
+    met = sl_preconditions_match(e->turn_arena, p, t->row.state, &(sl_upstream){ .ns = x->flow->ns, .flow_id = x->flow->id, .state = x->state, .labels = x->labels, .env = env }, now, &state, &changed);
+    if (changed) {
+        t->row.state = state ? sl_val_copy(e->scheduler->arena, state) : NULL;
+        sl_scheduler_save(e, t, now);
+    }
+    return met;
+}
+
+static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, int64_t now)
+{
+    const sl_val *states = sl_get(t->spec, "states");
+    if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || (states != NULL && !state_listed(states, x->state)))
+        return;
+    sl_arena *a = e->turn_arena;
+    firing f = { .t = t, .vars = upstream_vars(a, x), .correlation = sl_get_text(x->labels, "system.correlationId") };
+    sl_val *more = sl_map(a);
+    sl_map_setc(a, more, "$labels", x->labels);
+    sl_map_setc(a, more, "outputs", x->outputs ? x->outputs : sl_map(a));
+    f.more = more;
+    f.ref = flow_of(e, t, now);
+    if (f.ref == NULL)
+        return;
+    sl_expr_host host;
+    sl_expr_env env = env_of(e, a, &f, &host);
+    sl_err err;
+    bool hold;
+    if (!sl_conditions_hold(a, sl_get(t->spec, "conditions"), &env, &hold, &err)) {
+        sl_log(SL_WARN, "trigger", "%.*s.%.*s: a condition of the trigger '%.*s' counts as false: %s", SL_ARG(t->row.ns), SL_ARG(t->row.flow_id), SL_ARG(t->row.id), err.message);
+        hold = false;
+    }
+    if (hold && preconditions_met(e, t, x, &env, now))
+        launch(e, &f, now);
+    else
+        sl_flow_cache_put(e->flows, f.ref);
+}
+
+static void stop_after(sl_engine *e, const sl_exec *x, int64_t now)
+{
+    sl_trigger_entry *t = sl_scheduler_find(e, x->flow->ns, x->flow->id, sl_get_text(x->trigger, "id"));
+    if (t == NULL || !state_listed(sl_get(t->spec, "stopAfter"), x->state))
+        return;
+    t->row.disabled = true;
+    t->row.backfill = NULL;
+    t->row.problem = sl_fmt(e->scheduler->arena, "stopAfter: the execution %.*s ended as %s", SL_ARG(x->id), sl_state_name(x->state));
+    sl_scheduler_save(e, t, now);
+}
+
+void sl_scheduler_ended(sl_engine *e, const sl_live *l, int64_t now)
+{
+    const sl_exec *x = l->x;
+    if (x->trigger != NULL) {
+        stop_after(e, x, now);
+        e->scheduler->dirty = true; /* a date may have waited for it */
+    }
+    for (size_t i = 0; i < e->scheduler->count && !e->broken; i++) {
+        sl_trigger_entry *t = &e->scheduler->entries[i];
+        if (t->type != NULL && t->type->kind == SL_TRIGGER_FLOW && !t->off && !t->row.disabled)
+            flow_trigger(e, t, x, now);
+    }
+}

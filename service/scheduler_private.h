@@ -1,0 +1,32 @@
+/* service/scheduler_private.h: what scheduler.c, scheduler_fire.c and scheduler_do.c share. */
+#pragma once
+
+#include "flows/trigger.h"
+#include "service/engine_private.h"
+#include "service/scheduler.h"
+
+typedef struct sl_trigger_entry {
+    sl_trigger_row row;
+    const sl_val *spec;
+    const sl_trigger_type *type;
+    bool dated;                 /* a schedule that can be read */
+    sl_schedule schedule;
+    bool off;                   /* the flow, or the trigger in it, is disabled */
+} sl_trigger_entry;
+
+struct sl_scheduler {
+    sl_arena *arena;            /* of the entries; renewed when flows change */
+    sl_trigger_entry *entries;
+    size_t count;
+    int64_t wake_ms;
+    size_t fired;               /* in this turn */
+    bool dirty;                 /* look at all of them */
+    bool after_outage;          /* the first look after a start */
+};
+
+sl_trigger_entry *sl_scheduler_find(sl_engine *e, sl_str ns, sl_str flow_id, sl_str id);
+void sl_scheduler_save(sl_engine *e, sl_trigger_entry *t, int64_t now_ms);
+/* false: the flow cannot be run; the row says why, and the date stays due. True also when conditions said no. */
+bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at_ms, sl_str kind, const sl_val *inputs, const sl_val *labels, int64_t now_ms);
+/* Does a backfill of that mode want a date with (or without) such an execution? */
+bool sl_backfill_wants(sl_str only, bool found, sl_state state);
