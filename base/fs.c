@@ -165,6 +165,12 @@ bool sl_fs_remove(const char *path, sl_err *err)
     return remove_at(AT_FDCWD, path, 0) || sl_err_errno(err, "remove", path);
 }
 
+bool sl_fs_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool sl_fs_exists(const char *path)
 {
     return access(path, F_OK) == 0;

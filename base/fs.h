@@ -19,6 +19,7 @@ bool sl_fs_sync_dir(const char *path, sl_err *err);
 /* Removes a file or a whole tree without following links; missing is fine. */
 bool sl_fs_remove(const char *path, sl_err *err);
 bool sl_fs_exists(const char *path);
+bool sl_fs_is_dir(const char *path);
 bool sl_fs_size(const char *path, int64_t *ret, sl_err *err);
 /* Exclusive lock on the file (created), held until the descriptor is closed. -1 with kind CONFLICT when somebody holds it. */
 int sl_fs_lock(const char *path, sl_err *err);

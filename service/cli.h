@@ -21,7 +21,7 @@ typedef struct sl_cli_opt {
 
 typedef struct sl_cli {
     sl_arena *arena;
-    const char *words[16];       /* what is not an option */
+    const char *words[64];       /* what is not an option */
     int word_count;
     const sl_val *options;       /* map name -> text, or list of texts */
     const char *data_dir;
@@ -38,7 +38,11 @@ typedef struct sl_command {
 
 extern const sl_command sl_command_run, sl_command_validate, sl_command_kv, sl_command_secret, sl_command_local, sl_command_render, sl_command_schema, sl_command_plugins, sl_command_doctor,
     sl_command_version, sl_command_auth, sl_command_verify, sl_command_trigger_next, sl_command_server;
-extern const sl_command *const sl_commands_remote[]; /* those that talk to a server; ends with NULL */
+/* Those that talk to a server. */
+extern const sl_command sl_command_flow_apply, sl_command_flow_list, sl_command_flow_get, sl_command_flow_delete, sl_command_flow_diff, sl_command_flow_sync,
+    sl_command_execution_create, sl_command_execution_list, sl_command_execution_get, sl_command_execution_logs, sl_command_execution_kill, sl_command_execution_pause,
+    sl_command_execution_resume, sl_command_execution_restart, sl_command_execution_replay, sl_command_execution_delete, sl_command_trigger_list, sl_command_trigger_why,
+    sl_command_trigger_enable, sl_command_trigger_disable, sl_command_trigger_backfill, sl_command_user_add, sl_command_user_list, sl_command_user_delete, sl_command_token_create, sl_command_token_list, sl_command_token_revoke;
 
 sl_str sl_cli_text(const sl_cli *c, const char *name);
 bool sl_cli_has(const sl_cli *c, const char *name);

@@ -13,8 +13,18 @@
 #include "service/secret_env.h"
 
 static const sl_command *const commands[] = {
-    &sl_command_run,    &sl_command_server, &sl_command_validate, &sl_command_kv,     &sl_command_secret, &sl_command_local, &sl_command_render, &sl_command_schema,
-    &sl_command_plugins, &sl_command_auth,    &sl_command_trigger_next, &sl_command_doctor, &sl_command_verify, &sl_command_version, NULL,
+    &sl_command_run, &sl_command_server, &sl_command_validate, &sl_command_flow_apply,
+    &sl_command_flow_list, &sl_command_flow_get, &sl_command_flow_delete, &sl_command_flow_diff,
+    &sl_command_flow_sync, &sl_command_execution_create, &sl_command_execution_list, &sl_command_execution_get,
+    &sl_command_execution_logs, &sl_command_execution_kill, &sl_command_execution_pause, &sl_command_execution_resume,
+    &sl_command_execution_restart, &sl_command_execution_replay, &sl_command_execution_delete, &sl_command_trigger_next,
+    &sl_command_trigger_list, &sl_command_trigger_why, &sl_command_trigger_enable, &sl_command_trigger_disable,
+    &sl_command_trigger_backfill, &sl_command_kv, &sl_command_secret, &sl_command_user_add,
+    &sl_command_user_list, &sl_command_user_delete, &sl_command_token_create, &sl_command_token_list,
+    &sl_command_token_revoke, &sl_command_local, &sl_command_render, &sl_command_schema,
+    &sl_command_plugins, &sl_command_auth, &sl_command_doctor, &sl_command_verify,
+    &sl_command_version,
+    NULL,
 };
 
 static const sl_cli_opt common[] = {
@@ -94,7 +104,7 @@ static void print_help(const sl_command *c)
     }
     (void)printf("sluice: runs Kestra's YAML flows: extract, land in cloud storage, merge into a warehouse.\n\n");
     for (const sl_command *const *p = commands; *p != NULL; p++)
-        (void)printf("  %-14s %s\n", (*p)->name, (*p)->doc);
+        (void)printf("  %-18s %s\n", (*p)->name, (*p)->doc);
     (void)printf("\n`sluice COMMAND --help` tells more. A first run: sluice run examples/flows/hello.yaml\n");
 }
 
