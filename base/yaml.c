@@ -284,10 +284,18 @@ const sl_val *sl_yaml_parse_all(sl_arena *arena, sl_str text, sl_err *err)
     return ok ? documents : NULL;
 }
 
+sl_str sl_yaml_unmarked(sl_str text)
+{
+    if (sl_str_starts(text, SL_S("---\n")))
+        return sl_str_sub(text, 4, text.n);
+    return sl_str_starts(text, SL_S("---\r\n")) ? sl_str_sub(text, 5, text.n) : text;
+}
+
 bool sl_yaml_cut(sl_str *rest, sl_str *document)
 {
     if (rest->p == NULL)
         return false;
+    *rest = sl_yaml_unmarked(*rest);
     for (size_t i = 0; i + 3 <= rest->n; i++) {
         bool line = i == 0 || rest->p[i - 1] == '\n', mark = line && memcmp(rest->p + i, "---", 3) == 0;
         char next = i + 3 < rest->n ? rest->p[i + 3] : '\n';

@@ -13,7 +13,9 @@
 const sl_val *sl_yaml_parse(sl_arena *arena, sl_str text, sl_err *err);
 /* The documents of a text separated by ---; a list. */
 const sl_val *sl_yaml_parse_all(sl_arena *arena, sl_str text, sl_err *err);
-/* The text of the next document, its `---` line included; false at the end. A line `---` inside of a block scalar is one, too. */
+/* Without the line `---` that a document may begin with. */
+sl_str sl_yaml_unmarked(sl_str text);
+/* The text of the next document, unmarked; false at the end. A line `---` inside of a block scalar ends one, too. */
 bool sl_yaml_cut(sl_str *rest, sl_str *document);
 /* Block style as Kestra's `yaml` filter writes it, no leading ---. */
 sl_str sl_yaml_write(sl_arena *arena, const sl_val *v);

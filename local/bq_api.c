@@ -457,10 +457,18 @@ static void job_list(void *self, sl_server_request *req, sl_server_response *res
         return;
     sl_val *doc = sl_map(f.a), *list = sl_list(f.a);
     sl_str parent = sl_request_param(req, "parentJobId"), of = parent.n > 0 ? sl_fmt(f.a, "parent=%.*s", SL_ARG(sl_duck_text(f.a, parent))) : SL_S("parent IS NULL");
-    (void)sl_duck_run(f.k, f.a, sl_fmt(f.a, "SELECT job FROM _sl.jobs WHERE project=%.*s AND %.*s ORDER BY created DESC, id DESC LIMIT 1000", SL_ARG(sl_duck_text(f.a, f.project)), SL_ARG(of)), &rows, NULL, &err);
+    /* The token is the offset: jobs are only ever added, at the front, so that a page may repeat some but leaves none out. */
+    int64_t offset = 0, limit = 0;
+    (void)sl_parse_int(sl_request_param(req, "pageToken"), &offset);
+    if (!sl_parse_int(sl_request_param(req, "maxResults"), &limit) || limit < 1 || limit > 1000)
+        limit = 1000;
+    (void)sl_duck_run(f.k, f.a, sl_fmt(f.a, "SELECT job FROM _sl.jobs WHERE project=%.*s AND %.*s ORDER BY created DESC, id DESC LIMIT %lld OFFSET %lld", SL_ARG(sl_duck_text(f.a, f.project)), SL_ARG(of), (long long)limit,
+                                       (long long)offset), &rows, NULL, &err);
     for (size_t i = 0; i < sl_val_count(rows); i++)
         sl_list_add(f.a, list, sl_json_parse(f.a, sl_text(sl_at(sl_at(rows, i), 0)), &err));
     sl_map_set_str(f.a, doc, "kind", SL_S("bigquery#jobList"));
+    if (list->list.n == (size_t)limit)
+        sl_map_set_str(f.a, doc, "nextPageToken", sl_fmt(f.a, "%lld", (long long)(offset + limit)));
     sl_map_setc(f.a, doc, "jobs", list);
     sl_respond_json(req, resp, 200, doc);
     leave(&f);

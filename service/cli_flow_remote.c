@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/yaml.h"
 #include "service/cli_client.h"
 
 typedef struct source {
@@ -117,7 +118,7 @@ static int compare(sl_cli *c, sl_client *k, const collection *all, bool lines)
         const sl_val *have;
         if (!remote(c, k, f, &have))
             return -1;
-        bool same = have != NULL && sl_str_eq(sl_get_text(have, "source"), all->items[i].text);
+        bool same = have != NULL && sl_str_eq(sl_yaml_unmarked(sl_get_text(have, "source")), sl_yaml_unmarked(all->items[i].text));
         differ += !same;
         if (!same || !lines)
             sl_cli_print("%c %.*s.%.*s\n", have == NULL ? '+' : same ? '=' : '~', SL_ARG(f->ns), SL_ARG(f->id));

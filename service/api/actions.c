@@ -1,5 +1,6 @@
 /* service/api/actions.c: what can be done to executions; the paths of 1.x, those of 2.0 (/actions/…), one by one and in bulk. */
 #include "base/arena.h"
+#include "base/fs.h"
 #include "flows/input.h"
 #include "service/api/api.h"
 #include "service/api/execution_call.h"
@@ -18,8 +19,25 @@ static bool perform(sl_call *c, sl_request *r)
     return false;
 }
 
+/* POST /executions/NAMESPACE/pause is about a flow of that name, too: when there is no such execution. */
+static bool meant_a_flow(sl_call *c)
+{
+    bool found, over;
+    sl_str ns, flow, path = sl_str_c(c->route->path);
+    sl_state state;
+    sl_err err;
+    if (strcmp(c->route->method, "POST") != 0 || sl_str_find(path, SL_S("/actions/")) >= 0 || !sl_execution_head(c->store, c->arena, c->args[0], &found, &ns, &flow, &state, &over, &err) || found)
+        return false;
+    c->args[1] = sl_path_base(path);
+    if (sl_call_may(c, c->args[0]))
+        sl_call_create(c);
+    return true;
+}
+
 static void act(sl_call *c, sl_request r, int status)
 {
+    if (meant_a_flow(c))
+        return;
     r.id = c->args[0];
     if (!perform(c, &r))
         return;
@@ -137,7 +155,7 @@ static void resume_one(sl_call *c)
 {
     sl_request r = { .verb = SL_DO_RESUME };
     sl_str ns, flow;
-    if (sl_call_execution(c, c->args[0], &ns, &flow) && resume_values(c, ns, flow, &r.values))
+    if (!meant_a_flow(c) && sl_call_execution(c, c->args[0], &ns, &flow) && resume_values(c, ns, flow, &r.values))
         act(c, r, 204);
 }
 

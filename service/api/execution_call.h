@@ -10,6 +10,8 @@ bool sl_call_execution(sl_call *c, sl_str id, sl_str *ret_ns, sl_str *ret_flow);
 bool sl_call_labels(sl_call *c, const sl_val *texts, const sl_val **ret);
 bool sl_call_filter(sl_call *c, sl_execution_filter *f);
 void sl_call_reply_execution(sl_call *c, sl_str id);
+/* The request's execution of the flow args[0].args[1]. */
+void sl_call_create(sl_call *c);
 /* follow.c: Server-sent events. */
 void sl_follow_execution(sl_call *c);
 void sl_follow_logs(sl_call *c);

@@ -146,7 +146,7 @@ static void create_from(sl_call *c, sl_flow_ref *ref)
     sl_call_reply_execution(c, own);
 }
 
-static void create(sl_call *c)
+void sl_call_create(sl_call *c)
 {
     int64_t revision = 0;
     (void)sl_parse_int(sl_query(c, "revision"), &revision);
@@ -398,12 +398,12 @@ const sl_api_route sl_api_executions[] = {
     { "POST", "/executions/webhook/{namespace}/{id}/{key}", SL_ROLE_NONE, SL_BODY_ANY, NULL, "Fires a webhook; the key is the secret.", webhook },
     { "GET", "/executions/webhook/{namespace}/{id}/{key}", SL_ROLE_NONE, SL_BODY_NONE, NULL, "Fires a webhook; the key is the secret.", webhook },
     { "PUT", "/executions/webhook/{namespace}/{id}/{key}", SL_ROLE_NONE, SL_BODY_ANY, NULL, "Fires a webhook; the key is the secret.", webhook },
-    { "POST", "/executions/trigger/{namespace}/{id}", SL_ROLE_OPERATOR, SL_BODY_MULTIPART, "labels wait revision scheduleDate", "Older path for making an execution.", create },
+    { "POST", "/executions/trigger/{namespace}/{id}", SL_ROLE_OPERATOR, SL_BODY_MULTIPART, "labels wait revision scheduleDate", "Older path for making an execution.", sl_call_create },
     { "GET", "/executions/{executionId}/follow", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Server-sent events: the execution at each change.", sl_follow_execution },
     { "GET", "/executions/{executionId}/file", SL_ROLE_VIEWER, SL_BODY_NONE, "path", "A file of the execution.", file },
     { "GET", "/executions/{executionId}/file/metas", SL_ROLE_VIEWER, SL_BODY_NONE, "path", "Size of a file.", file_metas },
     { "GET", "/executions/{executionId}/file/preview", SL_ROLE_VIEWER, SL_BODY_NONE, "path maxRows", "First lines of a file.", file_preview },
     { "GET", "/executions/{executionId}", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "One execution.", get },
-    { "POST", "/executions/{namespace}/{id}", SL_ROLE_OPERATOR, SL_BODY_MULTIPART, "labels wait revision scheduleDate", "Makes an execution; inputs are the parts of the form.", create },
+    { "POST", "/executions/{namespace}/{id}", SL_ROLE_OPERATOR, SL_BODY_MULTIPART, "labels wait revision scheduleDate", "Makes an execution; inputs are the parts of the form.", sl_call_create },
     { 0 },
 };

@@ -1,0 +1,123 @@
+"""Who may do what: every route of the API's own description x every kind of caller x variants of its path."""
+
+import time
+import unittest
+
+from server import PASSWORD, Server
+from sluice import Case
+
+ROLES = ["viewer", "operator", "author", "admin"]
+FLOW = "id: f\nnamespace: a.b\ntasks:\n  - {id: l, type: io.kestra.plugin.core.log.Log, message: x}\n"
+ARGS = {"namespace": "a.b", "id": "f", "executionId": "doesnotexist", "key": "k", "flowId": "f", "triggerId": "t", "name": "nobody", "tokenId": "none"}
+BODIES = {"application/json": "[]", "application/x-yaml": "id: x", "multipart/form-data": None, "*/*": "x"}
+
+
+class Access(Case):
+    def token(self, s, role, ns=""):
+        a = s.call("POST", "/me/api-tokens", {"name": role, "role": role, "namespace": ns})
+        self.assertEqual(a.status, 201, a)
+        return "Bearer " + a.json["fullToken"]
+
+    def routes(self, s):
+        for path, methods in s.get("/openapi.json").json["paths"].items():
+            for method, op in methods.items():
+                yield method.upper(), path, op
+
+    def ask(self, s, method, path, op, auth):
+        type = next(iter(op.get("requestBody", {}).get("content", {})), None)
+        body = BODIES.get(type)
+        for name, value in ARGS.items():
+            path = path.replace("{" + name + "}", value)
+        return s.call(method, path, body, "text/plain" if type == "*/*" else type if body else None, auth=auth, prefix="").status
+
+    def test_every_route_with_every_caller(self):
+        with Server(self) as s:
+            s.flow(FLOW)
+            tokens = {role: self.token(s, role) for role in ROLES}
+            elsewhere = {role: self.token(s, role, "other") for role in ROLES}
+            asked = public = 0
+            for method, path, op in self.routes(s):
+                role = op["x-role"]
+                with self.subTest(method=method, path=path):
+                    for bad in (None, "Bearer sl_wrong", "Bearer ", "Basic !!!", "Basic YWRtaW46", "Digest x", "bearer" + tokens["admin"][6:-1]):
+                        status = self.ask(s, method, path, op, bad)
+                        asked += 1
+                        if role == "none":
+                            self.assertNotIn(status, (401, 403))
+                        else:
+                            self.assertIn(status, (401, 429))
+                    public += role == "none"
+                    if role == "none" or path.endswith("/follow"):
+                        continue
+                    for have in ROLES:
+                        status = self.ask(s, method, path, op, tokens[have])
+                        asked += 1
+                        if ROLES.index(have) < ROLES.index(role):
+                            self.assertEqual(status, 403, have)
+                        else:
+                            self.assertNotIn(status, (401, 403, 500), have)
+                        if "{namespace}" in path:
+                            self.assertEqual(self.ask(s, method, path, op, elsewhere[have]), 403, have)
+                            asked += 1
+            self.assertLessEqual(public, 8)
+            print(f"{asked} requests, {public} public routes", flush=True)
+
+    def test_variants_of_a_path_open_nothing(self):
+        with Server(self) as s:
+            s.flow(FLOW)
+            open_ones = [p for _, p, op in self.routes(s) if op["x-role"] == "none"]
+            tails = [p.rsplit("/", 1)[-1] for p in open_ones if "{" not in p]
+            for target in ("/api/v1/main/flows/a.b/f", "/api/v1/flows/search", "/metrics", "/api/v1/main/users"):
+                variants = [target + "/", "/" + target, target.replace("/v1", "/./v1"), target.replace("/", "//"), target.replace("/flows", "/%66lows"), target + ";x", target + "%00", target + ".",
+                            target.upper(), target + "/..", "/x/.." + target, target.replace("/main", "/%6dain"), target + "%2f", target + "?x=/configs", target + "#/configs"]
+                variants += [f"{target}/{t}" for t in tails] + [f"/{t}/..{target}" for t in tails] + [f"/{t}{target}" for t in tails]
+                for v in variants:
+                    for method in ("GET", "POST", "HEAD", "OPTIONS", "PUT"):
+                        with self.subTest(path=v, method=method):
+                            status = s.call(method, v, auth=None, prefix="", headers={"X-Original-URL": "/ping", "X-HTTP-Method-Override": "GET"}).status
+                            self.assertIn(status, (400, 401, 404, 405, 429), v)
+
+    def test_namespaces_are_walls(self):
+        with Server(self) as s:
+            s.flow(FLOW)
+            s.flow(FLOW.replace("a.b", "a.bc"))
+            s.flow(FLOW.replace("a.b", "a.b.c"))
+            own, x = self.token(s, "author", "a.b"), s.run("a.bc", "f")
+            self.assertEqual([f["namespace"] for f in s.get("/flows/search", auth=own).json["results"]], ["a.b", "a.b.c"])
+            self.assertEqual(s.get("/flows/distinct-namespaces", auth=own).json, ["a.b", "a.b.c"])
+            self.assertEqual(s.get("/executions/search", auth=own).json["total"], 0)
+            for method, path in (("GET", f"/executions/{x['id']}"), ("GET", f"/logs/{x['id']}"), ("DELETE", f"/executions/{x['id']}"), ("GET", f"/executions/{x['id']}/follow"), ("POST", "/executions/a.bc/f")):
+                self.assertEqual(s.call(method, path, auth=own).status, 403, path)
+            self.assertEqual(s.call("POST", "/flows", FLOW.replace("a.b", "a"), "application/x-yaml", auth=own).status, 403)
+            self.assertEqual(s.call("POST", "/flows/bulk", FLOW + "---\n" + FLOW.replace("a.b", "other"), "application/x-yaml", auth=own).status, 403)
+            self.assertEqual(s.call("POST", "/executions/replay/by-ids", [x["id"]], auth=own).status, 400)
+            self.assertEqual(s.call("PUT", "/triggers", {"namespace": "a.bc", "flowId": "f", "triggerId": "t"}, auth=own).status, 403)
+            self.assertEqual(s.call("POST", "/me/api-tokens", {"name": "x", "role": "admin"}, auth=own).status, 403)
+            self.assertEqual(s.call("POST", "/me/api-tokens", {"name": "x", "role": "viewer", "namespace": "a"}, auth=own).status, 403)
+
+    def test_tokens_expire_and_are_revoked_and_passwords_are_not_guessed(self):
+        with Server(self) as s:
+            a = s.call("POST", "/me/api-tokens", {"name": "short", "role": "viewer", "maxAge": "PT0.5S"})
+            auth = "Bearer " + a.json["fullToken"]
+            self.assertEqual(s.get("/me", auth=auth).status, 200)
+            time.sleep(0.6)
+            self.assertEqual(s.get("/me", auth=auth).status, 401)
+            b = s.call("POST", "/me/api-tokens", {"name": "long", "role": "viewer"})
+            auth = "Bearer " + b.json["fullToken"]
+            self.assertEqual(s.get("/me", auth=auth).status, 200)
+            self.assertEqual(s.call("DELETE", f"/me/api-tokens/{b.json['id']}").status, 204)
+            self.assertEqual(s.get("/me", auth=auth).status, 401)
+            for name in ("bob", "nobody"):
+                if name == "bob":
+                    self.assertEqual(s.call("POST", "/users", {"name": "bob", "password": "long enough", "role": "viewer"}).status, 201)
+                statuses = [s.get("/me", auth=(name, f"wrong{i}")).status for i in range(8)]
+                self.assertEqual(statuses, [401] * 5 + [429] * 3)
+            self.assertEqual(s.get("/me", auth=("bob", "long enough")).status, 429)
+            self.assertEqual(s.get("/me", auth=("admin", PASSWORD)).status, 200)
+            on_disk = b"".join(p.read_bytes() for p in self.data.glob("state.db*"))
+            for secret in (PASSWORD, "long enough", b.json["fullToken"][3:], a.json["fullToken"][3:]):
+                self.assertNotIn(secret.encode(), on_disk)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,468 @@
+"""The server: executions over the API, what can be done to them, triggers, and what a stop or a kill leaves behind."""
+
+import http.client
+import json
+import os
+import subprocess
+import time
+import unittest
+
+from server import PASSWORD, Server, events, form
+from sluice import PROGRAM, Case
+
+CORE = "io.kestra.plugin.core."
+
+
+def flow(id, tasks, rest=""):
+    return f"id: {id}\nnamespace: t\n{rest}tasks:\n" + "".join(f"  - {json.dumps(t)}\n" for t in tasks)
+
+
+def log(id="log", message="hello"):
+    return {"id": id, "type": CORE + "log.Log", "message": message}
+
+
+def sleep(id="sleep", duration="PT30S"):
+    return {"id": id, "type": CORE + "flow.Sleep", "duration": duration}
+
+
+def back(id, text):
+    return {"id": id, "type": CORE + "debug.Return", "format": text}
+
+
+class Executions(Case):
+    def test_an_execution_from_its_inputs_to_its_outputs(self):
+        with Server(self) as s:
+            s.flow(flow("f", [log(message="{{ inputs.name }}"), back("r", "{{ inputs.n + 1 }} {{ read(inputs.file) }}")],
+                        "labels: {team: data}\ninputs:\n  - {id: name, type: STRING, defaults: World}\n  - {id: n, type: INT}\n  - {id: file, type: FILE}\noutputs:\n  - {id: o, type: STRING, value: '{{ outputs.r.value }}'}\n"))
+            x = s.run("t", "f", {"n": 3}, [("file", "in.csv", b"content")], labels=["a:b"])
+            self.assertEqual(x["state"]["current"], "SUCCESS", x)
+            self.assertEqual(x["outputs"], {"o": "4 content"})
+            self.assertEqual(x["inputs"]["name"], "World")
+            labels = {l["key"]: l["value"] for l in x["labels"]}
+            self.assertEqual(labels, {"team": "data", "a": "b", "system.correlationId": x["id"]})
+            self.assertEqual([h["state"] for h in x["state"]["histories"]], ["CREATED", "RUNNING", "SUCCESS"])
+            entries = s.get(f"/logs/{x['id']}").json
+            self.assertEqual([e["message"] for e in entries], ["World"])
+            self.assertRegex(s.get(f"/logs/{x['id']}/download").body.decode(), r"^\S+ INFO World\n$")
+            uri = x["inputs"]["file"]
+            self.assertEqual(s.get(f"/executions/{x['id']}/file?path={uri}").body, b"content")
+            self.assertEqual(s.get(f"/executions/{x['id']}/file/metas?path={uri}").json, {"size": 7})
+            for bad in ("kestra:///../../kv.db", "kestra:///t/f/executions/../../../kv.db", "/etc/passwd", uri.replace(x["id"], "other")):
+                self.assertEqual(s.get(f"/executions/{x['id']}/file?path={bad}").status, 404)
+            a = s.call("POST", "/executions/t/f", form({"n": "x"})[1], form({})[0])
+            self.assertEqual(a.status, 422, a)
+            self.assertIn("Invalid entity", a.json["message"])
+            self.assertEqual(s.call("POST", "/executions/t/none").status, 404)
+            self.assertEqual(s.call("POST", "/executions/t/f", "{}", "application/json").status, 415)
+
+    def test_search_finds_by_state_label_and_text(self):
+        with Server(self) as s:
+            s.flow(flow("good", [log()]))
+            s.flow(flow("bad", [{"id": "x", "type": CORE + "execution.Fail"}]))
+            for i in range(3):
+                s.run("t", "good", labels=[f"i:{i}"])
+            s.run("t", "bad")
+            self.assertEqual(s.search()["total"], 4)
+            self.assertEqual(s.search(state=["FAILED"])["total"], 1)
+            self.assertEqual(s.search(state=["FAILED", "SUCCESS"])["total"], 4)
+            self.assertEqual(s.search(labels="i:1")["total"], 1)
+            self.assertEqual(s.search(flowId="good", q="goo")["total"], 3)
+            self.assertEqual(len(s.search(size=2)["results"]), 2)
+            self.assertEqual(s.search(namespace="t' OR 1=1 --")["total"], 0)
+            self.assertEqual(s.get("/executions/search?sort=nope").status, 422)
+            self.assertEqual(s.get("/executions/search?size=0").status, 400)
+
+    def test_kill_pause_resume(self):
+        with Server(self) as s:
+            s.flow(flow("long", [sleep(), log()]))
+            x = s.run("t", "long", wait=False)
+            s.until(x["id"], "RUNNING")
+            self.assertEqual(s.call("DELETE", f"/executions/{x['id']}/kill").status, 202)
+            x = s.until(x["id"], "KILLED")
+            self.assertEqual([r["taskId"] for r in x["taskRunList"]], ["sleep"])
+            self.assertEqual(s.call("DELETE", f"/executions/{x['id']}/kill").status, 202)
+            self.assertEqual(s.state(x["id"]), "KILLED")
+            s.flow(flow("pause", [{"id": "p", "type": CORE + "flow.Pause", "onResume": [{"id": "why", "type": "STRING"}]}, back("r", "{{ outputs.p.onResume.why }}")]))
+            x = s.run("t", "pause", wait=False)
+            x = s.until(x["id"], "PAUSED")
+            self.assertEqual(s.call("POST", f"/executions/{x['id']}/resume").status, 422)
+            type, body = form({"why": "because"})
+            self.assertEqual(s.call("POST", f"/executions/{x['id']}/resume", body, type).status, 204)
+            x = s.until(x["id"], "SUCCESS")
+            self.assertEqual([h["state"] for h in x["state"]["histories"]], ["CREATED", "RUNNING", "PAUSED", "RESTARTED", "RUNNING", "SUCCESS"])
+            self.assertEqual(x["taskRunList"][1]["outputs"]["value"], "because")
+            self.assertEqual(s.call("POST", f"/executions/{x['id']}/resume").status, 409)
+            s.flow(flow("held", [sleep("a", "PT0.3S"), log("b")]))
+            x = s.run("t", "held", wait=False)
+            s.until(x["id"], "RUNNING")
+            self.assertEqual(s.call("POST", f"/executions/{x['id']}/pause").status, 204)
+            time.sleep(0.5)
+            self.assertEqual([r["taskId"] for r in s.execution(x["id"])["taskRunList"]], ["a"])
+            self.assertEqual(s.state(x["id"]), "PAUSED")
+            self.assertEqual(s.call("POST", f"/executions/{x['id']}/resume").status, 204)
+            s.until(x["id"], "SUCCESS")
+
+    def test_restart_and_replay(self):
+        with Server(self) as s:
+            gate = self.tmp / "gate"
+            command = {"id": "c", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "commands": [f"test -e {gate}"]}
+            s.flow(flow("f", [back("a", "{{ now() }}"), command, back("z", "{{ outputs.a.value }}")], "errors:\n  - " + json.dumps(log("e")) + "\n"))
+            x = s.run("t", "f")
+            self.assertEqual(x["state"]["current"], "FAILED", x)
+            self.assertEqual([r["taskId"] for r in x["taskRunList"]], ["a", "c", "e"])
+            first = x["taskRunList"][0]["outputs"]["value"]
+            gate.touch()
+            a = s.call("POST", f"/executions/{x['id']}/restart")
+            self.assertEqual(a.status, 200, a)
+            x = s.until(x["id"], "SUCCESS")
+            self.assertEqual([(r["taskId"], len(r["attempts"])) for r in x["taskRunList"]], [("a", 1), ("c", 2), ("z", 1)])
+            self.assertEqual(x["taskRunList"][2]["outputs"]["value"], first)
+            self.assertEqual(x["metadata"]["attemptNumber"], 2)
+            self.assertEqual(s.call("POST", f"/executions/{x['id']}/restart").status, 422)
+            a = s.call("POST", f"/executions/{x['id']}/replay?taskRunId={x['taskRunList'][1]['id']}")
+            self.assertEqual(a.status, 200, a)
+            y = s.until(a.json["id"], "SUCCESS")
+            self.assertNotEqual(y["id"], x["id"])
+            self.assertEqual((y["originalId"], y["parentId"]), (x["id"], x["id"]))
+            self.assertEqual(y["taskRunList"][0]["outputs"]["value"], first)
+            self.assertEqual([len(r["attempts"]) for r in y["taskRunList"]], [1, 3, 1])
+            z = s.until(s.call("POST", f"/executions/{x['id']}/replay").json["id"], "SUCCESS")
+            self.assertNotEqual(z["taskRunList"][0]["outputs"]["value"], first)
+            self.assertEqual(s.call("POST", f"/executions/{z['id']}/labels", [{"key": "k", "value": "v"}]).status, 200)
+            self.assertIn({"key": "k", "value": "v"}, s.execution(z["id"])["labels"])
+            self.assertEqual(s.call("POST", f"/executions/{z['id']}/labels", [{"key": "system.x", "value": "v"}]).status, 422)
+            self.assertEqual(s.call("DELETE", f"/executions/{z['id']}").status, 204)
+            self.assertEqual(s.get(f"/executions/{z['id']}").status, 404)
+            self.assertEqual(s.call("POST", "/executions/replay/by-ids", [x["id"], "nope"]).status, 400)
+            while s.search(state="RUNNING")["total"]:
+                time.sleep(0.01)
+            a = s.call("DELETE", "/executions/by-query?flowId=f")
+            self.assertEqual(a.status, 200, a)
+
+    def test_the_limit_of_concurrency_counts_what_runs(self):
+        with Server(self) as s:
+            def limited(behavior):
+                s.flow(flow("limited" + behavior, [sleep("a", "PT0.4S")], f"concurrency: {{limit: 2, behavior: {behavior}}}\n"))
+                return [s.run("t", "limited" + behavior, wait=False)["id"] for _ in range(5)]
+            ids = limited("QUEUE")
+            states = [s.state(i) for i in ids]
+            self.assertEqual(sorted(states), ["QUEUED"] * 3 + ["RUNNING"] * 2)
+            most = 0
+            while s.search(flowId="limitedQUEUE", state="SUCCESS")["total"] < 5:
+                most = max(most, s.search(flowId="limitedQUEUE", state="RUNNING")["total"])
+            self.assertEqual(most, 2)
+            self.assertEqual(sorted(s.state(i) for i in limited("CANCEL"))[:3], ["CANCELLED"] * 3)
+            self.assertEqual(sorted(s.state(i) for i in limited("FAIL"))[:3], ["FAILED"] * 3)
+            # A killed one frees its slot; a queued one can be killed, or forced to run.
+            s.flow(flow("one", [sleep()], "concurrency: {limit: 1}\n"))
+            a, b, c, d = [s.run("t", "one", wait=False)["id"] for _ in range(4)]
+            self.assertEqual(s.call("DELETE", f"/executions/{c}/kill").status, 202)
+            self.assertEqual(s.state(c), "KILLED")
+            self.assertEqual(s.call("POST", f"/executions/{d}/actions/force-run").status, 200)
+            self.assertEqual(s.state(d), "RUNNING")
+            s.call("DELETE", f"/executions/{a}/kill")
+            s.call("DELETE", f"/executions/{d}/kill")
+            s.until(b, "RUNNING")
+            s.kill()
+            s.start()
+            s.until(b, "RUNNING")
+
+    def test_following_gives_history_then_what_comes(self):
+        with Server(self) as s:
+            s.flow(flow("f", [log("a", "first"), sleep("w", "PT0.3S"), log("b", "second")]))
+            x = s.run("t", "f", wait=False)
+            seen = list(events(s, f"/logs/{x['id']}/follow"))
+            self.assertEqual([d["message"] for _, e, d in seen if e == "progress"], ["first", "second"])
+            self.assertEqual(seen[-1][1], "end")
+            again = list(events(s, f"/logs/{x['id']}/follow", {"Last-Event-ID": seen[0][0]}))
+            self.assertEqual([d["message"] for _, e, d in again if e == "progress"], ["second"])
+            y = s.run("t", "f", wait=False)
+            states = [(i, d["state"]["current"]) for i, _, d in events(s, f"/executions/{y['id']}/follow")]
+            self.assertEqual(states[-1], ("end", "SUCCESS"))
+            self.assertGreater(len(states), 1)
+
+    def test_sla_and_checks(self):
+        with Server(self) as s:
+            s.flow(flow("slow", [sleep()], "sla:\n  - {id: quick, type: MAX_DURATION, duration: PT0.3S, behavior: FAIL, labels: {late: yes}}\n"))
+            x = s.run("t", "slow")
+            self.assertEqual(x["state"]["current"], "FAILED", x)
+            self.assertIn({"key": "late", "value": "yes"}, x["labels"])
+            s.flow(flow("checked", [log()], "inputs: [{id: n, type: INT}]\nchecks:\n  - {condition: '{{ inputs.n > 3 }}', message: too small}\n"))
+            type, body = form({"n": 2})
+            a = s.call("POST", "/executions/t/checked", body, type)
+            self.assertEqual((a.status, "too small" in a.json["message"]), (422, True), a)
+            self.assertEqual(s.run("t", "checked", {"n": 4})["state"]["current"], "SUCCESS")
+
+
+class Flows(Case):
+    def test_revisions_validation_and_etags(self):
+        with Server(self) as s:
+            text = flow("f", [log()])
+            self.assertEqual(s.flow(text)["revision"], 1)
+            self.assertEqual(s.call("POST", "/flows", text, "application/x-yaml").status, 422)
+            self.assertEqual(s.call("PUT", "/flows/t/f", text, "application/x-yaml").json["revision"], 1)
+            a = s.get("/flows/t/f?source=true")
+            self.assertEqual(a.json["source"], text)
+            changed = text.replace("hello", "bye")
+            self.assertEqual(s.call("PUT", "/flows/t/f", changed, "application/x-yaml", headers={"If-Match": a.headers["ETag"]}).json["revision"], 2)
+            self.assertEqual(s.call("PUT", "/flows/t/f", text, "application/x-yaml", headers={"If-Match": a.headers["ETag"]}).status, 409)
+            self.assertEqual([r["revision"] for r in s.get("/flows/t/f/revisions").json], [1, 2])
+            self.assertEqual(s.call("PUT", "/flows/t/g", text, "application/x-yaml").status, 422)
+            bad = s.call("POST", "/flows/validate", "id: f\nnamespace: t\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, mesage: x}\n", "application/x-yaml").json
+            path = self.tmp / "bad.yaml"
+            path.write_text("id: f\nnamespace: t\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, mesage: x}\n")
+            said = self.sluice("flow", "validate", path).err.strip().splitlines()
+            self.assertEqual(bad[0]["constraints"].splitlines(), [line.removeprefix(str(path) + ":") for line in said])
+            self.assertNotIn("constraints", s.call("POST", "/flows/validate", text, "application/x-yaml").json[0])
+            # All or nothing.
+            self.assertEqual(s.call("POST", "/flows/bulk", flow("one", [log()]) + "---\nid: two\n", "application/x-yaml").status, 422)
+            self.assertEqual(s.get("/flows/t/one").status, 404)
+            self.assertEqual(s.call("POST", "/flows/t", flow("one", [log()]) + "---\n" + flow("two", [log()]), "application/x-yaml").status, 200)
+            self.assertEqual([f["id"] for f in s.get("/flows/t").json], ["one", "two"])
+            self.assertEqual(s.get("/flows/t/f").status, 404)
+            self.assertTrue(s.get("/flows/t/f?allowDeleted=true").json["deleted"])
+            self.assertEqual(s.call("DELETE", "/flows/t/one").status, 204)
+            self.assertEqual(s.call("DELETE", "/flows/t/one").status, 404)
+
+    def test_the_commands(self):
+        with Server(self):
+            folder = self.tmp / "flows"
+            folder.mkdir()
+            (folder / "a.yaml").write_text(flow("a", [log("l", "{{ inputs.who }}")], "inputs: [{id: who, type: STRING, defaults: me}]\n"))
+            (folder / "b.yaml").write_text(flow("b", [log()]))
+            self.assertIn("+ t.a", self.ok(self.sluice("flow", "apply", folder)).out)
+            self.assertIn("0 of 2", self.ok(self.sluice("flow", "apply", folder)).out)
+            (folder / "b.yaml").unlink()
+            (folder / "a.yaml").write_text((folder / "a.yaml").read_text().replace("me}", "you}"))
+            shown = self.sluice("flow", "diff", folder)
+            self.assertEqual(shown.rc, 1)
+            self.assertIn("-inputs", shown.out)
+            self.assertIn("- t.b (stays", self.ok(self.sluice("flow", "sync", folder)).out)
+            self.ok(self.sluice("flow", "sync", folder, "--delete"))
+            self.assertEqual([line.split()[0] for line in self.ok(self.sluice("flow", "list")).out.splitlines()], ["t.a"])
+            self.assertEqual(self.ok(self.sluice("flow", "get", "t", "a")).out, (folder / "a.yaml").read_text())
+            done = self.ok(self.sluice("execution", "create", "t", "a", "-i", "who=we", "--follow"))
+            self.assertIn("INFO  l: we", done.out)
+            id = json.loads(self.ok(self.sluice("execution", "create", "t", "a", "--wait", "--output", "json")).out)["id"]
+            self.assertIn("SUCCESS", self.ok(self.sluice("execution", "get", id)).out)
+            self.assertIn("l: you", self.ok(self.sluice("execution", "logs", id)).out)
+            self.assertIn("2 of 2", self.ok(self.sluice("execution", "list")).out)
+            (self.tmp / "pw").write_text("long enough password")
+            self.ok(self.sluice("user", "add", "bob", "--password", f"@{self.tmp / 'pw'}", "--role", "viewer"))
+            token = self.ok(self.sluice("token", "create", "ci", "--role", "viewer")).out.strip()
+            port = (self.data / "port").read_text().strip()
+            far = {"SLUICE_URL": f"http://127.0.0.1:{port}", "SLUICE_TOKEN": token, "SLUICE_DATA_DIR": str(self.tmp / "elsewhere")}
+            self.ok(self.sluice("flow", "list", env=far))
+            self.assertEqual(self.sluice("flow", "delete", "t", "a", env=far).rc, 1)
+            self.ok(self.sluice("flow", "delete", "t", "a"))
+        self.assertIn("does not answer", self.sluice("flow", "list").err)
+
+
+class Triggers(Case):
+    def test_webhooks(self):
+        with Server(self) as s:
+            s.flow(flow("f", [back("r", "{{ trigger.body.n }} {{ trigger.parameters.a[0] }}")],
+                        "triggers:\n  - {id: w, type: " + CORE + "trigger.Webhook, key: k3y, conditions: [{type: " + CORE + "condition.Expression, expression: '{{ trigger.body.n > 1 }}'}]}\n"
+                        "  - {id: now, type: " + CORE + "trigger.Webhook, key: wait, wait: true, returnOutputs: true}\noutputs: [{id: o, type: STRING, value: done}]\n"))
+            a = s.call("POST", "/executions/webhook/t/f/k3y?a=b", {"n": 2}, auth=None)
+            self.assertEqual(a.status, 200, a)
+            x = s.until(a.json["id"], "SUCCESS")
+            self.assertEqual(x["taskRunList"][0]["outputs"]["value"], "2 b")
+            self.assertEqual(x["trigger"]["id"], "w")
+            self.assertEqual(s.call("POST", "/executions/webhook/t/f/k3y", {"n": 1}, auth=None).status, 204)
+            self.assertEqual(s.call("POST", "/executions/webhook/t/f/wrong", {"n": 2}, auth=None).status, 404)
+            self.assertEqual(s.call("POST", "/executions/webhook/t/f/wait?a=b", {"n": 2}, auth=None).json, {"o": "done"})
+
+    def test_flow_triggers_and_preconditions(self):
+        with Server(self) as s:
+            both = "preconditions: {id: p, flows: [{namespace: t, flowId: a}, {namespace: t, flowId: b}]}"
+            s.flow(flow("both", [log()], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, " + both + "}\n"))
+            s.flow(flow("each", [back("r", "{{ inputs.of }}")], "inputs: [{id: of, type: STRING}]\ntriggers:\n  - id: f\n    type: " + CORE + "trigger.Flow\n    inputs: {of: '{{ trigger.flowId }}'}\n"
+                        "    conditions:\n      - {type: " + CORE + "condition.ExecutionNamespace, namespace: t}\n      - {type: " + CORE + "condition.ExecutionStatus, in: [SUCCESS]}\n"
+                        "      - {type: " + CORE + "condition.Not, conditions: [{type: " + CORE + "condition.ExecutionFlow, namespace: t, flowId: both}]}\n"))
+            s.flow(flow("a", [log()]))
+            s.flow(flow("b", [log()]))
+            s.flow(flow("c", [{"id": "x", "type": CORE + "execution.Fail"}]))
+            a = s.run("t", "a")
+            s.run("t", "c")
+            self.assertEqual(s.search(flowId="both")["total"], 0)
+            s.run("t", "b")
+            while s.search(state="SUCCESS")["total"] < 5:
+                time.sleep(0.01)
+            self.assertEqual(s.search(flowId="both")["total"], 1)
+            each = s.search(flowId="each")["results"]
+            self.assertEqual(sorted(x["taskRunList"][0]["outputs"]["value"] for x in each), ["a", "b"])
+            first = next(x for x in each if x["inputs"]["of"] == "a")
+            self.assertIn({"key": "system.correlationId", "value": a["id"]}, first["labels"])
+
+    def test_a_schedule_fires_each_second_once_and_can_be_stopped(self):
+        with Server(self) as s:
+            s.flow(flow("tick", [back("r", "{{ trigger.date }}")], "triggers:\n  - {id: every, type: " + CORE + "trigger.Schedule, cron: '* * * * * *', withSeconds: true, timezone: Europe/Paris}\n"))
+            while s.search(flowId="tick")["total"] < 3:
+                time.sleep(0.05)
+            s.kill()
+            time.sleep(2.2)
+            s.start()
+            while s.search(flowId="tick")["total"] < 8:
+                time.sleep(0.05)
+            record = {"namespace": "t", "flowId": "tick", "triggerId": "every", "disabled": True}
+            self.assertTrue(s.call("PUT", "/triggers", record).json["disabled"])
+            n = s.search(flowId="tick")["total"]
+            rows = s.search(flowId="tick")["results"]
+            dates = sorted(x["trigger"]["variables"]["date"] for x in rows)
+            self.assertEqual(len(set(dates)), len(dates))
+            from datetime import datetime
+            stamps = [datetime.fromisoformat(d).timestamp() for d in dates]
+            self.assertEqual([b - a for a, b in zip(stamps, stamps[1:])], [1.0] * (len(stamps) - 1))  # those missed too
+            time.sleep(1.5)
+            self.assertEqual(s.search(flowId="tick")["total"], n)
+            self.assertIn("disabled", s.get("/triggers/t/tick/every/why").json["why"])
+
+    def test_backfills(self):
+        schedule = "triggers:\n  - {id: daily, type: " + CORE + "trigger.Schedule, cron: '0 5 * * *', inputs: {n: 1}}\n"
+        with Server(self) as s:
+            s.flow(flow("f", [back("r", "{{ trigger.date | date('yyyy-MM-dd') }} {{ inputs.n }}"), sleep("w", "PT0.05S"),
+                              {"id": "x", "type": CORE + "execution.Fail", "condition": "{{ inputs.n == 7 and (trigger.date | date('dd')) == '03' }}"}],
+                        "inputs: [{id: n, type: INT, defaults: 0}]\n" + schedule))
+            record = {"namespace": "t", "flowId": "f", "triggerId": "daily"}
+            fill = {"start": "2024-01-01T00:00:00Z", "end": "2024-01-06T00:00:00Z", "inputs": {"n": 7}, "labels": [{"key": "backfill", "value": "true"}], "parallel": 2}
+            plan = s.call("POST", "/triggers/backfill/plan", {**record, "backfill": fill}).json
+            self.assertEqual([(d["date"][:10], d["state"], d["runs"]) for d in plan], [(f"2024-01-0{i}", "", True) for i in range(1, 6)])
+            a = s.call("PUT", "/triggers", {**record, "backfill": fill})
+            self.assertEqual(a.status, 200, a)
+            self.assertEqual(s.call("PUT", "/triggers", {**record, "backfill": fill}).status, 409)
+            most = 0
+            while "backfill" in s.get("/triggers/t/f").json["results"][0]:
+                most = max(most, s.search(flowId="f", state="RUNNING")["total"])
+            self.assertEqual(most, 2)
+            rows = s.search(flowId="f", labels="backfill:true")["results"]
+            self.assertEqual(sorted(x["taskRunList"][0]["outputs"]["value"] for x in rows), [f"2024-01-0{i} 7" for i in range(1, 6)])
+            self.assertEqual([x["taskRunList"][0]["outputs"]["value"][:10] for x in rows if x["state"]["current"] == "FAILED"], ["2024-01-03"])
+            for only, days in (("failed", ["03"]), ("missing", [])):
+                plan = s.call("POST", "/triggers/backfill/plan", {**record, "backfill": {**fill, "only": only}}).json
+                self.assertEqual([d["date"][8:10] for d in plan if d["runs"]], days)
+            done = self.ok(self.sluice("trigger", "backfill", "t", "f", "daily", "--start", "2024-01-01", "--end", "2024-01-10", "--only", "missing", "-i", "n=8", "--wait"))
+            self.assertIn("backfill", done.out)
+            self.assertEqual(len([x for x in s.search(flowId="f")["results"] if x["inputs"]["n"] == 8]), 4)
+            # Paused: nothing new; cancelled: what runs goes on.
+            s.call("PUT", "/triggers", {**record, "backfill": {**fill, "end": "2024-12-31T00:00:00Z", "parallel": 1}})
+            self.assertTrue(s.call("PUT", "/triggers/backfill/pause", record).json["backfill"]["paused"])
+            time.sleep(0.3)
+            n = s.search(flowId="f")["total"]
+            time.sleep(0.3)
+            self.assertEqual(s.search(flowId="f")["total"], n)
+            self.assertFalse(s.call("PUT", "/triggers/backfill/unpause", record).json["backfill"]["paused"])
+            while s.search(flowId="f")["total"] == n:
+                time.sleep(0.01)
+            self.assertNotIn("backfill", s.call("POST", "/triggers/backfill/delete", record).json)
+            self.assertEqual(s.call("PUT", "/triggers", {**record, "backfill": {"end": "2024-01-01T00:00:00Z"}}).status, 422)
+
+
+class Process(Case):
+    def test_a_second_start_is_refused_and_a_stop_is_graceful(self):
+        with Server(self) as s:
+            second = subprocess.run([PROGRAM, "server", "--port", "0"], env=self.env(), capture_output=True, text=True, timeout=10)
+            self.assertEqual(second.returncode, 1)
+            self.assertIn("lock", second.stderr)
+            s.flow(flow("long", [sleep("a", "PT1S"), log()]))
+            x = s.run("t", "long", wait=False)
+            s.until(x["id"], "RUNNING")
+            self.assertEqual(s.stop(), 0)
+            s.start()
+            self.assertEqual(s.until(x["id"], "SUCCESS")["id"], x["id"])
+
+    def test_no_password_that_is_known_and_no_network_without_a_user(self):
+        env = self.env()
+        out = subprocess.run([PROGRAM, "server", "--host", "0.0.0.0", "--port", "0"], env=env, capture_output=True, text=True, timeout=10)
+        self.assertEqual(out.returncode, 1)
+        self.assertIn("no user exists yet", out.stderr)
+        p = subprocess.Popen([PROGRAM, "server", "--port", "0"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        first = p.stderr.readline()
+        p.stdout.readline()
+        p.terminate()
+        p.communicate(timeout=20)
+        self.assertRegex(first, r"admin with the password \w{22}$")
+        p = subprocess.Popen([PROGRAM, "server", "--port", "0"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p.stdout.readline()
+        p.terminate()
+        self.assertNotIn("password", p.communicate(timeout=20)[1])
+
+    def test_the_configuration_is_checked(self):
+        path = self.tmp / "sluice.yaml"
+        for text, said in (("port: 70000\n", "1:7: configuration: 'port' must be from 0 to 65535"), ("prot: 1\n", "did you mean 'port'"), ("retention: {maxAgee: P1D}\n", "maxAge"), ("- 1\n", "must be a map")):
+            path.write_text(text)
+            r = self.sluice("server", "--config", path, "--check")
+            self.assertEqual(r.rc, 2, r)
+            self.assertIn(said, r.err)
+        path.write_text("port: 0\nworkers: 4\npluginDefaults:\n  - {type: io.kestra.plugin.core.log.Log, values: {level: ERROR}}\nglobals: {x: y}\nretention: {maxAge: PT1S}\n")
+        self.ok(self.sluice("server", "--config", path, "--check"))
+        with Server(self, "--config", str(path)) as s:
+            s.flow(flow("f", [log(message="{{ globals.x }}")]))
+            x = s.run("t", "f")
+            self.assertEqual([(e["level"], e["message"]) for e in s.get(f"/logs/{x['id']}").json], [("ERROR", "y")])
+            s.stop()
+            time.sleep(1.2)
+            s.start()
+            end = time.monotonic() + 10
+            while s.get(f"/executions/{x['id']}").status == 200 and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertEqual(s.get(f"/executions/{x['id']}").status, 404)
+            self.assertFalse((self.data / "logs" / (x["id"] + ".jsonl")).exists())
+
+    def test_bad_input_has_its_status_and_the_server_goes_on(self):
+        with Server(self) as s:
+            s.flow(flow("f", [log()], "inputs: [{id: a, type: STRING, required: false}]\n"))
+            cases = [
+                ("POST", "/flows", "x" * 70_000_000, "application/x-yaml", 413),
+                ("POST", "/flows", "id: [", "application/x-yaml", 422),
+                ("POST", "/flows", "{}", "text/html", 415),
+                ("PUT", "/triggers", "{", "application/json", 400),
+                ("POST", "/executions/t/f", "--x\r\nbroken", "multipart/form-data; boundary=x", 400),
+                ("POST", "/executions/t/f", "x", "multipart/form-data", 400),
+                ("GET", "/nope", None, None, 404),
+                ("DELETE", "/flows/search", None, None, 405),
+                ("GET", "/namespaces/t/files?path=/../../kv.db", None, None, 422),
+                ("GET", "/namespaces/t/files?path=%2e%2e/x", None, None, 422),
+            ]
+            for method, path, body, type, status in cases:
+                with self.subTest(path=path, status=status):
+                    try:
+                        self.assertEqual(s.call(method, path, body, type).status, status)
+                    except (BrokenPipeError, ConnectionResetError):
+                        self.assertEqual(status, 413)
+            idle = []
+            for _ in range(1000):
+                c = http.client.HTTPConnection("127.0.0.1", s.port)
+                c.connect()
+                idle.append(c)
+            began = time.monotonic()
+            self.assertEqual(s.run("t", "f")["state"]["current"], "SUCCESS")
+            self.assertLess(time.monotonic() - began, 5)
+            for c in idle:
+                c.close()
+
+    def test_values_and_files(self):
+        with Server(self) as s:
+            for body, type, value in (('"v"', "application/json", ("STRING", "v")), ("plain text", "text/plain", ("STRING", "plain text")), ("12", "application/json", ("NUMBER", 12)),
+                                      ('{"a": [1]}', "application/json", ("JSON", {"a": [1]})), ("true", "text/plain", ("BOOLEAN", True)), ("PT1H", "text/plain", ("DURATION", "PT1H"))):
+                self.assertEqual(s.call("PUT", "/namespaces/t/kv/k", body, type).status, 200)
+                got = s.get("/namespaces/t/kv/k").json
+                self.assertEqual((got["type"], got["value"]), value)
+            self.assertEqual([e["key"] for e in s.get("/namespaces/t/kv").json], ["k"])
+            self.assertEqual(s.call("DELETE", "/namespaces/t/kv/k").json, True)
+            self.assertEqual(s.get("/namespaces/t/kv/k").status, 404)
+            type, body = form({}, [("fileContent", "a.txt", b"hello file")])
+            self.assertEqual(s.call("POST", "/namespaces/t/files?path=/dir/a.txt", body, type).status, 200)
+            self.assertEqual(s.get("/namespaces/t/files?path=/dir/a.txt").body, b"hello file")
+            self.assertEqual([e["fileName"] for e in s.get("/namespaces/t/files/directory?path=/").json], ["dir"])
+            self.assertEqual(s.get("/namespaces/t/files/search?q=a.t").json, ["/dir/a.txt"])
+            self.assertEqual(s.call("PUT", "/namespaces/t/files?from=/dir/a.txt&to=/b/c.txt").status, 200)
+            self.assertEqual(s.get("/namespaces/t/files/stats?path=/b/c.txt").json["size"], 10)
+            self.assertEqual(s.call("DELETE", "/namespaces/t/files?path=/b/c.txt").status, 204)
+            self.assertEqual(s.get("/namespaces/t/files?path=/b/c.txt").status, 404)
+            self.assertIn("sluice_executions_live 0", s.get("/metrics", prefix="").body.decode())
+            self.assertEqual(s.get("/health", prefix="", auth=None).json, {"status": "UP"})
+
+
+if __name__ == "__main__":
+    unittest.main()
