@@ -41,7 +41,8 @@ static void act(sl_call *c, sl_request r, int status)
     r.id = c->args[0];
     if (!perform(c, &r))
         return;
-    if (status == 200)
+    /* 2.0's paths answer with the execution where 1.x's have no body. */
+    if (status == 200 || sl_str_find(sl_str_c(c->route->path), SL_S("/actions/")) >= 0)
         sl_call_reply_execution(c, r.verb == SL_DO_REPLAY ? sl_str_c(r.new_id) : r.id);
     else
         sl_reply_empty(c, status);
@@ -258,7 +259,7 @@ static void by_query(sl_call *c)
 #define ONE(method, name, role, body, query, status_doc, fn)                                  \
     { method, "/executions/{executionId}/" name, role, body, query, status_doc, fn },         \
     {                                                                                         \
-        "POST", "/executions/{executionId}/actions/" name, role, body, query, status_doc, fn  \
+        method, "/executions/{executionId}/actions/" name, role, body, query, status_doc, fn  \
     }
 #define BULK(method, name, body)                                                                                                     \
     { method, "/executions/" name "/by-ids", SL_ROLE_OPERATOR, body, "status newStatus", "The same for a list of ids.", by_ids },    \

@@ -283,10 +283,43 @@ static void get(sl_call *c)
         sl_call_reply_execution(c, c->args[0]);
 }
 
+/* 2.0: filters[field][OPERATION]=value; an IN has several, comma-separated. Fields that are not known ask for nothing here. */
+static void take_filters(sl_call *c, sl_execution_filter *f)
+{
+    const sl_val *params = c->req->params;
+    sl_val *states = sl_list(c->arena), *labels = sl_list(c->arena);
+    for (size_t i = 0; i < sl_val_count(params); i++) {
+        sl_str key = params->map.entries[i].key, value = sl_text(params->map.entries[i].value), field, one;
+        if (!sl_str_starts(key, SL_S("filters[")))
+            continue;
+        key = sl_str_sub(key, 8, key.n);
+        (void)sl_str_cut(&key, ']', &field);
+        if (sl_str_eqc(field, "namespace"))
+            f->ns = value;
+        else if (sl_str_eqc(field, "flowId"))
+            f->flow_id = value;
+        else if (sl_str_eqc(field, "query") || sl_str_eqc(field, "q"))
+            f->text = value;
+        else if (sl_str_eqc(field, "triggerExecutionId"))
+            f->parent_execution = value;
+        while (sl_str_eqc(field, "state") && value.n > 0 && sl_str_cut(&value, ',', &one))
+            sl_list_add(c->arena, states, sl_val_str(c->arena, one));
+        if (sl_str_eqc(field, "labels") && key.n > 2) { /* filters[labels][EQUALS][key]=value */
+            ptrdiff_t open = sl_str_rfind(key, SL_S("["));
+            sl_list_add(c->arena, labels, sl_val_str(c->arena, sl_fmt(c->arena, "%.*s:%.*s", SL_ARG(sl_str_sub(key, (size_t)open + 1, key.n - 1)), SL_ARG(value))));
+        }
+    }
+    if (states->list.n > 0)
+        f->states = states;
+    if (labels->list.n > 0)
+        f->labels = labels;
+}
+
 bool sl_call_filter(sl_call *c, sl_execution_filter *f)
 {
     *f = (sl_execution_filter){ .ns = sl_query(c, "namespace"), .flow_id = sl_query(c, "flowId"), .text = sl_query(c, "q"), .trigger_id = sl_query(c, "triggerId"),
                                 .parent_execution = sl_query(c, "triggerExecutionId"), .states = sl_query_all(c, "state"), .labels = sl_query_all(c, "labels"), .visible_ns = sl_str_c(c->who.ns) };
+    take_filters(c, f);
     sl_str sort = sl_query(c, "sort"), range = sl_query(c, "timeRange"), field = sort;
     int64_t ms;
     if (sort.n > 0) {
