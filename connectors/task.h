@@ -114,3 +114,32 @@ bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, s
 bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err);
 /* NAME=value list for a child process: only what the configuration names. */
 const sl_val *sl_task_process_env(sl_task *t);
+
+/* ---- executions ---- */
+
+typedef struct sl_flow_call {
+    sl_str ns, flow_id;
+    int64_t revision;                    /* 0 = the newest */
+    const sl_val *inputs, *labels;       /* maps or NULL */
+    bool inherit_labels;                 /* it gets this execution's labels, too */
+    sl_str schedule_date;                /* not before; .n == 0: at once */
+    const char *part;                    /* tells several calls of one attempt apart */
+} sl_flow_call;
+
+typedef struct sl_called {
+    sl_str id, state;
+    bool ended;
+    const sl_val *outputs;               /* of the flow; NULL when there are none */
+} sl_called;
+
+/*
+ * Makes an execution of another flow, once: the same attempt and part always mean the same one, after a restart too. Says how it
+ * stands. A task that waits (sl_task_wait) is called again as soon as one of its executions has ended.
+ */
+bool sl_task_call_flow(sl_task *t, const sl_flow_call *call, sl_called *ret, sl_err *err);
+void sl_task_kill_called(sl_task *t, const char *part);
+/* The execution ends in that state as soon as this attempt has ended. */
+void sl_task_exit(sl_task *t, sl_str state);
+/* {{ vars }} as it is, and as it is to be from the end of this attempt on. */
+const sl_val *sl_task_variables(const sl_task *t);
+void sl_task_set_variables(sl_task *t, const sl_val *all);

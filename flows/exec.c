@@ -338,6 +338,7 @@ static void left(sl_exec *x, const sl_event *e, int64_t now)
 static void wake(sl_exec *x, sl_taskrun *r, int64_t now)
 {
     r->wake_ms = 0;
+    r->woken = false;
     sl_exec_mark(x, r);
     if (r->state == SL_PAUSED) {
         pause_elapsed(x, r, now);
@@ -455,7 +456,7 @@ static void waiting(sl_exec *x, const sl_event *e)
 {
     e->run->busy = false;
     e->run->waiting = true;
-    sl_exec_wake_at(x, e->run, e->wake_ms);
+    sl_exec_wake_at(x, e->run, e->run->woken ? 1 : e->wake_ms);
     if (x->killing)
         sl_exec_act(x, SL_ACT_KILL, e->run);
 }
@@ -473,6 +474,8 @@ void sl_exec_event(sl_exec *x, const sl_event *e, int64_t now)
     case SL_EV_WAKE:
         if (e->run->wake_ms > 0 && !e->run->busy && e->run->waiting)
             wake(x, e->run, now);
+        else
+            e->run->woken = e->run->busy;
         break;
     case SL_EV_KILL: kill_all(x, e->state == SL_CREATED ? SL_KILLED : e->state, now); break;
     case SL_EV_PAUSE: x->held = x->state == SL_RUNNING; break;

@@ -70,6 +70,7 @@ struct sl_taskrun {
     int64_t wake_ms;               /* waiting, retrying or pausing until then; 0 = not */
     bool waiting;                  /* the attempt waits (SL_TASK_WAIT) and is to be called again */
     bool busy;                     /* a worker has it */
+    bool woken;                    /* what it waits for came while it was busy */
     const sl_val *outputs;         /* map or NULL */
     const sl_val *checkpoint;
     sl_str choice;                 /* of the evaluation, kept for a restart. If: then/else; Switch: case:NAME; Pause: the behaviour; ForEach: JSON list of values */

@@ -112,6 +112,31 @@ static const sl_opt each_opts[] = {
     { 0 },
 };
 
+static const sl_opt batch_opts[] = {
+    { .name = "rows", .type = SL_OPT_INT, .doc = "Lines of a batch (1)." },
+    { .name = "bytes", .type = SL_OPT_STR, .doc = "Size of a batch, such as 10MB." },
+    { .name = "partitions", .type = SL_OPT_INT, .doc = "How many batches." },
+    { .name = "separator", .type = SL_OPT_STR, .doc = "Accepted when it is a line end." },
+    { 0 },
+};
+
+static const sl_opt for_each_item_opts[] = {
+    { .name = "items", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "File of the internal storage, one item a line." },
+    { .name = "batch", .type = SL_OPT_MAP, .flags = SL_LATE, .sub = batch_opts, .doc = "How it is cut." },
+    { .name = "namespace", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "Namespace of the flow." },
+    { .name = "flowId", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "The flow that runs for each batch." },
+    { .name = "revision", .type = SL_OPT_INT, .flags = SL_LATE, .doc = "Its revision; the newest when absent." },
+    { .name = "inputs", .type = SL_OPT_MAP, .flags = SL_LATE, .doc = "Its inputs; {{ taskrun.items }} is the file of the batch." },
+    { .name = "labels", .type = SL_OPT_ANY, .flags = SL_LATE, .doc = "Labels of its executions." },
+    { .name = "wait", .type = SL_OPT_BOOL, .flags = SL_LATE, .doc = "Until all have ended (true)." },
+    { .name = "transmitFailed", .type = SL_OPT_BOOL, .flags = SL_LATE, .doc = "A failure of one is a failure here (true)." },
+    { .name = "inheritLabels", .type = SL_OPT_BOOL, .flags = SL_LATE, .doc = "They get this execution's labels." },
+    { .name = "scheduleDate", .type = SL_OPT_STR, .flags = SL_LATE, .doc = "They do not start before this date." },
+    { .name = "restartBehavior", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted: a restart makes new executions." },
+    TASKS("errors", "Run when one of them has failed."),
+    { 0 },
+};
+
 static const sl_opt dag_opts[] = {
     { .name = "tasks", .type = SL_OPT_LIST, .flags = SL_REQUIRED | SL_LATE, .doc = "Maps of a task and dependsOn, the ids of the tasks that have to end first." },
     { .name = "concurrent", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "How many run at a time; 0 is no limit." },
@@ -169,6 +194,7 @@ const sl_flowable_type sl_flowable_types[] = {
     { CORE "ForEach", NULL, "Runs tasks once for each value of a list.", SL_FOR_EACH, for_each_opts, no_outs },
     { CORE "EachSequential", OLD "EachSequential", "Older form of ForEach: one value after the other.", SL_FOR_EACH, each_opts, no_outs },
     { CORE "EachParallel", OLD "EachParallel", "Older form of ForEach: all values and tasks at once.", SL_FOR_EACH, each_opts, no_outs },
+    { SL_FOR_EACH_ITEM_TYPE, OLD "ForEachItem", "Cuts a file into batches and runs a flow for each.", SL_SEQUENTIAL, for_each_item_opts, no_outs },
     { CORE "Dag", OLD "Dag", "Runs tasks in the order of what they depend on.", SL_DAG, dag_opts, no_outs },
     { CORE "LoopUntil", CORE "WaitFor " OLD "WaitFor", "Runs tasks again and again until a condition holds.", SL_LOOP_UNTIL, loop_until_opts, loop_until_outs },
     { CORE "Pause", OLD "Pause", "Waits for somebody to resume the execution, or for a time.", SL_PAUSE, pause_opts, pause_outs },

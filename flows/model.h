@@ -30,6 +30,9 @@ typedef struct sl_retry {
     bool warning_on_retry;
 } sl_retry;
 
+/* A Sequential of three tasks that the parser makes: ID_split, ID_items, ID_merge. */
+#define SL_FOR_EACH_ITEM_TYPE "io.kestra.plugin.core.flow.ForEachItem"
+
 typedef struct sl_case {
     sl_str key;
     sl_task_list tasks;

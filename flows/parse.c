@@ -210,6 +210,37 @@ static void parse_loop(sl_task_def *t)
         t->concurrent = sl_get_int(t->props, "concurrencyLimit", 1);
 }
 
+/* One of the three parts of a ForEachItem: the named properties of the whole, and where its input comes from. */
+static const sl_val *item_part(loader *l, const sl_task_def *t, const char *part, const char *const *names)
+{
+    sl_arena *a = l->arena;
+    sl_val *p = sl_map(a);
+    const char *value = t->loop_depth > 0 ? "[taskrun.value]" : "";
+    p->line = t->line;
+    p->column = t->column;
+    sl_map_set_str(a, p, "id", sl_fmt(a, "%.*s_%s", SL_ARG(t->id), part));
+    sl_map_set_str(a, p, "type", sl_fmt(a, SL_FOR_EACH_ITEM_TYPE ".%c%s", part[0] - 'a' + 'A', part + 1));
+    for (; *names != NULL; names++)
+        if (sl_get(t->props, *names) != NULL)
+            sl_map_setc(a, p, *names, sl_get(t->props, *names));
+    if (strcmp(part, "items") == 0)
+        sl_map_set_str(a, p, "splits", sl_fmt(a, "{{ outputs['%.*s_split']%s.splits }}", SL_ARG(t->id), value));
+    if (strcmp(part, "merge") == 0)
+        sl_map_set_str(a, p, "uri", sl_fmt(a, "{{ outputs['%.*s_items']%s.uri }}", SL_ARG(t->id), value));
+    return p;
+}
+
+static sl_task_list parse_for_each_item(loader *l, sl_task_def *t, int depth)
+{
+    static const char *const split[] = { "items", "batch", NULL }, *const none[] = { NULL };
+    static const char *const items[] = { "namespace", "flowId", "revision", "inputs", "labels", "wait", "transmitFailed", "inheritLabels", "scheduleDate", NULL };
+    sl_val *list = sl_list(l->arena);
+    sl_list_add(l->arena, list, item_part(l, t, "split", split));
+    sl_list_add(l->arena, list, item_part(l, t, "items", items));
+    sl_list_add(l->arena, list, item_part(l, t, "merge", none));
+    return parse_tasks(l, list, "tasks", t, depth);
+}
+
 static void parse_flowable(loader *l, sl_task_def *t, int depth)
 {
     const sl_val *p = t->props;
@@ -219,7 +250,9 @@ static void parse_flowable(loader *l, sl_task_def *t, int depth)
     if (t->flowable == SL_DAG) {
         parse_dag(l, t, depth);
         check_dag(l, t);
-    } else
+    } else if (sl_str_eqc(t->type_name, SL_FOR_EACH_ITEM_TYPE))
+        t->tasks = parse_for_each_item(l, t, depth);
+    else
         t->tasks = parse_tasks(l, sl_get(p, t->flowable == SL_IF ? "then" : "tasks"), t->flowable == SL_IF ? "then" : "tasks", t, depth);
     t->otherwise = parse_tasks(l, sl_get(p, t->flowable == SL_IF ? "else" : "defaults"), "else", t, depth);
     t->errors = parse_tasks(l, sl_get(p, "errors"), "errors", t, depth);

@@ -34,4 +34,6 @@ sl_exec *sl_store_load(sl_store *s, const sl_flow *flow, sl_str execution_id, sl
 bool sl_store_open_executions(sl_store *s, sl_arena *arena, const sl_val **ret, sl_err *err);
 /* The oldest queued execution of a flow; .p == NULL: none. */
 bool sl_store_next_queued(sl_store *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str *ret, sl_err *err);
+/* How an execution stands: its state, and its outputs, secret values included. */
+bool sl_store_result(sl_store *s, sl_arena *arena, sl_str execution_id, bool *found, sl_state *ret_state, const sl_val **ret_outputs, sl_err *err);
 bool sl_history_parse(sl_arena *arena, sl_str text, sl_history *ret);

@@ -219,3 +219,21 @@ bool sl_store_next_queued(sl_store *s, sl_arena *arena, sl_str ns, sl_str flow_i
     }
     return rc >= 0;
 }
+
+bool sl_store_result(sl_store *s, sl_arena *a, sl_str id, bool *found, sl_state *ret_state, const sl_val **ret_outputs, sl_err *err)
+{
+    sl_stmt *q = sl_db_query(s->db, err, "SELECT state, inputs, outputs, sealed FROM executions WHERE id=?", "s", id);
+    int rc = q ? sl_stmt_next(q, err) : -1;
+    *found = rc == 1;
+    *ret_outputs = NULL;
+    if (rc != 1)
+        return rc == 0;
+    sl_str state = sl_col_str(q, a, 0), inputs = sl_col_str(q, a, 1), outputs = sl_col_str(q, a, 2), sealed = sl_col_str(q, a, 3);
+    sl_stmt_done(q);
+    (void)sl_state_parse(state, ret_state);
+    const sl_val *both;
+    if (!reveal(s, a, id, sl_fmt(a, "{\"inputs\":%.*s%s%.*s}", SL_ARG(inputs), outputs.p ? ",\"outputs\":" : "", SL_ARG(outputs)), sealed, &both, err))
+        return false;
+    *ret_outputs = sl_get(both, "outputs");
+    return true;
+}

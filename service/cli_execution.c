@@ -9,7 +9,8 @@
 
 static int print_json(sl_cli *c, const sl_val *v)
 {
-    sl_cli_print("%.*s\n", SL_ARG(sl_json(c->arena, v ? v : &sl_null_val)));
+    sl_str text = sl_json(c->arena, v ? v : &sl_null_val);
+    sl_cli_print("%.*s\n", SL_ARG(text));
     return 0;
 }
 

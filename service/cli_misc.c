@@ -22,23 +22,6 @@ static int version(sl_cli *c)
 
 const sl_command sl_command_version = { "version", "", "Prints the version.", no_opts, 0, 0, version };
 
-static int verify(sl_cli *c)
-{
-    sl_err err;
-    int64_t records = 0;
-    if (!sl_fs_exists(sl_fmt(c->arena, "%s/kv.db", c->data_dir).p))
-        return sl_cli_fail(1, "there is no data folder at %s", c->data_dir);
-    sl_kv *kv = sl_kv_open(sl_fmt(c->arena, "%s/kv.db", c->data_dir).p, c->data_dir, false, &err);
-    bool ok = kv != NULL && sl_kv_verify(kv, &records, &err);
-    sl_kv_close(kv);
-    if (!ok)
-        return sl_cli_error(1, &err);
-    sl_cli_print("values and secrets: %lld records open, none was changed\n", (long long)records);
-    return 0;
-}
-
-const sl_command sl_command_verify = { "verify", "", "Checks that every stored value and secret is intact.", no_opts, 0, 0, verify };
-
 static int report(sl_cli *c, bool ok, const char *what, const char *detail)
 {
     (void)c;

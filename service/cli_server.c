@@ -1,4 +1,5 @@
 /* service/cli_server.c: `sluice server`: the engine, its HTTP API, and the housekeeping, until SIGTERM. */
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -187,8 +188,20 @@ static bool load_config(sl_cli *c, sl_config *config)
     return true;
 }
 
+/*
+ * A password's hash takes 19 MiB once; with the defaults, glibc would keep such blocks for ever after. And a few arenas are
+ * enough for threads that mostly wait.
+ */
+static void tame_malloc(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    (void)mallopt(M_ARENA_MAX, 2);
+}
+
 static int run(sl_cli *c)
 {
+    tame_malloc();
     sl_config config;
     sl_err err;
     if (!load_config(c, &config))

@@ -50,6 +50,16 @@ static bool host_secret(void *self, sl_arena *arena, sl_str key, sl_str ns, sl_s
     return sl_host_secret(h->engine, arena, ns.p ? ns : h->ns, key, ret, err);
 }
 
+bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err)
+{
+    const sl_storage *storage = &h->engine->storage;
+    sl_str caller = sl_get_text(h->parent, "executionId");
+    sl_err ignored;
+    if (caller.n > 0 && sl_storage_path(storage, arena, uri, sl_get_text(h->parent, "namespace"), sl_get_text(h->parent, "flowId"), caller, ret, &ignored))
+        return true;
+    return sl_storage_path(storage, arena, uri, h->ns, h->flow_id, h->execution_id, ret, err);
+}
+
 static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
 {
     if (!sl_str_starts(path, SL_S("kestra://"))) {
@@ -57,7 +67,7 @@ static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_st
             return sl_err_set(err, SL_ERR_CONFIG, "file.path", "Path must not contain '../': '%.*s'", SL_ARG(path));
         path = sl_fmt(arena, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(arena, h->ns, SL_S("."), SL_S("/"))), SL_ARG(sl_percent(arena, path, "/")));
     }
-    return sl_storage_path(&h->engine->storage, arena, path, h->ns, h->flow_id, h->execution_id, ret, err);
+    return sl_host_file(h, arena, path, ret, err);
 }
 
 static bool host_read(void *self, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)

@@ -6,7 +6,11 @@
 typedef struct sl_host_self {
     sl_engine *engine;
     sl_str ns, flow_id, execution_id;
+    const sl_val *parent;        /* {executionId, namespace, flowId} of the execution that called this one; NULL = none */
 } sl_host_self;
+
+/* A file that the execution, or the one that called it, may read. */
+bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err);
 
 /* A host whose `self` lives in the arena. */
 sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id);

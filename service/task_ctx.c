@@ -23,6 +23,8 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
     t->info.trigger_id = sl_get_text(x->trigger, "id");
     t->vars = sl_map_shallow(t->arena, job->vars);
     t->host = sl_host_make(e, t->arena, x->flow->ns, x->flow->id, x->id);
+    if (sl_get(sl_get(x->trigger, "variables"), "taskRunId") != NULL)
+        ((sl_host_self *)t->host.self)->parent = sl_get(x->trigger, "variables");
     t->env = (sl_expr_env){ .vars = t->vars, .host = &t->host };
     t->outputs = sl_map(t->arena);
     const sl_taskrun *parent = r->parent;
@@ -236,7 +238,7 @@ void sl_task_set_var(sl_task *t, const char *name, const sl_val *value)
 
 bool sl_task_local_file(sl_task *t, sl_str uri, sl_str *ret, sl_err *err)
 {
-    return sl_storage_path(&t->engine->storage, t->arena, uri, t->info.ns, t->info.flow_id, t->info.execution_id, ret, err);
+    return sl_host_file(t->host.self, t->arena, uri, ret, err);
 }
 
 bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err)

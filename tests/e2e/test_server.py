@@ -194,6 +194,78 @@ class Executions(Case):
             self.assertEqual(s.run("t", "checked", {"n": 4})["state"]["current"], "SUCCESS")
 
 
+class Language(Case):
+    """What only makes sense with other flows around: subflows, batches; and the flowables end to end."""
+
+    def value(self, x, task, value=None):
+        return next(r["outputs"]["value"] for r in x["taskRunList"] if r["taskId"] == task and (value is None or r.get("value") == value))
+
+    def test_subflows(self):
+        with Server(self) as s:
+            s.flow(flow("child", [sleep("w", "PT0.1S"), back("r", "{{ inputs.n * 2 }} {{ trigger.flowId }}")], "inputs: [{id: n, type: INT}]\noutputs: [{id: o, type: STRING, value: '{{ outputs.r.value }}'}]\n"))
+            s.flow(flow("parent", [{"id": "sub", "type": CORE + "flow.Subflow", "namespace": "t", "flowId": "child", "inputs": {"n": "{{ inputs.n }}"}, "inheritLabels": True}, back("z", "{{ outputs.sub.outputs.o }} {{ outputs.sub.state }}")],
+                        "inputs: [{id: n, type: INT}]\nlabels: {a: b}\n"))
+            began = time.monotonic()
+            x = s.run("t", "parent", {"n": 4})
+            self.assertLess(time.monotonic() - began, 5)
+            self.assertEqual(self.value(x, "z"), "8 parent SUCCESS")
+            child = s.execution(x["taskRunList"][0]["outputs"]["executionId"])
+            labels = {l["key"]: l["value"] for l in child["labels"]}
+            self.assertEqual((labels["a"], labels["system.correlationId"]), ("b", x["id"]))
+            self.assertEqual(child["trigger"]["variables"]["executionId"], x["id"])
+            s.flow(flow("child", [sleep()], "inputs: [{id: n, type: INT}]\n"))
+            x = s.run("t", "parent", {"n": 4}, wait=False)
+            while s.search(flowId="child", state="RUNNING")["total"] < 1:
+                time.sleep(0.01)
+            s.kill()
+            s.start()  # the same child goes on
+            self.assertEqual(s.search(flowId="child")["total"], 2)
+            s.call("DELETE", f"/executions/{x['id']}/kill")
+            s.until(x["id"], "KILLED")
+            self.assertEqual(s.search(flowId="child", state="KILLED")["total"], 1)
+            s.flow(flow("child", [{"id": "f", "type": CORE + "execution.Fail"}], "inputs: [{id: n, type: INT}]\n"))
+            self.assertEqual(s.run("t", "parent", {"n": 4})["state"]["current"], "FAILED")
+            s.flow(flow("lost", [{"id": "sub", "type": CORE + "flow.Subflow", "namespace": "t", "flowId": "none"}]))
+            x = s.run("t", "lost")
+            self.assertIn("Unable to find flow", s.get(f"/logs/{x['id']}").json[0]["message"])
+
+    def test_batches_of_a_file(self):
+        with Server(self) as s:
+            s.flow(flow("one", [back("r", "{{ read(inputs.part) }}")], "inputs: [{id: part, type: STRING}, {id: i, type: INT}]\noutputs: [{id: o, type: STRING, value: '{{ inputs.i }}:{{ outputs.r.value | length }}'}]\n"))
+            s.flow(flow("all", [{"id": "each", "type": CORE + "flow.ForEachItem", "items": "{{ inputs.file }}", "batch": {"rows": 4}, "namespace": "t", "flowId": "one",
+                                 "inputs": {"part": "{{ taskrun.items }}", "i": "{{ taskrun.iteration }}"}}, back("z", "{{ read(outputs.each_merge.subflowOutputs) }}")], "inputs: [{id: file, type: FILE}]\n"))
+            x = s.run("t", "all", files=[("file", "in.txt", b"".join(b"%03d\n" % i for i in range(10)))])
+            self.assertEqual(x["state"]["current"], "SUCCESS", [r for r in x["taskRunList"]])
+            self.assertEqual(self.value(x, "z"), '{"o":"0:16"}\n{"o":"1:16"}\n{"o":"2:8"}\n')
+            items = next(r for r in x["taskRunList"] if r["taskId"] == "each_items")["outputs"]
+            self.assertEqual((items["numberOfBatches"], items["iterations"]), (3, {"SUCCESS": 3}))
+
+    def test_loops_graphs_and_exits(self):
+        with Server(self) as s:
+            s.flow(flow("f", [
+                {"id": "outer", "type": CORE + "flow.ForEach", "values": ["a", "b"], "tasks": [
+                    {"id": "inner", "type": CORE + "flow.ForEach", "values": "[1, 2, {\"k\": 3}]", "concurrencyLimit": 0, "tasks": [back("r", "{{ parent.taskrun.value }}{{ taskrun.value }}")]},
+                    {"id": "if", "type": CORE + "flow.If", "condition": "{{ taskrun.value == 'a' }}", "then": [back("only", "{{ parent.taskrun.value }}")]}]},
+                {"id": "dag", "type": CORE + "flow.Dag", "tasks": [{"task": back("d2", "{{ outputs.d1.value }}+"), "dependsOn": ["d1"]}, {"task": back("d1", "x")}]},
+                {"id": "set", "type": CORE + "execution.SetVariables", "variables": {"n": 0, "deep": {"b": 2}}},
+                {"id": "until", "type": CORE + "flow.LoopUntil", "condition": "{{ vars.n >= 3 }}", "checkFrequency": {"interval": "PT0.01S"},
+                 "tasks": [{"id": "up", "type": CORE + "execution.SetVariables", "variables": {"n": "{{ vars.n + 1 }}"}}]},
+                back("end", "{{ outputs.r['a']['2'].value }} {{ outputs.r['b']['{\"k\":3}'].value }} {{ outputs.only['a'].value }} {{ outputs.d2.value }} {{ vars.n }} {{ vars.deep }} {{ outputs.until.iterationCount }}"),
+                {"id": "check", "type": CORE + "execution.Assert", "conditions": ["{{ vars.n == 3 }}"]},
+                {"id": "exit", "type": CORE + "execution.Exit", "state": "WARNING"}, log("never")], "variables: {deep: {a: 1}}\n"))
+            x = s.run("t", "f")
+            self.assertEqual(x["state"]["current"], "WARNING", [(r["taskId"], r["state"]["current"]) for r in x["taskRunList"]])
+            self.assertEqual(self.value(x, "end"), 'a2 b{"k":3} a x+ 3 {"a":1,"b":2} 3')
+            self.assertNotIn("never", [r["taskId"] for r in x["taskRunList"]])
+
+    def test_a_wide_loop_takes_no_more_than_its_values(self):
+        with Server(self) as s:
+            s.flow(flow("wide", [{"id": "each", "type": CORE + "flow.ForEach", "values": "{{ range(1, inputs.n) }}", "concurrencyLimit": 0, "tasks": [back("r", "{{ taskrun.value }}")]}, back("z", "{{ outputs.r | length }}")], "inputs: [{id: n, type: INT}]\n"))
+            for n in (10, 3000):
+                x = s.run("t", "wide", {"n": n})
+                self.assertEqual((x["state"]["current"], self.value(x, "z"), len(x["taskRunList"])), ("SUCCESS", str(n), n + 2))
+
+
 class Flows(Case):
     def test_revisions_validation_and_etags(self):
         with Server(self) as s:

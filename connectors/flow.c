@@ -1,0 +1,450 @@
+/*
+ * connectors/flow.c: tasks about executions: flow.Subflow, the three parts of flow.ForEachItem, execution.Exit, execution.Assert,
+ * execution.SetVariables, execution.UnsetVariables. A task that waits for others holds no thread: it is called again when one ends.
+ */
+#include "base/arena.h"
+#include "base/json.h"
+#include "connectors/connectors.h"
+
+#define CORE "io.kestra.plugin.core."
+
+enum { LOOK_AGAIN_MS = 600000 }; /* only in case that nobody wakes it */
+
+static const sl_opt no_outs[] = { { 0 } };
+
+static const sl_val *label_map(sl_arena *a, const sl_val *v)
+{
+    sl_val *out = sl_map(a);
+    for (size_t i = 0; i < sl_val_count(v); i++) {
+        bool map = sl_is(v, SL_MAP);
+        sl_str key = map ? v->map.entries[i].key : sl_get_text(sl_at(v, i), "key");
+        sl_map_set(a, out, key, sl_val_str(a, sl_val_text(a, map ? v->map.entries[i].value : sl_get(sl_at(v, i), "value"))));
+    }
+    return out;
+}
+
+static sl_outcome outcome_of(sl_str state, sl_str id, sl_err *err)
+{
+    if (sl_str_eqc(state, "SUCCESS") || sl_str_eqc(state, "SKIPPED") || sl_str_eqc(state, "RETRIED"))
+        return SL_TASK_DONE;
+    if (sl_str_eqc(state, "WARNING"))
+        return SL_TASK_WARNING;
+    sl_err_set(err, SL_ERR_REMOTE, "subflow.failed", "the subflow's execution %.*s ended as %.*s", SL_ARG(id), SL_ARG(state));
+    return SL_TASK_FAILED;
+}
+
+/* ---- flow.Subflow ---- */
+
+typedef struct subflow_cfg {
+    sl_str ns, flow_id, schedule_date;
+    int64_t revision;
+    const sl_val *inputs, *labels, *outputs;
+    bool wait, transmit_failed, inherit_labels;
+} subflow_cfg;
+
+#define CALL_OPTS                                                                                                                                                             \
+    { .name = "namespace", .type = SL_OPT_STR, .offset = SL_FIELD(subflow_cfg, ns), .flags = SL_REQUIRED, .doc = "Namespace of the flow." },                                      \
+        { .name = "flowId", .type = SL_OPT_STR, .offset = SL_FIELD(subflow_cfg, flow_id), .flags = SL_REQUIRED, .doc = "The flow." },                                             \
+        { .name = "revision", .type = SL_OPT_INT, .offset = SL_FIELD(subflow_cfg, revision), .doc = "Its revision; the newest when absent." },                                    \
+        { .name = "labels", .type = SL_OPT_ANY, .offset = SL_FIELD(subflow_cfg, labels), .doc = "Labels of its execution." },                                                     \
+        { .name = "wait", .type = SL_OPT_BOOL, .offset = SL_FIELD(subflow_cfg, wait), .fallback = "true", .doc = "Until it has ended." },                                         \
+        { .name = "transmitFailed", .type = SL_OPT_BOOL, .offset = SL_FIELD(subflow_cfg, transmit_failed), .fallback = "true", .doc = "Its failure is this task's failure." },    \
+        { .name = "inheritLabels", .type = SL_OPT_BOOL, .offset = SL_FIELD(subflow_cfg, inherit_labels), .doc = "It gets this execution's labels." },                             \
+        { .name = "scheduleDate", .type = SL_OPT_STR, .offset = SL_FIELD(subflow_cfg, schedule_date), .doc = "It does not start before this date." },                             \
+        { .name = "restartBehavior", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted: a restart of this task makes a new execution." }
+
+static const sl_opt subflow_opts[] = {
+    CALL_OPTS,
+    { .name = "inputs", .type = SL_OPT_MAP, .offset = SL_FIELD(subflow_cfg, inputs), .flags = SL_TYPED, .doc = "Its inputs." },
+    { .name = "outputs", .type = SL_OPT_ANY, .offset = SL_FIELD(subflow_cfg, outputs), .flags = SL_LATE | SL_DEPRECATED, .doc = "Accepted and ignored: give the flow outputs of its own." },
+    { 0 },
+};
+
+static const sl_opt subflow_outs[] = {
+    { .name = "executionId", .type = SL_OPT_STR, .doc = "The execution that was made." },
+    { .name = "state", .type = SL_OPT_STR, .doc = "How it ended." },
+    { .name = "outputs", .type = SL_OPT_MAP, .doc = "The outputs of the flow." },
+    { 0 },
+};
+
+static sl_outcome subflow_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const subflow_cfg *c = cfg;
+    sl_flow_call call = { .ns = c->ns, .flow_id = c->flow_id, .revision = c->revision, .inputs = c->inputs, .labels = label_map(sl_task_arena(t), c->labels), .inherit_labels = c->inherit_labels,
+                          .schedule_date = c->schedule_date, .part = "subflow" };
+    sl_called called;
+    if (!sl_task_call_flow(t, &call, &called, err))
+        return SL_TASK_FAILED;
+    sl_task_out_str(t, "executionId", called.id);
+    if (!c->wait)
+        return SL_TASK_DONE;
+    if (!called.ended)
+        return sl_task_wait(t, LOOK_AGAIN_MS);
+    sl_task_out_str(t, "state", called.state);
+    if (called.outputs != NULL)
+        sl_task_out(t, "outputs", called.outputs);
+    return c->transmit_failed ? outcome_of(called.state, called.id, err) : SL_TASK_DONE;
+}
+
+static void subflow_kill(sl_task *t, void *cfg)
+{
+    (void)cfg;
+    sl_task_kill_called(t, "subflow");
+}
+
+static const sl_task_type subflow = {
+    .type = CORE "flow.Subflow", .aliases = "io.kestra.core.tasks.flows.Subflow io.kestra.core.tasks.flows.Flow io.kestra.plugin.core.flow.Flow", .doc = "Runs another flow.", .cfg_size = sizeof(subflow_cfg),
+    .opts = subflow_opts, .outs = subflow_outs, .run = subflow_run, .kill = subflow_kill,
+};
+
+/* ---- flow.ForEachItem: split, items, merge ---- */
+
+typedef struct split_cfg {
+    sl_str items;
+    const sl_val *batch;
+} split_cfg;
+
+static const sl_opt split_opts[] = {
+    { .name = "items", .type = SL_OPT_STR, .offset = SL_FIELD(split_cfg, items), .flags = SL_REQUIRED, .doc = "File of the internal storage." },
+    { .name = "batch", .type = SL_OPT_MAP, .offset = SL_FIELD(split_cfg, batch), .doc = "rows, bytes or partitions; separator." },
+    { 0 },
+};
+
+static const sl_opt split_outs[] = { { .name = "splits", .type = SL_OPT_STR, .doc = "URI of a file that lists the batches." }, { 0 } };
+
+/* "10MB": bytes, in powers of 1024 as Kestra counts. */
+static int64_t size_of(sl_str text)
+{
+    static const char *const units[] = { "KB", "MB", "GB" };
+    int64_t factor = 1, n = 0;
+    for (size_t i = 0; i < SL_COUNT(units); i++)
+        if (sl_str_ends(text, sl_str_c(units[i]))) {
+            text = sl_str_trim(sl_str_sub(text, 0, text.n - 2));
+            factor = (int64_t)1 << (10 * (i + 1));
+            break;
+        }
+    return sl_parse_int(text, &n) ? n * factor : 0;
+}
+
+typedef struct splitter {
+    sl_task *t;
+    sl_writer *out;
+    sl_buf list;
+    int64_t rows, bytes, parts, in_part, bytes_in_part;
+} splitter;
+
+static bool next_part(splitter *s, sl_err *err)
+{
+    sl_str uri;
+    if (s->out != NULL) {
+        bool ok = s->out->finish(s->out, err);
+        sl_writer_close(&s->out);
+        if (!ok)
+            return false;
+    }
+    s->in_part = s->bytes_in_part = 0;
+    sl_str name = sl_fmt(sl_task_arena(s->t), "batch-%06lld.ion", (long long)s->parts++);
+    if (!sl_task_open_out(s->t, name, &s->out, &uri, err))
+        return false;
+    sl_buf_fmt(&s->list, "%.*s\n", SL_ARG(uri));
+    return true;
+}
+
+static bool add_line(splitter *s, sl_str line, sl_err *err)
+{
+    bool full = s->out == NULL || (s->rows > 0 && s->in_part >= s->rows) || (s->bytes > 0 && s->in_part > 0 && s->bytes_in_part + (int64_t)line.n + 1 > s->bytes);
+    if (full && !next_part(s, err))
+        return false;
+    s->in_part++;
+    s->bytes_in_part += (int64_t)line.n + 1;
+    return s->out->write(s->out, line.p, line.n, err) && s->out->write(s->out, "\n", 1, err);
+}
+
+static bool count_lines(sl_task *t, sl_str uri, int64_t *ret, sl_err *err)
+{
+    sl_reader *in;
+    sl_str line;
+    int rc;
+    *ret = 0;
+    if (!sl_task_open_in(t, uri, &in, err))
+        return false;
+    sl_lines *lines = sl_lines_new(sl_task_arena(t), in, 16 << 20);
+    while ((rc = sl_lines_next(lines, &line, err)) == 1)
+        ++*ret;
+    sl_reader_close(&in);
+    return rc == 0;
+}
+
+static sl_outcome split_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const split_cfg *c = cfg;
+    splitter s = { .t = t, .list = sl_buf_new(sl_task_arena(t), 64 << 20), .rows = sl_get_int(c->batch, "rows", 0), .bytes = size_of(sl_get_text(c->batch, "bytes")) };
+    int64_t partitions = sl_get_int(c->batch, "partitions", 0), lines_total = 0;
+    sl_reader *in = NULL;
+    sl_str line, uri;
+    if (partitions > 0) {
+        if (!count_lines(t, c->items, &lines_total, err))
+            return SL_TASK_FAILED;
+        s.rows = (lines_total + partitions - 1) / partitions;
+    } else if (s.rows == 0 && s.bytes == 0)
+        s.rows = 1;
+    if (!sl_task_open_in(t, c->items, &in, err))
+        return SL_TASK_FAILED;
+    sl_lines *lines = sl_lines_new(sl_task_arena(t), in, 16 << 20);
+    int rc;
+    bool ok = true;
+    while (ok && (rc = sl_lines_next(lines, &line, err)) == 1)
+        ok = add_line(&s, line, err);
+    sl_reader_close(&in);
+    ok = ok && rc == 0 && (s.out == NULL || s.out->finish(s.out, err));
+    if (s.out != NULL)
+        sl_writer_close(&s.out);
+    sl_writer *list = NULL;
+    sl_str text = sl_buf_str(&s.list);
+    ok = ok && sl_task_open_out(t, SL_S("splits.txt"), &list, &uri, err) && list->write(list, text.p, text.n, err) && list->finish(list, err);
+    if (list != NULL)
+        sl_writer_close(&list);
+    if (!ok)
+        return SL_TASK_FAILED;
+    sl_task_out_str(t, "splits", uri);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type each_split = { .type = CORE "flow.ForEachItem.Split", .doc = "First part of ForEachItem: cuts the file into batches.", .cfg_size = sizeof(split_cfg), .opts = split_opts, .outs = split_outs, .run = split_run };
+
+typedef struct items_cfg {
+    subflow_cfg call;      /* first: CALL_OPTS fill it */
+    sl_str splits;
+    const sl_val *inputs;  /* rendered for each batch */
+} items_cfg;
+
+static const sl_opt items_opts[] = {
+    CALL_OPTS,
+    { .name = "splits", .type = SL_OPT_STR, .offset = SL_FIELD(items_cfg, splits), .flags = SL_REQUIRED, .doc = "File that lists the batches." },
+    { .name = "inputs", .type = SL_OPT_MAP, .offset = SL_FIELD(items_cfg, inputs), .flags = SL_LATE, .doc = "Inputs of each batch's execution." },
+    { 0 },
+};
+
+static const sl_opt items_outs[] = {
+    { .name = "iterations", .type = SL_OPT_MAP, .doc = "How many executions ended in which state." },
+    { .name = "numberOfBatches", .type = SL_OPT_INT, .doc = "How many there were." },
+    { .name = "uri", .type = SL_OPT_STR, .doc = "File with the outputs of each." },
+    { 0 },
+};
+
+/* {{ taskrun.items }} and {{ taskrun.iteration }} for the inputs of one batch. */
+static bool batch_inputs(sl_task *t, const items_cfg *c, sl_str uri, int64_t index, const sl_val **ret, sl_err *err)
+{
+    sl_arena *a = sl_task_arena(t);
+    sl_val *run = sl_map_of(a, "id", sl_val_str(a, sl_task_about(t)->taskrun_id));
+    sl_map_set_str(a, run, "items", uri);
+    sl_map_set_int(a, run, "iteration", index);
+    sl_task_set_var(t, "taskrun", run);
+    *ret = sl_map(a);
+    return c->inputs == NULL || sl_task_render_val(t, c->inputs, ret, err);
+}
+
+static bool read_splits(sl_task *t, sl_str uri, sl_val **ret, sl_err *err)
+{
+    sl_reader *in;
+    sl_str line;
+    int rc;
+    *ret = sl_list(sl_task_arena(t));
+    if (!sl_task_open_in(t, uri, &in, err))
+        return false;
+    sl_lines *lines = sl_lines_new(sl_task_arena(t), in, 1 << 16);
+    while ((rc = sl_lines_next(lines, &line, err)) == 1)
+        sl_list_add(sl_task_arena(t), *ret, sl_val_str(sl_task_arena(t), sl_str_dup(sl_task_arena(t), line)));
+    sl_reader_close(&in);
+    return rc == 0;
+}
+
+static sl_outcome each_ended(sl_task *t, const items_cfg *c, const sl_val *states, const sl_val *outputs, sl_err *err)
+{
+    sl_arena *a = sl_task_arena(t);
+    sl_writer *out = NULL;
+    sl_str uri;
+    bool ok = sl_task_open_out(t, SL_S("outputs.ion"), &out, &uri, err);
+    for (size_t i = 0; ok && i < sl_val_count(outputs); i++) {
+        sl_str line = sl_fmt(a, "%.*s\n", SL_ARG(sl_json(a, sl_at(outputs, i))));
+        ok = out->write(out, line.p, line.n, err);
+    }
+    ok = ok && out->finish(out, err);
+    if (out != NULL)
+        sl_writer_close(&out);
+    if (!ok)
+        return SL_TASK_FAILED;
+    sl_task_out(t, "iterations", states);
+    sl_task_out_int(t, "numberOfBatches", (int64_t)sl_val_count(outputs));
+    sl_task_out_str(t, "uri", uri);
+    if (!c->call.transmit_failed || !c->call.wait)
+        return SL_TASK_DONE;
+    for (size_t i = 0; i < sl_val_count(states); i++)
+        if (outcome_of(states->map.entries[i].key, SL_S("of a batch"), err) == SL_TASK_FAILED)
+            return SL_TASK_FAILED;
+    return sl_get(states, "WARNING") != NULL ? SL_TASK_WARNING : SL_TASK_DONE;
+}
+
+static sl_outcome items_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const items_cfg *c = cfg;
+    sl_arena *a = sl_task_arena(t);
+    sl_val *batches, *states = sl_map(a), *outputs = sl_list(a);
+    bool all = true;
+    if (!read_splits(t, c->splits, &batches, err))
+        return SL_TASK_FAILED;
+    for (size_t i = 0; i < batches->list.n; i++) {
+        sl_called called;
+        sl_flow_call call = { .ns = c->call.ns, .flow_id = c->call.flow_id, .revision = c->call.revision, .labels = label_map(a, c->call.labels), .inherit_labels = c->call.inherit_labels,
+                              .schedule_date = c->call.schedule_date, .part = sl_fmt(a, "batch%zu", i).p };
+        if (!batch_inputs(t, c, sl_text(sl_at(batches, i)), (int64_t)i, &call.inputs, err) || !sl_task_call_flow(t, &call, &called, err))
+            return SL_TASK_FAILED;
+        all &= called.ended;
+        sl_str state = called.ended ? called.state : SL_S("RUNNING");
+        sl_map_set(a, states, state, sl_val_int(a, sl_get_int(states, sl_cstr(a, state), 0) + 1));
+        sl_list_add(a, outputs, called.outputs ? called.outputs : sl_map(a));
+    }
+    if (!all && c->call.wait)
+        return sl_task_wait(t, LOOK_AGAIN_MS);
+    return each_ended(t, c, states, outputs, err);
+}
+
+static void items_kill(sl_task *t, void *cfg)
+{
+    const items_cfg *c = cfg;
+    sl_val *batches;
+    sl_err ignored;
+    for (size_t i = 0; read_splits(t, c->splits, &batches, &ignored) && i < batches->list.n; i++)
+        sl_task_kill_called(t, sl_fmt(sl_task_arena(t), "batch%zu", i).p);
+}
+
+static const sl_task_type each_items = { .type = CORE "flow.ForEachItem.Items", .doc = "Second part of ForEachItem: runs a flow for each batch.", .cfg_size = sizeof(items_cfg), .opts = items_opts, .outs = items_outs,
+                                         .run = items_run, .kill = items_kill };
+
+typedef struct merge_cfg {
+    sl_str uri;
+} merge_cfg;
+
+static const sl_opt merge_opts[] = { { .name = "uri", .type = SL_OPT_STR, .offset = SL_FIELD(merge_cfg, uri), .flags = SL_REQUIRED, .doc = "File with the outputs of each batch." }, { 0 } };
+static const sl_opt merge_outs[] = { { .name = "subflowOutputs", .type = SL_OPT_STR, .doc = "File with the outputs of each batch's execution." }, { 0 } };
+
+static sl_outcome merge_run(sl_task *t, void *cfg, sl_err *err)
+{
+    (void)err;
+    sl_task_out_str(t, "subflowOutputs", ((const merge_cfg *)cfg)->uri);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type each_merge = { .type = CORE "flow.ForEachItem.Merge", .doc = "Third part of ForEachItem: the outputs of all batches.", .cfg_size = sizeof(merge_cfg), .opts = merge_opts, .outs = merge_outs, .run = merge_run };
+
+/* ---- execution.Exit, Assert, SetVariables, UnsetVariables ---- */
+
+typedef struct exit_cfg {
+    sl_str state;
+} exit_cfg;
+
+static const sl_opt exit_opts[] = { { .name = "state", .type = SL_OPT_ENUM, .offset = SL_FIELD(exit_cfg, state), .values = "SUCCESS WARNING KILLED FAILED CANCELED CANCELLED", .fallback = "SUCCESS", .doc = "What the execution ends in." }, { 0 } };
+
+static sl_outcome exit_run(sl_task *t, void *cfg, sl_err *err)
+{
+    (void)err;
+    sl_str state = ((const exit_cfg *)cfg)->state;
+    sl_task_exit(t, sl_str_eqc(state, "CANCELED") ? SL_S("CANCELLED") : state);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type execution_exit = { .type = CORE "execution.Exit", .doc = "Ends the execution now.", .cfg_size = sizeof(exit_cfg), .opts = exit_opts, .outs = no_outs, .run = exit_run };
+
+typedef struct assert_cfg {
+    const sl_val *conditions;
+    sl_str message;
+} assert_cfg;
+
+static const sl_opt assert_opts[] = {
+    { .name = "conditions", .type = SL_OPT_STRS, .offset = SL_FIELD(assert_cfg, conditions), .flags = SL_REQUIRED, .doc = "Each has to be true." },
+    { .name = "errorMessage", .type = SL_OPT_STR, .offset = SL_FIELD(assert_cfg, message), .doc = "What to say when one is not." },
+    { 0 },
+};
+
+static const sl_opt assert_outs[] = { { .name = "success", .type = SL_OPT_INT, .doc = "How many held." }, { .name = "failed", .type = SL_OPT_INT, .doc = "How many did not." }, { 0 } };
+
+static sl_outcome assert_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const assert_cfg *c = cfg;
+    int64_t failed = 0, n = (int64_t)sl_val_count(c->conditions);
+    for (size_t i = 0; i < sl_val_count(c->conditions); i++) {
+        sl_str s = sl_str_trim(sl_text(sl_at(c->conditions, i)));
+        if (s.n > 0 && !sl_str_eqc(s, "false") && !sl_str_eqc(s, "0") && !sl_str_eqc(s, "-0"))
+            continue;
+        failed++;
+        sl_task_log(t, SL_ERROR, "condition %zu is false", i + 1);
+    }
+    sl_task_out_int(t, "success", n - failed);
+    sl_task_out_int(t, "failed", failed);
+    if (failed == 0)
+        return SL_TASK_DONE;
+    sl_err_set(err, SL_ERR_DATA, "task.assert", "%lld assertion(s) failed!%s%.*s", (long long)failed, c->message.n ? " " : "", SL_ARG(c->message));
+    return SL_TASK_FAILED;
+}
+
+static const sl_task_type execution_assert = { .type = CORE "execution.Assert", .doc = "Fails when a condition does not hold.", .cfg_size = sizeof(assert_cfg), .opts = assert_opts, .outs = assert_outs, .run = assert_run };
+
+typedef struct variables_cfg {
+    const sl_val *variables, *names;
+    bool overwrite, ignore_missing;
+} variables_cfg;
+
+static const sl_opt set_opts[] = {
+    { .name = "variables", .type = SL_OPT_MAP, .offset = SL_FIELD(variables_cfg, variables), .flags = SL_REQUIRED | SL_TYPED, .doc = "Merged into vars." },
+    { .name = "overwrite", .type = SL_OPT_BOOL, .offset = SL_FIELD(variables_cfg, overwrite), .fallback = "true", .doc = "May replace what is there." },
+    { 0 },
+};
+
+static const sl_opt unset_opts[] = {
+    { .name = "variables", .type = SL_OPT_STRS, .offset = SL_FIELD(variables_cfg, names), .flags = SL_REQUIRED, .doc = "Names to remove from vars." },
+    { .name = "ignoreMissing", .type = SL_OPT_BOOL, .offset = SL_FIELD(variables_cfg, ignore_missing), .doc = "One that is not there is no failure." },
+    { 0 },
+};
+
+static const sl_val *merged(sl_arena *a, const sl_val *into, const sl_val *from)
+{
+    sl_val *out = sl_map_shallow(a, into);
+    for (size_t i = 0; i < sl_val_count(from); i++) {
+        const sl_entry *e = &from->map.entries[i];
+        const sl_val *have = sl_get_str(into, e->key);
+        sl_map_set(a, out, e->key, sl_is(have, SL_MAP) && sl_is(e->value, SL_MAP) ? merged(a, have, e->value) : e->value);
+    }
+    return out;
+}
+
+static sl_outcome set_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const variables_cfg *c = cfg;
+    const sl_val *have = sl_task_variables(t);
+    for (size_t i = 0; !c->overwrite && i < sl_val_count(c->variables); i++)
+        if (sl_get_str(have, c->variables->map.entries[i].key) != NULL) {
+            sl_err_set(err, SL_ERR_CONFIG, "vars.exists", "the variable '%.*s' exists already, and overwrite is false", SL_ARG(c->variables->map.entries[i].key));
+            return SL_TASK_FAILED;
+        }
+    sl_task_set_variables(t, merged(sl_task_arena(t), have, c->variables));
+    return SL_TASK_DONE;
+}
+
+static sl_outcome unset_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const variables_cfg *c = cfg;
+    sl_val *left = sl_map_shallow(sl_task_arena(t), sl_task_variables(t));
+    for (size_t i = 0; i < sl_val_count(c->names); i++)
+        if (!sl_map_remove(left, sl_text(sl_at(c->names, i))) && !c->ignore_missing) {
+            sl_err_set(err, SL_ERR_NOT_FOUND, "vars.missing", "there is no variable '%.*s' to remove", SL_ARG(sl_text(sl_at(c->names, i))));
+            return SL_TASK_FAILED;
+        }
+    sl_task_set_variables(t, left);
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type set_variables = { .type = CORE "execution.SetVariables", .doc = "Sets variables for the rest of the execution.", .cfg_size = sizeof(variables_cfg), .opts = set_opts, .outs = no_outs, .run = set_run };
+static const sl_task_type unset_variables = { .type = CORE "execution.UnsetVariables", .doc = "Removes variables.", .cfg_size = sizeof(variables_cfg), .opts = unset_opts, .outs = no_outs, .run = unset_run };
+
+static const sl_task_type *const tasks[] = { &subflow, &each_split, &each_items, &each_merge, &execution_exit, &execution_assert, &set_variables, &unset_variables, NULL };
+const sl_connector sl_connector_flow = { .name = "flow", .tasks = tasks };
