@@ -90,9 +90,21 @@ uint64_t sl_random_below(uint64_t bound)
     return x % bound;
 }
 
+static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"; /* in byte order */
+
+void sl_ordered_id(char *out)
+{
+    enum { TIME = 8 };
+    int64_t ms = sl_now_ms();
+    sl_random_id(out);
+    for (int i = TIME - 1; i >= 0; i--) {
+        out[i] = digits[ms % 62];
+        ms /= 62;
+    }
+}
+
 void sl_random_id(char *out)
 {
-    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     uint64_t x[2];
     sl_random(x, sizeof x);
     for (int i = 0; i < 22; i++) {

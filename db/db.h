@@ -21,6 +21,10 @@ typedef struct sl_migration {
 sl_db *sl_db_open(const char *path, const sl_migration *migrations, sl_err *err);
 /* Another connection to a file that is open already; it can only read, and sees what has been committed. */
 sl_db *sl_db_open_reader(const char *path, sl_err *err);
+/* From now on, commits on this connection leave the write-ahead log alone: somebody else calls sl_db_checkpoint. */
+bool sl_db_checkpoint_elsewhere(sl_db *db, sl_err *err);
+/* Moves what is committed from the write-ahead log into the database, without holding up anybody. Any connection, a reader too. */
+bool sl_db_checkpoint(sl_db *db, sl_err *err);
 void sl_db_close(sl_db *db);
 void sl_db_lock(sl_db *db);
 void sl_db_unlock(sl_db *db);
@@ -29,6 +33,7 @@ bool sl_db_exec(sl_db *db, const char *sql, sl_err *err);
 bool sl_db_begin(sl_db *db, sl_err *err);      /* IMMEDIATE */
 bool sl_db_commit(sl_db *db, sl_err *err);
 void sl_db_rollback(sl_db *db);
+void sl_db_shrink(sl_db *db);                  /* gives back the memory of pages that were read */
 bool sl_db_integrity(sl_db *db, sl_err *err);  /* PRAGMA integrity_check */
 
 /*

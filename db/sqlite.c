@@ -79,7 +79,7 @@ sl_db *sl_db_open(const char *path, const sl_migration *migrations, sl_err *err)
         (void)sqlite3_busy_timeout(db->handle, 10000);
         (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-        ok = sl_db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA cache_size=-4096", err)
+        ok = sl_db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA cache_size=-2048", err)
              && migrate(db, migrations, err);
     }
     umask(old);
@@ -107,6 +107,17 @@ sl_db *sl_db_open_reader(const char *path, sl_err *err)
         return db;
     sl_db_close(db);
     return NULL;
+}
+
+bool sl_db_checkpoint_elsewhere(sl_db *db, sl_err *err)
+{
+    return sqlite3_wal_autocheckpoint(db->handle, 0) == SQLITE_OK || failed(db, err, "leaving checkpoints to others");
+}
+
+bool sl_db_checkpoint(sl_db *db, sl_err *err)
+{
+    int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return rc == SQLITE_OK || rc == SQLITE_BUSY || failed(db, err, "a checkpoint");
 }
 
 void sl_db_close(sl_db *db)
@@ -155,6 +166,11 @@ void sl_db_rollback(sl_db *db)
     sl_err ignored;
     if (sqlite3_get_autocommit(db->handle) == 0)
         (void)sl_db_run(db, &ignored, "ROLLBACK", "");
+}
+
+void sl_db_shrink(sl_db *db)
+{
+    (void)sqlite3_db_release_memory(db->handle);
 }
 
 bool sl_db_integrity(sl_db *db, sl_err *err)

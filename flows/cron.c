@@ -211,6 +211,8 @@ static bool day_of_month_hits(const sl_cron *c, int64_t year, int month, int day
     int last = sl_days_in_month(year, month);
     if ((c->days >> day & 1) != 0 || (last - day < 31 && (c->last_minus >> (last - day) & 1) != 0))
         return true;
+    if (c->nearest == 0)
+        return false;
     for (int n = 1; n <= 31; n++)
         if ((c->nearest >> n & 1) != 0 && nearest_weekday(year, month, n) == day)
             return true;
@@ -226,16 +228,15 @@ static bool day_of_week_hits(const sl_cron *c, int64_t year, int month, int day)
     return (c->weekdays >> at & 1) != 0 || ((c->last_weekdays >> at & 1) != 0 && day + 7 > sl_days_in_month(year, month)) || (c->nth[at] >> ((day - 1) / 7 + 1) & 1) != 0;
 }
 
-static bool day_hits(const sl_cron *c, int64_t days)
+static bool day_hits(const sl_cron *c, const sl_civil *d)
 {
-    sl_civil d = sl_civil_from_seconds(days * DAY);
-    if ((c->months >> d.month & 1) == 0)
+    if ((c->months >> d->month & 1) == 0)
         return false;
     if (c->any_day)
-        return c->any_weekday || day_of_week_hits(c, d.year, d.month, d.day);
+        return c->any_weekday || day_of_week_hits(c, d->year, d->month, d->day);
     if (c->any_weekday)
-        return day_of_month_hits(c, d.year, d.month, d.day);
-    return day_of_month_hits(c, d.year, d.month, d.day) || day_of_week_hits(c, d.year, d.month, d.day);
+        return day_of_month_hits(c, d->year, d->month, d->day);
+    return day_of_month_hits(c, d->year, d->month, d->day) || day_of_week_hits(c, d->year, d->month, d->day);
 }
 
 static int64_t floor_days(int64_t s)
@@ -260,15 +261,22 @@ static int first_in_day(const sl_cron *c, int from)
     return -1;
 }
 
-/* The first wall time from `local` on that hits, not beyond `limit`; INT64_MAX: none. */
+/* The first wall time from `local` on that hits, not beyond `limit`; INT64_MAX: none. Counts days along, which is cheaper than converting each. */
 static int64_t next_wall(const sl_cron *c, int64_t local, int64_t limit)
 {
-    for (int64_t day = floor_days(local); day * DAY <= limit; day++) {
-        if (!day_hits(c, day))
-            continue;
-        int at = first_in_day(c, day == floor_days(local) ? (int)(local - day * DAY) : 0);
+    int64_t first = floor_days(local);
+    sl_civil d = sl_civil_from_seconds(first * DAY);
+    int last = sl_days_in_month(d.year, d.month);
+    for (int64_t day = first; day * DAY <= limit; day++) {
+        int at = day_hits(c, &d) ? first_in_day(c, day == first ? (int)(local - day * DAY) : 0) : -1;
         if (at >= 0)
             return day * DAY + at;
+        if (++d.day <= last)
+            continue;
+        d.day = 1;
+        d.year += d.month == 12;
+        d.month = d.month % 12 + 1;
+        last = sl_days_in_month(d.year, d.month);
     }
     return INT64_MAX;
 }

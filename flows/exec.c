@@ -71,7 +71,7 @@ static sl_str random_id(void *self, sl_arena *arena)
 {
     (void)self;
     char id[23];
-    sl_random_id(id);
+    sl_ordered_id(id);
     return sl_str_dup(arena, sl_str_c(id));
 }
 

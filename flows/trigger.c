@@ -168,7 +168,6 @@ bool sl_schedule_open(sl_arena *arena, const sl_val *t, sl_schedule *ret, sl_err
     ret->gap = sl_str_ieq(sl_get_text(t, "dst"), SL_S("SHIFT")) ? SL_GAP_SHIFT : SL_GAP_SKIP;
     ret->recover = sl_str_ieq(recover, SL_S("LAST")) ? SL_RECOVER_LAST : sl_str_ieq(recover, SL_S("NONE")) ? SL_RECOVER_NONE : SL_RECOVER_ALL;
     ret->concurrent = sl_get_bool(t, "allowConcurrent", false);
-    ret->conditions = sl_get(t, "conditions") ? sl_get(t, "conditions") : sl_get(t, "scheduleConditions");
     if (late.n > 0 && !sl_duration_parse(late, &ret->late_max_ms))
         return sl_err_set(err, SL_ERR_CONFIG, "trigger.late", "'lateMaximumDelay' must be a duration such as PT1H, not '%.*s'", SL_ARG(late));
     if (sl_get(t, "dates") != NULL)

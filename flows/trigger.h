@@ -37,7 +37,6 @@ typedef struct sl_schedule {
     int64_t late_max_ms;           /* lateMaximumDelay; 0 = none */
     enum { SL_RECOVER_ALL, SL_RECOVER_LAST, SL_RECOVER_NONE } recover;
     bool concurrent;               /* allowConcurrent */
-    const sl_val *conditions;      /* list or NULL */
 } sl_schedule;
 
 bool sl_schedule_open(sl_arena *arena, const sl_val *trigger, sl_schedule *ret, sl_err *err);

@@ -18,7 +18,7 @@
 #include "service/config.h"
 #include "service/retention.h"
 
-enum { HOUSEKEEPING_MS = 600000, CONNECTIONS_MAX = 2000, HEADERS_MAX = 64 << 10 };
+enum { HOUSEKEEPING_MS = 600000, CHECKPOINT_MS = 1000, FIRST_MS = 3000, CONNECTIONS_MAX = 2000, HEADERS_MAX = 64 << 10 };
 
 static sl_engine *running; /* for the signal handler */
 
@@ -106,18 +106,35 @@ typedef struct keeper {
     const sl_config *config;
 } keeper;
 
+/* A step of each; *more: old executions are left to remove. */
+static void keep_house(keeper *k, bool retain, bool *more)
+{
+    sl_err err;
+    sl_store *s = sl_readers_take(k->readers, &err);
+    if (s == NULL || !sl_db_checkpoint(sl_store_db(s), &err))
+        sl_log(SL_WARN, "housekeeping", "%s", err.message);
+    else if (retain && !sl_retention_step(k->engine, s, k->config->keep_ms, k->config->keep_count, more, &err))
+        sl_log(SL_WARN, "retention", "old executions could not be removed: %s", err.message);
+    sl_readers_put(k->readers, s);
+}
+
+/* The write-ahead log is emptied every second in which something was written, so that no commit ever has to. */
 static void *keep(void *self)
 {
     keeper *k = self;
     sl_watcher *w = sl_watcher_new(sl_engine_watch(k->engine), SL_S("$housekeeping"));
+    int64_t retained = sl_mono_ms() - HOUSEKEEPING_MS + FIRST_MS, written = -1;
+    bool more = false;
     while (!sl_watch_stopped(sl_engine_watch(k->engine))) {
-        sl_err err;
-        bool more = false;
-        sl_store *s = sl_readers_take(k->readers, &err);
-        if (s == NULL || !sl_retention_step(k->engine, s, k->config->keep_ms, k->config->keep_count, &more, &err))
-            sl_log(SL_WARN, "retention", "old executions could not be removed: %s", err.message);
-        sl_readers_put(k->readers, s);
-        (void)sl_watcher_wait(w, more ? 100 : HOUSEKEEPING_MS);
+        sl_engine_stats stats;
+        sl_engine_stats_now(k->engine, &stats);
+        bool retain = more || sl_mono_ms() - retained > HOUSEKEEPING_MS;
+        if (retain || stats.commits != written)
+            keep_house(k, retain, &more);
+        if (retain)
+            retained = sl_mono_ms();
+        written = stats.commits;
+        (void)sl_watcher_wait(w, more ? 100 : CHECKPOINT_MS);
     }
     sl_watcher_free(w);
     return NULL;
@@ -156,6 +173,8 @@ static int serve(sl_cli *c, sl_engine *e, const sl_config *config)
     running = e;
     handle_signals();
     keeper k = { .engine = e, .readers = sl_readers_new(e), .config = config };
+    if (!sl_db_checkpoint_elsewhere(sl_store_db(sl_engine_store(e)), &err))
+        sl_log(SL_WARN, "housekeeping", "%s", err.message);
     bool keeping = pthread_create(&k.thread, NULL, keep, &k) == 0;
     sl_cli_print("sluice %s listens on http://%.*s:%d, data folder %s\n", SL_VERSION, SL_ARG(config->host), sl_server_port(server), sl_engine_data_dir(e));
     (void)fflush(stdout);

@@ -67,7 +67,10 @@ static bool open_parts(sl_engine *e, sl_err *err)
         sl_google_set_default(e->google, e->options.endpoints.google_key);
     if (!sl_workers_start(e, err))
         return false;
-    return !e->options.serve || (sl_execution_take_up(e, sl_now_ms(), err) && (e->scheduler = sl_scheduler_new(e, err)) != NULL);
+    if (e->options.serve && (!sl_execution_take_up(e, sl_now_ms(), err) || (e->scheduler = sl_scheduler_new(e, err)) == NULL))
+        return false;
+    sl_db_shrink(sl_store_db(e->store)); /* what the start has read is not what the work will need */
+    return true;
 }
 
 static void init_locks(sl_engine *e)

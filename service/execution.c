@@ -62,7 +62,7 @@ bool sl_execution_prepare(sl_engine *e, sl_arena *a, const sl_flow *flow, sl_str
                           sl_new_execution *n, sl_problems *problems)
 {
     char fresh[23];
-    sl_random_id(fresh);
+    sl_ordered_id(fresh);
     *n = (sl_new_execution){ .flow = flow, .id = id.n ? id : sl_str_dup(a, sl_str_c(fresh)), .trigger = trigger };
     if (flow->disabled) {
         sl_problem_add(problems, 0, 0, "the flow '%.*s' is disabled", SL_ARG(flow->id));

@@ -64,7 +64,7 @@ static bool do_replay(sl_engine *e, sl_request *r, sl_live *l, int64_t now)
         return sl_err_set(&r->err, SL_ERR_NOT_FOUND, "taskrun.unknown", "the execution has no task run '%.*s'", SL_ARG(r->taskrun_id));
     if (!sl_state_final(l->x->state) && l->x->state != SL_PAUSED)
         return refuse(r, l->x, "terminated or paused to be replayed");
-    sl_random_id(r->new_id);
+    sl_ordered_id(r->new_id);
     sl_exec *x = sl_exec_replay(l->x, at, sl_str_c(r->new_id), now);
     sl_live *copy = sl_live_add(e, x, l->ref ? sl_flow_cache_share(e->flows, l->ref) : NULL);
     if (at == NULL)

@@ -7,19 +7,33 @@
 
 enum { RETENTION_STEP = 50 };
 
-static bool old_ones(sl_store *s, sl_arena *a, int64_t before_ms, int64_t keep_count, const sl_val **ret, sl_err *err)
+static bool take_ids(sl_arena *a, sl_stmt *q, sl_val *list, sl_err *err)
 {
-    sl_val *list = sl_list(a);
-    /* Past the newest keep_count, or ended before that time; by age of creation, which an index has. */
-    sl_stmt *q = sl_db_query(sl_store_db(s), err,
-                             "SELECT id FROM executions WHERE over=1 AND ((?1 > 0 AND created_ms < ?1 AND ended_ms < ?1) OR (?2 > 0 AND (SELECT count(*) FROM executions) > ?2))"
-                             " ORDER BY created_ms LIMIT ?3",
-                             "iii", before_ms, keep_count, (int64_t)RETENTION_STEP);
     int rc = q ? 1 : -1;
     while (q != NULL && (rc = sl_stmt_next(q, err)) == 1)
         sl_list_add(a, list, sl_val_str(a, sl_col_str(q, a, 0)));
-    *ret = list;
     return rc == 0;
+}
+
+/* Those that ended before that time, by an index over their creation; else the oldest past the newest keep_count. */
+static bool old_ones(sl_store *s, sl_arena *a, int64_t before_ms, int64_t keep_count, const sl_val **ret, sl_err *err)
+{
+    sl_db *db = sl_store_db(s);
+    sl_val *list = sl_list(a);
+    int64_t step = RETENTION_STEP, count = 0;
+    *ret = list;
+    if (before_ms > 0
+        && !take_ids(a, sl_db_query(db, err, "SELECT id FROM executions WHERE created_ms < ?1 AND ended_ms < ?1 AND over=1 ORDER BY created_ms LIMIT ?2", "ii", before_ms, step), list, err))
+        return false;
+    if (list->list.n > 0 || keep_count <= 0)
+        return true;
+    sl_stmt *q = sl_db_query(db, err, "SELECT count(*) FROM executions", "");
+    if (q == NULL || sl_stmt_next(q, err) != 1)
+        return false;
+    count = sl_col_int(q, 0);
+    sl_stmt_done(q);
+    step = count - keep_count < step ? count - keep_count : step;
+    return step <= 0 || take_ids(a, sl_db_query(db, err, "SELECT id FROM executions WHERE over=1 ORDER BY created_ms LIMIT ?", "i", step), list, err);
 }
 
 bool sl_retention_step(sl_engine *e, sl_store *reader, int64_t keep_ms, int64_t keep_count, bool *more, sl_err *err)

@@ -9,6 +9,24 @@
 
 enum { FIRED_PER_TURN = 64 };
 
+/* Of a thousand triggers only what the next look needs is kept; the rest is read again when one fires. */
+static bool open_entry(sl_scheduler *s, sl_engine *e, sl_trigger_entry *t, sl_err *err)
+{
+    SL_ARENA scratch = sl_arena_new();
+    sl_err ignored;
+    t->type = sl_trigger_find(t->row.type);
+    bool dated = t->type != NULL && (t->type->kind == SL_TRIGGER_SCHEDULE || t->type->kind == SL_TRIGGER_DATES);
+    sl_arena *where = dated && t->type->kind == SL_TRIGGER_SCHEDULE ? scratch : s->arena; /* a list of dates stays */
+    const sl_val *spec = sl_json_parse(where, t->row.spec, &ignored);
+    t->dated = dated && sl_schedule_open(where, spec, &t->schedule, &ignored);
+    sl_stmt *q = sl_db_query(sl_store_db(e->store), err, "SELECT deleted OR disabled FROM flows WHERE ns=? AND id=?", "ss", t->row.ns, t->row.flow_id);
+    int rc = q ? sl_stmt_next(q, err) : -1;
+    t->off = rc != 1 || sl_col_int(q, 0) != 0 || sl_get_bool(spec, "disabled", false);
+    if (rc == 1)
+        sl_stmt_done(q);
+    return rc >= 0;
+}
+
 static bool load(sl_scheduler *s, sl_engine *e, sl_err *err)
 {
     s->arena = sl_arena_new();
@@ -17,21 +35,18 @@ static bool load(sl_scheduler *s, sl_engine *e, sl_err *err)
         return false;
     s->entries = SL_ARRAY(s->arena, sl_trigger_entry, s->count + 1);
     for (size_t i = 0; i < s->count; i++) {
-        sl_trigger_entry *t = &s->entries[i];
-        sl_err ignored;
-        t->row = rows[i];
-        t->spec = sl_json_parse(s->arena, rows[i].spec, &ignored);
-        t->type = sl_trigger_find(rows[i].type);
-        bool dated = t->type != NULL && (t->type->kind == SL_TRIGGER_SCHEDULE || t->type->kind == SL_TRIGGER_DATES);
-        t->dated = dated && sl_schedule_open(s->arena, t->spec, &t->schedule, &ignored);
-        sl_flow_row flow;
-        bool found;
-        if (!sl_repository_flow(e->store, s->arena, rows[i].ns, rows[i].flow_id, 0, &flow, &found, err))
+        s->entries[i].row = rows[i];
+        if (!open_entry(s, e, &s->entries[i], err))
             return false;
-        t->off = !found || flow.deleted || flow.disabled || sl_get_bool(t->spec, "disabled", false);
     }
     s->dirty = true;
     return true;
+}
+
+const sl_val *sl_scheduler_spec(sl_engine *e, const sl_trigger_entry *t)
+{
+    sl_err ignored;
+    return sl_json_parse(e->turn_arena, t->row.spec, &ignored);
 }
 
 sl_scheduler *sl_scheduler_new(sl_engine *e, sl_err *err)

@@ -50,6 +50,7 @@ static void merge(sl_arena *a, sl_val *into, const sl_val *from)
 
 typedef struct firing {
     sl_trigger_entry *t;
+    const sl_val *spec;
     sl_flow_ref *ref;
     const sl_val *vars;         /* {{ trigger }} */
     const sl_val *more;         /* further variables, such as $labels; NULL = none */
@@ -78,7 +79,7 @@ static void launch(sl_engine *e, firing *f, int64_t now)
     sl_expr_host host;
     sl_expr_env env = env_of(e, a, f, &host);
     sl_val *inputs = sl_map(a), *labels = sl_map(a), *trigger = sl_map(a);
-    const sl_val *own = sl_get(f->t->spec, "inputs"), *rendered = NULL;
+    const sl_val *own = sl_get(f->spec, "inputs"), *rendered = NULL;
     sl_err err;
     if (own != NULL && !sl_render_val(a, &env, own, true, &rendered, &err))
         f->refusal = sl_fmt(a, "the trigger's inputs: %s", err.message);
@@ -86,7 +87,7 @@ static void launch(sl_engine *e, firing *f, int64_t now)
     merge(a, inputs, f->inputs);
     if (f->correlation.n > 0)
         sl_map_set_str(a, labels, "system.correlationId", f->correlation);
-    merge(a, labels, labels_of(a, sl_get(f->t->spec, "labels"), &env));
+    merge(a, labels, labels_of(a, sl_get(f->spec, "labels"), &env));
     merge(a, labels, f->labels);
     sl_map_set_str(a, trigger, "id", f->t->row.id);
     sl_map_set_str(a, trigger, "type", f->t->row.type);
@@ -97,7 +98,7 @@ static void launch(sl_engine *e, firing *f, int64_t now)
         if (f->refusal.n == 0)
             f->refusal = problems.first->message;
         char id[23];
-        sl_random_id(id);
+        sl_ordered_id(id);
         sl_str own_id = sl_str_dup(a, sl_str_c(id));
         if (sl_get(labels, "system.correlationId") == NULL)
             sl_map_set_str(a, labels, "system.correlationId", own_id);
@@ -127,7 +128,8 @@ bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at, sl_str kin
 {
     if (tick_exists(e, t, at, kind))
         return !e->broken; /* the clock went back, or the trigger was made anew: that date has had its execution */
-    firing f = { .t = t, .vars = sl_schedule_variables(e->turn_arena, &t->schedule, at), .inputs = inputs, .labels = labels, .tick_kind = kind, .tick_ms = at };
+    const sl_val *spec = sl_scheduler_spec(e, t), *conditions = sl_get(spec, sl_get(spec, "conditions") ? "conditions" : "scheduleConditions");
+    firing f = { .t = t, .spec = spec, .vars = sl_schedule_variables(e->turn_arena, &t->schedule, at), .inputs = inputs, .labels = labels, .tick_kind = kind, .tick_ms = at };
     f.ref = flow_of(e, t, now);
     if (f.ref == NULL)
         return false;
@@ -137,7 +139,7 @@ bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at, sl_str kin
     bool hold;
     sl_err err;
     t->row.problem = (sl_str){ NULL, 0 };
-    if (!sl_conditions_hold(a, t->schedule.conditions, &env, &hold, &err))
+    if (!sl_conditions_hold(a, conditions, &env, &hold, &err))
         f.refusal = sl_fmt(a, "a condition of the trigger: %s", err.message);
     else if (!hold) {
         sl_flow_cache_put(e->flows, f.ref);
@@ -170,9 +172,9 @@ static const sl_val *upstream_vars(sl_arena *a, const sl_exec *x)
 }
 
 /* Is everything met? Remembers what this execution has met. */
-static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, const sl_expr_env *env, int64_t now)
+static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_val *spec, const sl_exec *x, const sl_expr_env *env, int64_t now)
 {
-    const sl_val *p = sl_get(t->spec, "preconditions"), *state;
+    const sl_val *p = sl_get(spec, "preconditions"), *state;
     bool changed, met;
     if (p == NULL)
         return true;
@@ -186,11 +188,11 @@ static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_exec *
 
 static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, int64_t now)
 {
-    const sl_val *states = sl_get(t->spec, "states");
+    const sl_val *spec = sl_scheduler_spec(e, t), *states = sl_get(spec, "states");
     if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || (states != NULL && !state_listed(states, x->state)))
         return;
     sl_arena *a = e->turn_arena;
-    firing f = { .t = t, .vars = upstream_vars(a, x), .correlation = sl_get_text(x->labels, "system.correlationId") };
+    firing f = { .t = t, .spec = spec, .vars = upstream_vars(a, x), .correlation = sl_get_text(x->labels, "system.correlationId") };
     sl_val *more = sl_map(a);
     sl_map_setc(a, more, "$labels", x->labels);
     sl_map_setc(a, more, "outputs", x->outputs ? x->outputs : sl_map(a));
@@ -202,11 +204,11 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
     sl_expr_env env = env_of(e, a, &f, &host);
     sl_err err;
     bool hold;
-    if (!sl_conditions_hold(a, sl_get(t->spec, "conditions"), &env, &hold, &err)) {
+    if (!sl_conditions_hold(a, sl_get(spec, "conditions"), &env, &hold, &err)) {
         sl_log(SL_WARN, "trigger", "%.*s.%.*s: a condition of the trigger '%.*s' counts as false: %s", SL_ARG(t->row.ns), SL_ARG(t->row.flow_id), SL_ARG(t->row.id), err.message);
         hold = false;
     }
-    if (hold && preconditions_met(e, t, x, &env, now))
+    if (hold && preconditions_met(e, t, spec, x, &env, now))
         launch(e, &f, now);
     else
         sl_flow_cache_put(e->flows, f.ref);
@@ -215,7 +217,7 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
 static void stop_after(sl_engine *e, const sl_exec *x, int64_t now)
 {
     sl_trigger_entry *t = sl_scheduler_find(e, x->flow->ns, x->flow->id, sl_get_text(x->trigger, "id"));
-    if (t == NULL || !state_listed(sl_get(t->spec, "stopAfter"), x->state))
+    if (t == NULL || !state_listed(sl_get(sl_scheduler_spec(e, t), "stopAfter"), x->state))
         return;
     t->row.disabled = true;
     t->row.backfill = NULL;

@@ -7,7 +7,6 @@
 
 typedef struct sl_trigger_entry {
     sl_trigger_row row;
-    const sl_val *spec;
     const sl_trigger_type *type;
     bool dated;                 /* a schedule that can be read */
     sl_schedule schedule;
@@ -24,6 +23,8 @@ struct sl_scheduler {
     bool after_outage;          /* the first look after a start */
 };
 
+/* The trigger as the flow has it; lives for the turn. */
+const sl_val *sl_scheduler_spec(sl_engine *e, const sl_trigger_entry *t);
 sl_trigger_entry *sl_scheduler_find(sl_engine *e, sl_str ns, sl_str flow_id, sl_str id);
 void sl_scheduler_save(sl_engine *e, sl_trigger_entry *t, int64_t now_ms);
 /* false: the flow cannot be run; the row says why, and the date stays due. True also when conditions said no. */

@@ -115,7 +115,7 @@ bool sl_call_labels(sl_call *c, const sl_val *texts, const sl_val **ret)
 static void create_from(sl_call *c, sl_flow_ref *ref)
 {
     char id[23];
-    sl_random_id(id);
+    sl_ordered_id(id);
     sl_str own = sl_str_dup(c->arena, sl_str_c(id));
     const sl_val *inputs, *labels;
     sl_new_execution n;
