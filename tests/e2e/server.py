@@ -57,6 +57,8 @@ class Server:
         self.port = int(port.read_text())
 
     def kill(self):
+        if self.log.closed and self.process.poll() is not None:
+            return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait(20)
@@ -132,11 +134,15 @@ class Server:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        if self.process.poll() is None:
+    def __exit__(self, kind, *_):
+        """A server that was not killed ends well, and a sanitizer has found nothing."""
+        if kind is not None or self.log.closed:
             self.kill()
-        elif not self.log.closed:
-            self.log.close()
+            return
+        rc = self.stop()
+        said = (self.case.tmp / "server.log").read_text(errors="replace")
+        self.case.assertNotIn("Sanitizer", said)
+        self.case.assertEqual(rc, 0, said[-3000:])
 
 
 def rss_kib(pid):
