@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/fault.h"
 
 bool sl_fs_read(sl_arena *arena, const char *path, size_t max, sl_str *ret, sl_err *err)
@@ -185,17 +186,32 @@ bool sl_fs_size(const char *path, int64_t *ret, sl_err *err)
     return true;
 }
 
-int sl_fs_lock(const char *path, sl_err *err)
+int sl_fs_lock(const char *path, int64_t wait_ms, sl_err *err)
 {
+    enum { STEP_MS = 10 };
+    struct flock owner = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         sl_err_errno(err, "open the lock file", path);
         return -1;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return fd;
+    if (fcntl(fd, F_SETLK, &owner) != 0) {
+        if (errno == EAGAIN || errno == EACCES)
+            sl_err_set(err, SL_ERR_CONFLICT, "fs.locked", "'%s' is held by another sluice process; stop it or use another --data-dir", path);
+        else
+            sl_err_errno(err, "lock", path);
+        close(fd);
+        return -1;
+    }
+    for (int64_t waited = 0;; waited += STEP_MS) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return fd;
+        if (errno != EWOULDBLOCK || waited >= wait_ms)
+            break;
+        sl_sleep_ms(STEP_MS);
+    }
     if (errno == EWOULDBLOCK)
-        sl_err_set(err, SL_ERR_CONFLICT, "fs.locked", "'%s' is held by another sluice process; stop it or use another --data-dir", path);
+        sl_err_set(err, SL_ERR_CONFLICT, "fs.locked", "'%s' is held by children of a sluice process that is gone; they have not ended within %lld s", path, (long long)(wait_ms / 1000));
     else
         sl_err_errno(err, "lock", path);
     close(fd);

@@ -21,8 +21,12 @@ bool sl_fs_remove(const char *path, sl_err *err);
 bool sl_fs_exists(const char *path);
 bool sl_fs_is_dir(const char *path);
 bool sl_fs_size(const char *path, int64_t *ret, sl_err *err);
-/* Exclusive lock on the file (created), held until the descriptor is closed. -1 with kind CONFLICT when somebody holds it. */
-int sl_fs_lock(const char *path, sl_err *err);
+/*
+ * Exclusive lock on the file (created), held until the descriptor is closed. -1 with kind CONFLICT when another process holds it.
+ * When that process is gone, but children that it had forked still hold the descriptor, they are given wait_ms to end: nothing
+ * may begin while something of before is still at work.
+ */
+int sl_fs_lock(const char *path, int64_t wait_ms, sl_err *err);
 /* Writes all n bytes at offset. */
 bool sl_fs_pwrite(int fd, const void *data, size_t n, int64_t offset, const char *path, sl_err *err);
 

@@ -126,7 +126,7 @@ const sl_val *bq_error(sl_cloud *c, sl_arena *a, const sl_err *err)
         (void)sl_str_cut(&name, ' ', &only);
         return error_of(a, "notFound", sl_fmt(a, "Not found: Table %.*s was not found", SL_ARG(only)), NULL);
     }
-    if (sl_str_find(m, SL_S("Transaction conflict")) >= 0 || sl_str_find(m, SL_S("Conflict on tuple")) >= 0 || sl_str_find(m, SL_S("write-write conflict")) >= 0)
+    if (sl_str_find(m, SL_S("Transaction conflict")) >= 0 || sl_str_find(m, SL_S("Conflict on ")) >= 0 || sl_str_find(m, SL_S("write-write conflict")) >= 0)
         return error_of(a, "invalidQuery", SL_S("Could not serialize access to table due to concurrent update"), NULL);
     if (sl_str_find(m, SL_S("INTERRUPT")) >= 0)
         return error_of(a, "stopped", SL_S("Job execution was cancelled: User requested cancellation"), NULL);

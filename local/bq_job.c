@@ -70,10 +70,18 @@ static bool work(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs
     return true;
 }
 
-/* The effect and the row DONE in one transaction; when it fails, the row alone, with the error. */
-static bool run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const gs_statement *s, bool information, sl_val **ret, sl_err *err)
+/* Of what DuckDB says when two transactions change the same thing; neither has had an effect then. */
+static bool is_conflict(const sl_err *err)
 {
-    sl_val *job = *ret = own_copy(a, stored);
+    static const char *const words[] = { "Transaction conflict", "Conflict on tuple", "Conflict on update", "write-write conflict", "TransactionContext Error: Conflict", "Could not serialize" };
+    for (size_t i = 0; i < SL_COUNT(words); i++)
+        if (sl_str_find(sl_str_c(err->message), sl_str_c(words[i])) >= 0)
+            return true;
+    return false;
+}
+
+static bool run_once(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs_statement *s, bool information, sl_err *err)
+{
     bool ok = SL_FAULT("local.job.before_run", err) && sl_duck_exec(k, "BEGIN TRANSACTION", err) && work(c, k, a, job, s, s ? 1 : 0, information, err);
     if (ok) {
         set_status(a, job, "DONE", NULL);
@@ -83,6 +91,27 @@ static bool run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stor
         return true;
     sl_err ignored;
     (void)sl_duck_exec(k, "ROLLBACK", &ignored);
+    return false;
+}
+
+/*
+ * The effect and the row DONE in one transaction; when it fails, the row alone, with the error. BigQuery lets statements that
+ * change the same table wait for each other; here the one that lost tries again.
+ */
+static bool run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const gs_statement *s, bool information, sl_val **ret, sl_err *err)
+{
+    enum { TRIES = 200, PAUSE_MS = 50 };
+    sl_val *job = *ret = own_copy(a, stored);
+    bool ok = run_once(c, k, a, job, s, information, err);
+    for (int i = 1; !ok && i < TRIES && is_conflict(err); i++) {
+        sl_sleep_ms(i < PAUSE_MS ? i : PAUSE_MS);
+        sl_err_clear(err);
+        job = *ret = own_copy(a, stored);
+        ok = run_once(c, k, a, job, s, information, err);
+    }
+    if (ok)
+        return true;
+    sl_err ignored;
     job = *ret = own_copy(a, stored);
     set_status(a, job, "DONE", bq_error(c, a, err));
     (void)save(k, a, job, "DONE", false, &ignored);

@@ -122,7 +122,7 @@ sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
 {
     sl_cloud *c = cloud_new(options);
     sl_arena *a = c->arena;
-    bool ok = sl_fs_mkdirs(c->blobs, err) && (c->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", c->dir).p, err)) >= 0
+    bool ok = sl_fs_mkdirs(c->blobs, err) && (c->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", c->dir).p, 20000, err)) >= 0
               && (c->db = sl_db_open(sl_fmt(a, "%s/cloud.db", c->dir).p, sl_gcs_migrations, err)) != NULL;
     c->log_fd = ok ? open(sl_fmt(a, "%s/requests.jsonl", c->dir).p, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
     ok = ok && (c->log_fd >= 0 || sl_err_errno(err, "open the request log in", c->dir));

@@ -16,7 +16,7 @@
 #include "service/engine_private.h"
 #include "service/expr_host.h"
 
-enum { TICK_MS = 100 }; /* how often the loop looks at the flags that signal handlers set */
+enum { TICK_MS = 100, SURVIVORS_MS = 20000 }; /* how often the loop looks at the flags of signal handlers; how long children of a killed run may take to end */
 
 /* ---- opening and closing ---- */
 
@@ -52,7 +52,7 @@ static bool open_parts(sl_engine *e, sl_err *err)
         return false;
     if (chmod(e->data_dir, 0700) != 0)
         return sl_err_errno(err, "set the rights of", e->data_dir);
-    if ((e->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", e->data_dir).p, err)) < 0)
+    if ((e->lock_fd = sl_fs_lock(sl_fmt(a, "%s/lock", e->data_dir).p, SURVIVORS_MS, err)) < 0)
         return false;
     if (!sl_fs_mkdirs(e->storage_root, err) || !sl_fs_mkdirs(e->work_root, err))
         return false;

@@ -5,8 +5,10 @@ import gzip
 import os
 import pathlib
 import sys
+import time
 import unittest
 
+from server import Server
 from sluice import ROOT, Case, LocalCloud, checksum, read_csv
 from test_main_job import from_csv, from_warehouse
 
@@ -76,6 +78,38 @@ class PublicFlows(Case):
         self.run_file("08_gcp_taxi.yaml", "-i", "taxi=yellow", "-i", "year=2020", "-i", "month=03")
         self.same(self.merged("yellow"), "yellow_tripdata_2020-03.csv")
         self.assertEqual({r["filename"] for r in self.merged("green")}, set(files))
+
+    def test_eighteen_months_of_both_taxis_on_schedule(self):
+        """09, backfilled on a server over 18 months, green and yellow at the same time, killed on the way."""
+        months = [f"{y}-{m:02d}" for y in (2019, 2020) for m in range(1, 13)][:18]
+        files = {taxi: [f"{taxi}_tripdata_{m}.csv" for m in months] for taxi in ("green", "yellow")}
+        self.months(*files["green"], *files["yellow"], rows=200)
+        with Server(self, "--local", env=self.path) as s:
+            for key, value in (("GCP_PROJECT_ID", "local-project"), ("GCP_LOCATION", "europe-west2"), ("GCP_BUCKET_NAME", "a-bucket-of-mine"), ("GCP_DATASET", "zoomcamp")):
+                self.assertEqual(s.call("PUT", f"/namespaces/zoomcamp/kv/{key}", value, "text/plain").status, 200)
+            for name in ("07_gcp_setup", "09_gcp_taxi_scheduled"):
+                s.flow((FLOWS / f"{name}.yaml").read_text())
+            self.assertEqual(s.run("zoomcamp", "07_gcp_setup")["state"]["current"], "SUCCESS")
+            for taxi in ("green", "yellow"):
+                a = s.call("PUT", "/triggers", {"namespace": "zoomcamp", "flowId": "09_gcp_taxi_scheduled", "triggerId": taxi + "_schedule",
+                                                "backfill": {"start": "2019-01-01T00:00:00Z", "end": "2020-06-30T00:00:00Z", "inputs": {"taxi": taxi}, "labels": {"backfill": "true"}, "parallel": 2}})
+                self.assertEqual(a.status, 200, a)
+            kills = 0
+            while any("backfill" in t for t in s.get("/triggers/zoomcamp/09_gcp_taxi_scheduled").json["results"]):
+                time.sleep(0.7)
+                if kills < 3:
+                    s.kill()
+                    s.start()
+                    kills += 1
+            rows = s.search(flowId="09_gcp_taxi_scheduled")["results"]
+            bad = [x["id"] for x in rows if x["state"]["current"] != "SUCCESS"]
+            self.assertEqual((len(rows), [s.get(f"/logs/{id}/download?minLevel=INFO").body.decode()[-3000:] for id in bad]), (36, []))
+            for x in rows:
+                labels = {l["key"]: l["value"] for l in x["labels"]}
+                self.assertEqual(labels["file"], f"{labels['taxi']}_tripdata_{x['trigger']['variables']['date'][:7]}.csv")
+            for taxi in ("green", "yellow"):
+                self.same(self.merged(taxi), *files[taxi])
+            self.ok(self.sluice("verify"))
 
 
 if __name__ == "__main__":
