@@ -29,5 +29,6 @@ enum {
     SL_CHECKPOINT_SIZE_MAX = 64 << 10,
     SL_SCRIPT_LINE_MAX = 1 << 20,        /* one line of a script's output                           */
     SL_SCRIPT_FILES_MAX = 10000,         /* output files of one task                                */
+    SL_DISK_RESERVE = 32 << 20,          /* free space of the data folder's disk below which no new work is begun */
     SL_IO_BLOCK = 256 << 10,             /* unit of streaming                                       */
 };

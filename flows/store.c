@@ -49,6 +49,7 @@ static const sl_migration migrations[] = {
          "CREATE TABLE users(name TEXT PRIMARY KEY, password TEXT NOT NULL, role TEXT NOT NULL, ns TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
          "CREATE TABLE tokens(hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, owner TEXT NOT NULL, prefix TEXT NOT NULL, role TEXT NOT NULL, ns TEXT NOT NULL,"
          " kind TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID" },
+    { 4, "CREATE TABLE audit(seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, who TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, mac TEXT NOT NULL) STRICT" },
     { 0, NULL },
 };
 

@@ -6,10 +6,9 @@
 #include <dirent.h>
 
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "flows/trigger.h"
+#include "service/audit.h"
 #include "service/cli.h"
 
 typedef struct invariant {
@@ -104,15 +103,19 @@ static void check_logs(verifier *v)
     report(v, "every log entry is whole", bad.n == 0, bad.n ? bad : sl_fmt(a, "%lld entries in %lld logs", (long long)lines, (long long)files));
 }
 
-static void check_values(verifier *v)
+static void check_values(verifier *v, sl_db *db)
 {
     sl_err err;
     int64_t records = 0;
     const char *path = sl_fmt(v->cli->arena, "%s/kv.db", v->cli->data_dir).p;
     sl_kv *kv = sl_kv_open(path, v->cli->data_dir, false, &err);
     bool ok = kv != NULL && sl_kv_verify(kv, &records, &err);
-    sl_kv_close(kv);
     report(v, "values and secrets open, none was changed", ok, ok ? sl_fmt(v->cli->arena, "%lld records", (long long)records) : sl_str_c(err.message));
+    if (ok && db != NULL) {
+        ok = sl_audit_verify(db, kv, &records, &err);
+        report(v, "the audit log is as it was written", ok, ok ? sl_fmt(v->cli->arena, "%lld records", (long long)records) : sl_str_c(err.message));
+    }
+    sl_kv_close(kv);
 }
 
 static int verify(sl_cli *c)
@@ -122,8 +125,8 @@ static int verify(sl_cli *c)
     const char *state = sl_fmt(c->arena, "%s/state.db", c->data_dir).p;
     if (!sl_fs_exists(sl_fmt(c->arena, "%s/kv.db", c->data_dir).p))
         return sl_cli_fail(1, "there is no data folder at %s", c->data_dir);
-    check_values(&v);
     sl_db *db = sl_fs_exists(state) ? sl_db_open_reader(state, &err) : NULL;
+    check_values(&v, db);
     if (sl_fs_exists(state)) {
         bool whole = db != NULL && sl_db_integrity(db, &err);
         report(&v, "the database is whole", whole, whole ? SL_S("") : sl_str_c(err.message));

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -11,6 +12,8 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/limits.h"
+#include "base/secret.h"
 #include "flows/context.h"
 #include "flows/input.h"
 #include "service/engine_private.h"
@@ -139,6 +142,7 @@ void sl_engine_close(sl_engine *e)
     sl_flow_cache_free(e->flows);
     sl_store_close(e->store);
     sl_kv_close(e->kv);
+    sl_wipe(e->audit.key, sizeof e->audit.key);
     sl_watch_free(e->watch);
     if (e->lock_fd >= 0)
         close(e->lock_fd);
@@ -198,16 +202,22 @@ void sl_engine_post(sl_engine *e, sl_message *m)
     pthread_mutex_unlock(&e->queue.lock);
 }
 
+bool sl_engine_wait(sl_engine *e, const bool *written, sl_err *err)
+{
+    pthread_mutex_lock(&e->queue.lock);
+    while (!*written && !e->queue.failed)
+        pthread_cond_wait(&e->queue.durable, &e->queue.lock);
+    bool done = *written;
+    pthread_mutex_unlock(&e->queue.lock);
+    return done || sl_err_set(err, SL_ERR_IO, "engine.stopped", "the server stops, or its state can no longer be written to disk");
+}
+
 bool sl_engine_post_durable(sl_engine *e, sl_message *m, sl_err *err)
 {
     bool written = false;
     m->written = &written;
     sl_engine_post(e, m);
-    pthread_mutex_lock(&e->queue.lock);
-    while (!written && !e->queue.failed)
-        pthread_cond_wait(&e->queue.durable, &e->queue.lock);
-    pthread_mutex_unlock(&e->queue.lock);
-    return written || sl_err_set(err, SL_ERR_IO, "engine.stopped", "the server stops, or its state can no longer be written to disk");
+    return sl_engine_wait(e, &written, err);
 }
 
 bool sl_engine_call(sl_engine *e, void (*fn)(sl_engine *e, void *arg, int64_t now_ms), void *arg, sl_err *err)
@@ -233,6 +243,18 @@ void sl_engine_break(sl_engine *e, const sl_err *err)
     if (!e->broken)
         e->problem = *err;
     e->broken = true;
+}
+
+bool sl_engine_has_room(sl_engine *e, sl_err *err)
+{
+    enum { LOOK_MS = 500 };
+    struct statvfs st;
+    int64_t now = sl_mono_ms();
+    if (e->disk_looked_ms == 0 || now - e->disk_looked_ms > LOOK_MS) {
+        e->low_on_disk = statvfs(e->data_dir, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < SL_DISK_RESERVE;
+        e->disk_looked_ms = now;
+    }
+    return !e->low_on_disk || sl_err_set(err, SL_ERR_LIMIT, "io.disk_full", "less than %d MB are free on the disk of %s: no new work is begun until there is room; free some space", SL_DISK_RESERVE >> 20, e->data_dir);
 }
 
 /* ---- actions ---- */

@@ -61,6 +61,12 @@ void sl_engine_kill_all(sl_engine *e);
  */
 bool sl_engine_call(sl_engine *e, void (*fn)(sl_engine *e, void *arg, int64_t now_ms), void *arg, sl_err *err);
 
+/*
+ * Is there room on the disk for new work? What runs may use the rest (SL_DISK_RESERVE) to come to its end. false: LIMIT with code
+ * io.disk_full. loop.
+ */
+bool sl_engine_has_room(sl_engine *e, sl_err *err);
+
 sl_logs *sl_engine_logs(sl_engine *e);
 sl_kv *sl_engine_kv(sl_engine *e);
 const sl_storage *sl_engine_storage(sl_engine *e);

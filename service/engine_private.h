@@ -84,6 +84,13 @@ struct sl_engine {
     sl_val *slots_freed;        /* this turn: flows with a concurrency limit of which an execution has ended: "ns/id" -> live flow */
     sl_err problem;             /* of a call: the store could not be written; the turn fails */
     bool broken;
+    bool low_on_disk;
+    struct {
+        bool loaded;
+        char key[32], mac[65];
+        int64_t seq;            /* of the last record */
+    } audit;
+    int64_t disk_looked_ms;     /* monotonic */
 
     struct {
         pthread_mutex_t lock;
@@ -111,6 +118,8 @@ struct sl_engine {
 void sl_engine_post(sl_engine *e, sl_message *m);
 /* Posts and waits until it is on disk. */
 bool sl_engine_post_durable(sl_engine *e, sl_message *m, sl_err *err);
+/* For a message that was posted with that flag. */
+bool sl_engine_wait(sl_engine *e, const bool *written, sl_err *err);
 /* loop: an event for an execution; its actions are carried out after the commit. */
 void sl_engine_feed(sl_engine *e, sl_live *l, const sl_event *event, int64_t now_ms);
 /* loop: the store failed in the middle of a turn: nothing of the turn may become durable. */

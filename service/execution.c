@@ -155,17 +155,29 @@ sl_live *sl_execution_create(sl_engine *e, const sl_new_execution *n, int64_t no
 
 typedef struct submission {
     const sl_new_execution *n;
+    bool ok;
+    sl_err err;
 } submission;
 
 static void submit(sl_engine *e, void *arg, int64_t now)
 {
-    (void)sl_execution_create(e, ((submission *)arg)->n, now);
+    submission *s = arg;
+    s->ok = sl_engine_has_room(e, &s->err);
+    if (s->ok)
+        (void)sl_execution_create(e, s->n, now);
 }
 
 bool sl_execution_submit(sl_engine *e, const sl_new_execution *n, sl_err *err)
 {
-    submission s = { n };
-    return sl_engine_call(e, submit, &s, err);
+    submission s = { .n = n };
+    bool called = sl_engine_call(e, submit, &s, err);
+    if (called && s.ok)
+        return true;
+    if (called)
+        *err = s.err;
+    if (!s.ok)
+        sl_flow_cache_put(e->flows, n->ref);
+    return false;
 }
 
 sl_exec *sl_execution_create_kept(sl_engine *e, const sl_new_execution *n)

@@ -28,7 +28,7 @@ bool sl_execution_prepare(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl
                           sl_new_execution *ret, sl_problems *problems);
 /* loop: it starts, waits for its date, or queues. */
 sl_live *sl_execution_create(sl_engine *e, const sl_new_execution *n, int64_t now_ms);
-/* Any thread: makes it and returns when it is on disk. */
+/* Any thread: makes it and returns when it is on disk. When it does not, the flow is given back. */
 bool sl_execution_submit(sl_engine *e, const sl_new_execution *n, sl_err *err);
 
 typedef enum sl_verb { SL_DO_KILL, SL_DO_PAUSE, SL_DO_RESUME, SL_DO_RESTART, SL_DO_REPLAY, SL_DO_LABELS, SL_DO_RUN, SL_DO_STATUS, SL_DO_DELETE } sl_verb;

@@ -71,7 +71,7 @@ static void apply(sl_engine *e, void *arg, int64_t now)
     sl_err err;
     bool written = true;
     sl_err_clear(&c->err);
-    c->ok = true;
+    c->ok = c->delete_id.n > 0 || sl_engine_has_room(e, &c->err);
     for (size_t i = 0; i < c->count && c->ok; i++)
         c->ok = allowed(e, c, c->flows[i]); /* before anything is written */
     for (size_t i = 0; i < c->count && c->ok && written; i++) {

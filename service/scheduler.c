@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-enum { FIRED_PER_TURN = 64 };
+enum { FIRED_PER_TURN = 64, NO_ROOM_MS = 2000 };
 
 /* Of a thousand triggers only what the next look needs is kept; the rest is read again when one fires. */
 static bool open_entry(sl_scheduler *s, sl_engine *e, sl_trigger_entry *t, sl_err *err)
@@ -208,6 +208,12 @@ void sl_scheduler_turn(sl_engine *e, int64_t now)
     sl_scheduler *s = e->scheduler;
     if (!s->dirty && now < s->wake_ms)
         return;
+    sl_err full;
+    if (!sl_engine_has_room(e, &full)) { /* dates that have come wait */
+        s->dirty = false;
+        s->wake_ms = now + NO_ROOM_MS;
+        return;
+    }
     s->dirty = false;
     s->fired = 0;
     s->wake_ms = INT64_MAX;

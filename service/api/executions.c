@@ -157,6 +157,17 @@ void sl_call_create(sl_call *c)
 
 /* ---- webhooks ---- */
 
+/* As clients write them: Content-Type. */
+static sl_str header_name(sl_arena *a, sl_str name)
+{
+    char *p = sl_alloc(a, name.n + 1);
+    for (size_t i = 0; i < name.n; i++) {
+        bool first = i == 0 || name.p[i - 1] == '-';
+        p[i] = first && name.p[i] >= 'a' && name.p[i] <= 'z' ? (char)(name.p[i] - 'a' + 'A') : name.p[i];
+    }
+    return (sl_str){ p, name.n };
+}
+
 static const sl_val *request_vars(sl_call *c)
 {
     sl_arena *a = c->arena;
@@ -170,7 +181,7 @@ static const sl_val *request_vars(sl_call *c)
         if (sl_str_eqc(c->req->headers->map.entries[i].key, "authorization"))
             continue;
         sl_list_add(a, one, c->req->headers->map.entries[i].value);
-        sl_map_set(a, headers, c->req->headers->map.entries[i].key, one);
+        sl_map_set(a, headers, header_name(a, c->req->headers->map.entries[i].key), one);
     }
     for (size_t i = 0; i < sl_val_count(c->req->params); i++)
         sl_map_set(a, parameters, c->req->params->map.entries[i].key, sl_query_all(c, sl_cstr(a, c->req->params->map.entries[i].key)));

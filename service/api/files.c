@@ -113,7 +113,7 @@ static void remove_file(sl_call *c)
     if (!sl_fs_exists(path.p))
         missing(c);
     else if (sl_fs_remove(path.p, &err))
-        sl_reply_empty(c, 204);
+        sl_reply_empty(c, 200);
     else
         sl_reply_err(c, &err);
 }

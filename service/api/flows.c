@@ -215,13 +215,12 @@ static const sl_val *verdict(sl_call *c, sl_str document, size_t index)
         for (const sl_problem *p = problems.first; p != NULL; p = p->next)
             sl_buf_fmt(&b, "%u:%u: %.*s%s", p->line, p->column, SL_ARG(p->message), p->next ? "\n" : "");
         sl_map_set_str(c->arena, v, "constraints", sl_buf_str(&b));
-    } else {
-        sl_map_set_str(c->arena, v, "flow", f->id);
-        sl_map_set_str(c->arena, v, "namespace", f->ns);
     }
+    sl_err ignored;
+    const sl_val *doc = sl_yaml_parse(c->arena, document, &ignored);
+    sl_map_opt_str(c->arena, v, "flow", sl_get_text(doc, "id"));
+    sl_map_opt_str(c->arena, v, "namespace", sl_get_text(doc, "namespace"));
     sl_map_set_bool(c->arena, v, "outdated", false);
-    if (f == NULL)
-        return v;
     sl_map_setc(c->arena, v, "deprecationPaths", sl_list(c->arena));
     sl_map_setc(c->arena, v, "warnings", sl_list(c->arena));
     sl_map_setc(c->arena, v, "infos", sl_list(c->arena));

@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "net/multipart.h"
 #include "service/api/api.h"
+#include "service/audit.h"
 
 const sl_api_route *const sl_api_tables[] = { sl_api_misc, sl_api_execution_actions, sl_api_executions, sl_api_flows, sl_api_logs, sl_api_triggers, sl_api_kv, sl_api_files, sl_api_users, NULL };
 
@@ -304,12 +305,29 @@ static bool take_body(sl_call *c)
     return c->json != NULL;
 }
 
+/* Whatever changes something is in the audit log before it is answered. */
+static void handle_recorded(sl_call *c)
+{
+    bool reads = strcmp(c->route->method, "GET") == 0 || c->route->role == SL_ROLE_NONE;
+    sl_audit_record record = { .who = sl_str_c(c->who.name), .method = sl_str_c(c->route->method), .path = sl_redact(c->arena, c->req->path) };
+    sl_err err;
+    if (!reads)
+        sl_audit_post(c->engine, &record);
+    c->route->handle(c);
+    if (reads || sl_audit_wait(c->engine, &record, &err))
+        return;
+    if (c->resp->pulled_out != NULL)
+        c->resp->pulled_out(c->resp->pull_self);
+    *c->resp = (sl_server_response){ 0 };
+    sl_reply_err(c, &err);
+}
+
 static void handle(void *self, sl_server_request *req, sl_server_response *resp)
 {
     (void)self;
     sl_call *c = req->stream;
     if (!c->refused && take_body(c))
-        c->route->handle(c);
+        handle_recorded(c);
     *resp = *c->resp;
     sl_val *headers = sl_map_shallow(c->arena, resp->headers);
     sl_map_set_str(c->arena, headers, "X-Content-Type-Options", SL_S("nosniff"));

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "service/api/api.h"
+#include "service/audit.h"
 
 typedef struct change {
     sl_call *call;
@@ -146,7 +147,21 @@ static void me(sl_call *c)
     sl_reply(c, 200, out);
 }
 
+static void audit_log(sl_call *c)
+{
+    const sl_val *list;
+    int64_t offset, size, total;
+    sl_err err;
+    if (!sl_query_page(c, &offset, &size))
+        return;
+    if (sl_audit_list(c->store, c->arena, offset, size, &list, &total, &err))
+        sl_reply_page(c, list, total);
+    else
+        sl_reply_err(c, &err);
+}
+
 const sl_api_route sl_api_users[] = {
+    { "GET", "/auditlogs/search", SL_ROLE_ADMIN, SL_BODY_NONE, "page size", "Who has changed what, newest first.", audit_log },
     { "GET", "/users", SL_ROLE_ADMIN, SL_BODY_NONE, NULL, "All users.", list_users },
     { "POST", "/users", SL_ROLE_ADMIN, SL_BODY_JSON, NULL, "A new user, or another password or role for one: name, password, role, namespace.", put_user },
     { "DELETE", "/users/{name}", SL_ROLE_ADMIN, SL_BODY_NONE, NULL, "Removes a user and his tokens.", delete_user },

@@ -1,5 +1,6 @@
 """Who may do what: every route of the API's own description x every kind of caller x variants of its path."""
 
+import sqlite3
 import time
 import unittest
 
@@ -117,6 +118,47 @@ class Access(Case):
             on_disk = b"".join(p.read_bytes() for p in self.data.glob("state.db*"))
             for secret in (PASSWORD, "long enough", b.json["fullToken"][3:], a.json["fullToken"][3:]):
                 self.assertNotIn(secret.encode(), on_disk)
+
+
+class Audit(Case):
+    def change(self, sql):
+        db = sqlite3.connect(self.data / "state.db")
+        db.execute(sql)
+        db.commit()
+        db.close()
+
+    def test_every_change_is_recorded_and_no_record_can_be_changed(self):
+        with Server(self) as s:
+            s.flow(FLOW)
+            token = self.sluice("token", "create", "x").out.strip()
+            for i in range(5):
+                s.run("a.b", "f")
+            s.call("PUT", "/namespaces/a.b/kv/k", "value", "text/plain")
+            s.call("DELETE", "/flows/a.b/f", auth="Bearer " + token)  # refused: not a change
+            s.get("/flows/search")
+            s.kill()
+            s.start()
+            rows = s.get("/auditlogs/search?size=100").json["results"]
+            said = [(r["seq"], r["user"], r["method"], r["path"].replace("/api/v1/main", "")) for r in reversed(rows)]
+            self.assertEqual(said, [(1, "admin", "POST", "/flows"), (2, "local", "POST", "/me/api-tokens")] + [(i, "admin", "POST", "/executions/a.b/f") for i in range(3, 8)] + [(8, "admin", "PUT", "/namespaces/a.b/kv/k")])
+        self.ok(self.sluice("verify"))
+        saved = (self.data / "state.db").read_bytes()
+        for sql in ("UPDATE audit SET who='eve' WHERE seq=3", "UPDATE audit SET path=path||'x' WHERE seq=8", "DELETE FROM audit WHERE seq=8", "DELETE FROM audit WHERE seq=4", "DELETE FROM audit",
+                    "UPDATE audit SET at_ms=at_ms+1 WHERE seq=1", "UPDATE audit SET mac=(SELECT mac FROM audit WHERE seq=2) WHERE seq=1", "DELETE FROM meta WHERE name='audit_key'", "DELETE FROM meta WHERE name='audit_head'"):
+            with self.subTest(sql=sql):
+                (self.data / "state.db").write_bytes(saved)
+                self.change(sql)
+                r = self.sluice("verify")
+                self.assertEqual(r.rc, 1, r)
+                self.assertIn("BAD  the audit log", r.out)
+        (self.data / "state.db").write_bytes(saved)
+        for sql, name in (("UPDATE executions SET state='RUNNING'", "final state"), ("UPDATE taskruns SET state='RUNNING' WHERE rowid IS NOT NULL" .replace(" WHERE rowid IS NOT NULL", ""), "no task run goes on"),
+                          ("DELETE FROM revisions", "newest revision"), ("UPDATE taskruns SET execution='x'", "belongs to an execution")):
+            with self.subTest(sql=sql):
+                (self.data / "state.db").write_bytes(saved)
+                self.change(sql)
+                r = self.sluice("verify")
+                self.assertEqual((r.rc, any(line.startswith("BAD") and name in line for line in r.out.splitlines())), (1, True), r)
 
 
 if __name__ == "__main__":

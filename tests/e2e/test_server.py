@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pathlib
 import subprocess
 import time
 import unittest
@@ -443,6 +444,61 @@ class Process(Case):
             s.start()
             self.assertEqual(s.until(x["id"], "SUCCESS")["id"], x["id"])
 
+    def test_no_child_outlives_a_kill(self):
+        """Children that ignore TERM, and one that has left its session: gone before the next start does anything, and after a kill of the execution."""
+        mark = f"31{os.getpid()}.5"
+        command = {"id": "c", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "commands": [f"trap '' TERM; (setsid sh -c \"trap '' TERM; sleep {mark}\" &) ; sleep {mark}"]}
+
+        def alive():
+            found = 0
+            for pid in os.listdir("/proc"):
+                try:
+                    found += pid.isdigit() and pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:2] == ["sleep", mark]
+                except OSError:
+                    pass
+            return found
+
+        with Server(self) as s:
+            s.flow(flow("f", [command]))
+            x = s.run("t", "f", wait=False)
+            while alive() < 2:
+                time.sleep(0.01)
+            s.kill()
+            s.start()
+            self.assertEqual(alive() > 2, False)  # the old ones are gone; the task began anew
+            while alive() < 2:
+                time.sleep(0.01)
+            s.call("DELETE", f"/executions/{x['id']}/kill")
+            s.until(x["id"], "KILLED", seconds=20)
+            self.assertEqual(alive(), 0)
+
+    def test_a_full_disk_refuses_and_recovers(self):
+        disk = self.tmp / "disk"
+        disk.mkdir()
+        if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "none", disk], capture_output=True).returncode != 0:
+            print("not run: a file system cannot be mounted here", flush=True)
+            return
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=True)
+        self.data = disk / "data"
+        with Server(self) as s:
+            s.flow(flow("f", [log()]))
+            s.flow(flow("slow", [sleep("a", "PT0.5S"), log()]))
+            running = s.run("t", "slow", wait=False)["id"]
+            balloon = disk / "balloon"
+            with open(balloon, "wb") as f:
+                while os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > 20 << 20:
+                    f.write(bytes(1 << 20))
+                    f.flush()
+            time.sleep(0.6)
+            a = s.call("POST", "/executions/t/f")
+            self.assertEqual((a.status, "free some space" in a.json["message"]), (507, True), a)
+            self.assertEqual(s.call("POST", "/flows", flow("g", [log()]), "application/x-yaml").status, 507)
+            s.until(running, "SUCCESS")  # what runs comes to its end
+            balloon.unlink()
+            time.sleep(0.6)
+            self.assertEqual(s.run("t", "f")["state"]["current"], "SUCCESS")
+            self.ok(self.sluice("verify"))
+
     def test_no_password_that_is_known_and_no_network_without_a_user(self):
         env = self.env()
         out = subprocess.run([PROGRAM, "server", "--host", "0.0.0.0", "--port", "0"], env=env, capture_output=True, text=True, timeout=10)
@@ -530,7 +586,7 @@ class Process(Case):
             self.assertEqual(s.get("/namespaces/t/files/search?q=a.t").json, ["/dir/a.txt"])
             self.assertEqual(s.call("PUT", "/namespaces/t/files?from=/dir/a.txt&to=/b/c.txt").status, 200)
             self.assertEqual(s.get("/namespaces/t/files/stats?path=/b/c.txt").json["size"], 10)
-            self.assertEqual(s.call("DELETE", "/namespaces/t/files?path=/b/c.txt").status, 204)
+            self.assertEqual(s.call("DELETE", "/namespaces/t/files?path=/b/c.txt").status, 200)
             self.assertEqual(s.get("/namespaces/t/files?path=/b/c.txt").status, 404)
             self.assertIn("sluice_executions_live 0", s.get("/metrics", prefix="").body.decode())
             self.assertEqual(s.get("/health", prefix="", auth=None).json, {"status": "UP"})
