@@ -37,7 +37,10 @@ typedef struct sl_command {
 } sl_command;
 
 extern const sl_command sl_command_run, sl_command_validate, sl_command_kv, sl_command_secret, sl_command_local, sl_command_render, sl_command_schema, sl_command_plugins, sl_command_doctor,
-    sl_command_version, sl_command_auth, sl_command_verify, sl_command_trigger_next, sl_command_server;
+    sl_command_version, sl_command_auth, sl_command_verify, sl_command_trigger_next, sl_command_server, sl_command_completion,
+    sl_command_man;
+extern const sl_command *const sl_all_commands[]; /* main.c; ends with NULL */
+extern const sl_cli_opt sl_common_options[];      /* of every command; ends with {0} */
 /* Those that talk to a server. */
 extern const sl_command sl_command_flow_apply, sl_command_flow_list, sl_command_flow_get, sl_command_flow_delete, sl_command_flow_diff, sl_command_flow_sync,
     sl_command_execution_create, sl_command_execution_list, sl_command_execution_get, sl_command_execution_logs, sl_command_execution_kill, sl_command_execution_pause,

@@ -12,7 +12,7 @@
 #include "service/cli.h"
 #include "service/secret_env.h"
 
-static const sl_command *const commands[] = {
+const sl_command *const sl_all_commands[] = {
     &sl_command_run, &sl_command_server, &sl_command_validate, &sl_command_flow_apply,
     &sl_command_flow_list, &sl_command_flow_get, &sl_command_flow_delete, &sl_command_flow_diff,
     &sl_command_flow_sync, &sl_command_execution_create, &sl_command_execution_list, &sl_command_execution_get,
@@ -24,10 +24,10 @@ static const sl_command *const commands[] = {
     &sl_command_token_revoke, &sl_command_local, &sl_command_render, &sl_command_schema,
     &sl_command_plugins, &sl_command_auth, &sl_command_doctor, &sl_command_verify,
     &sl_command_version,
-    NULL,
+    &sl_command_completion, &sl_command_man, NULL,
 };
 
-static const sl_cli_opt common[] = {
+const sl_cli_opt sl_common_options[] = {
     { "--data-dir", NULL, "DIR", false, "where state, values and files are kept ($SLUICE_DATA_DIR)" },
     { "--output", NULL, "json|text", false, "form of the answer" },
     { "--verbose", "-v", NULL, false, "show what happens inside" },
@@ -99,11 +99,11 @@ static void print_help(const sl_command *c)
     if (c != NULL) {
         (void)printf("sluice %s %s\n\n%s\n\n", c->name, c->usage, c->doc);
         print_options(c->opts);
-        print_options(common);
+        print_options(sl_common_options);
         return;
     }
     (void)printf("sluice: runs Kestra's YAML flows: extract, land in cloud storage, merge into a warehouse.\n\n");
-    for (const sl_command *const *p = commands; *p != NULL; p++)
+    for (const sl_command *const *p = sl_all_commands; *p != NULL; p++)
         (void)printf("  %-18s %s\n", (*p)->name, (*p)->doc);
     (void)printf("\n`sluice COMMAND --help` tells more. A first run: sluice run examples/flows/hello.yaml\n");
 }
@@ -122,7 +122,7 @@ static int unknown_option(const sl_command *cmd, const char *word)
 {
     const char *best = NULL;
     size_t least = 4;
-    const sl_cli_opt *tables[] = { cmd->opts, common };
+    const sl_cli_opt *tables[] = { cmd->opts, sl_common_options };
     for (size_t t = 0; t < SL_COUNT(tables); t++)
         for (const sl_cli_opt *o = tables[t]; o != NULL && o->name != NULL; o++) {
             size_t d = sl_str_distance(sl_str_c(word), sl_str_c(o->name), 3);
@@ -168,7 +168,7 @@ static int parse(sl_cli *c, const sl_command *cmd, int argc, char **argv)
         size_t n = equals ? (size_t)(equals - w) : strlen(w);
         const sl_cli_opt *o = find_opt(cmd->opts, w, n);
         if (o == NULL)
-            o = find_opt(common, w, n);
+            o = find_opt(sl_common_options, w, n);
         if (o == NULL)
             return unknown_option(cmd, w);
         const char *value = equals ? equals + 1 : NULL;
@@ -196,7 +196,7 @@ static const sl_command *find_command(int argc, char **argv, int *used)
             continue;
         char name[64];
         (void)snprintf(name, sizeof name, words == 2 ? "%s %s" : "%s", argv[1], words == 2 ? argv[2] : "");
-        for (const sl_command *const *p = commands; *p != NULL; p++)
+        for (const sl_command *const *p = sl_all_commands; *p != NULL; p++)
             if (strcmp((*p)->name, name) == 0) {
                 *used = words;
                 return *p;

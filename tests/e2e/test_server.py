@@ -331,6 +331,30 @@ class Flows(Case):
         self.assertIn("does not answer", self.sluice("flow", "list").err)
 
 
+class CommandLine(Case):
+    def test_completion_and_manual_come_from_the_table(self):
+        listed = [line[2:20].strip() for line in self.ok(self.sluice("--help")).out.splitlines() if line.startswith("  ")]
+        self.assertGreater(len(listed), 30)
+        script = self.tmp / "complete.bash"
+        script.write_text(self.ok(self.sluice("completion", "bash")).out)
+
+        def complete(*words):
+            text = f"source {script}; COMP_WORDS=({' '.join(repr(w) for w in words)}); COMP_CWORD={len(words) - 1}; _sluice; echo ${{COMPREPLY[@]}}"
+            return subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True, cwd=self.tmp).stdout.split()
+
+        self.assertEqual(complete("sluice", "exec"), ["execution"])
+        self.assertEqual(set(complete("sluice", "execution", "re")), {"resume", "restart", "replay"})
+        self.assertIn("--parallel", complete("sluice", "trigger", "backfill", "--par"))
+        for shell in ("zsh", "fish"):
+            text = self.ok(self.sluice("completion", shell)).out
+            for name in listed:
+                self.assertIn(name.split()[-1], text)
+        page = self.ok(self.sluice("man")).out
+        for name in listed:
+            self.assertIn(".SS sluice " + name.replace("-", "\\-"), page)
+        self.assertEqual(self.sluice("completion", "tcsh").rc, 2)
+
+
 class Triggers(Case):
     def test_webhooks(self):
         with Server(self) as s:

@@ -14,8 +14,11 @@
 #include "flows/cron.h"
 #include "flows/expr.h"
 #include "flows/model.h"
+#include "flows/store.h"
+#include "flows/trigger.h"
 #include "local/gsql.h"
 #include "net/http.h"
+#include "net/multipart.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -109,10 +112,37 @@ static void fuzz_ion(sl_arena *a, sl_str text, sl_err *err)
         ;
 }
 
+static void fuzz_multipart(sl_arena *a, sl_str text, sl_err *err)
+{
+    const sl_val *parts;
+    (void)sl_multipart_parse(a, SL_S("multipart/form-data; boundary=x"), text, &parts, err);
+    sl_str rest = text, type;
+    (void)sl_str_cut(&rest, '\n', &type);
+    (void)sl_multipart_parse(a, type, rest.p ? rest : SL_S(""), &parts, err);
+}
+
+/* A trigger as JSON: checked, and, when it is good, asked for dates. */
+static void fuzz_trigger(sl_arena *a, sl_str text, sl_err *err)
+{
+    sl_problems problems = { .arena = a };
+    const sl_val *v = sl_json_parse(a, text, err);
+    sl_schedule s;
+    if (!sl_is(v, SL_MAP))
+        return;
+    sl_trigger_check(a, v, &problems);
+    if (problems.n == 0 && sl_schedule_open(a, v, &s, err)) {
+        int64_t next = sl_schedule_next(&s, 1700000000000);
+        sl_assert(next > 1700000000000);
+        (void)sl_schedule_due(&s, 1600000000000, 1700000000000, true);
+    }
+    sl_history h;
+    (void)sl_history_parse(a, text, &h);
+}
+
 static const struct {
     const char *name;
     void (*run)(sl_arena *a, sl_str text, sl_err *err);
-} targets[] = { { "json", fuzz_json }, { "yaml", fuzz_yaml }, { "flow", fuzz_flow }, { "expr", fuzz_expr }, { "sql", fuzz_sql },
+} targets[] = { { "multipart", fuzz_multipart }, { "trigger", fuzz_trigger }, { "json", fuzz_json }, { "yaml", fuzz_yaml }, { "flow", fuzz_flow }, { "expr", fuzz_expr }, { "sql", fuzz_sql },
                 { "cron", fuzz_cron }, { "time", fuzz_time }, { "url", fuzz_url },   { "jwt", fuzz_jwt },   { "ion", fuzz_ion } };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
