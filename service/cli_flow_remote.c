@@ -226,7 +226,7 @@ static int sync_once(sl_cli *c, bool quiet_when_same)
             return 1;
         others += more;
     }
-    if (!quiet_when_same || differ > 0)
+    if (!quiet_when_same || differ > 0 || (others > 0 && sl_cli_has(c, "--delete")))
         sl_cli_print("%d of %zu flows changed%s\n", differ, all.n, sl_cli_has(c, "--dry-run") ? " (nothing was done)" : "");
     (void)fflush(stdout);
     return 0;

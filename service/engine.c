@@ -475,6 +475,8 @@ static bool turn(sl_engine *e, sl_message *messages, sl_err *err)
         take_in(e, messages, now);
         if (e->scheduler != NULL && !e->broken)
             sl_scheduler_turn(e, now);
+        for (sl_live *l = e->touched; l != NULL; l = l->next_touched)
+            sl_execution_assert(e, l, now);
         follow_ends(e, now);
     }
     bool ok = begun && SL_FAULT("engine.before_write", err) && !e->broken && write_turn(e, now, err) && !e->broken && sl_store_commit(e->store, err) && SL_FAULT("engine.after_write", err);

@@ -15,6 +15,7 @@ struct sl_live {
     sl_live *next_touched;
     bool touched;               /* changed in this turn */
     bool ended;                 /* what follows from its end was done */
+    bool sla_broken;            /* only the first violation acts */
     bool keep;                  /* the caller wants to see it afterwards */
     size_t jobs;                /* actions that were handed out and have not come back */
     int64_t wake_ms;            /* its place in the heap; INT64_MAX = not in it */
@@ -148,6 +149,8 @@ void sl_workers_signal(sl_engine *e, const sl_taskrun *run);
 /* execution.c */
 void sl_execution_ended(sl_engine *e, sl_live *l, int64_t now_ms);
 bool sl_execution_fill_slots(sl_engine *e, int64_t now_ms, sl_err *err);
+/* EXECUTION_ASSERTION of the sla, after a change. */
+void sl_execution_assert(sl_engine *e, sl_live *l, int64_t now_ms);
 int64_t sl_execution_wake(const sl_live *l);
 void sl_execution_wake_up(sl_engine *e, sl_live *l, int64_t now_ms);
 bool sl_execution_take_up(sl_engine *e, int64_t now_ms, sl_err *err);

@@ -356,17 +356,45 @@ static const sl_val *labels_map(sl_arena *a, const sl_val *v)
     return out;
 }
 
+/* What an sla says happens; why: the sentence for the log. */
+static void break_sla(sl_engine *e, sl_live *l, const sl_val *sla, sl_str why, int64_t now)
+{
+    sl_str behavior = sl_get_text(sla, "behavior");
+    sl_engine_log(e, l->x, NULL, SL_ERROR, sl_fmt(e->turn_arena, "SLA '%.*s' is broken: %.*s", SL_ARG(sl_get_text(sla, "id")), SL_ARG(why)));
+    l->sla_broken = true;
+    sl_engine_feed(e, l, &(sl_event){ .kind = SL_EV_LABELS, .labels = labels_map(e->turn_arena, sl_get(sla, "labels")) }, now);
+    if (!sl_str_eqc(behavior, "NONE"))
+        sl_engine_feed(e, l, &(sl_event){ .kind = SL_EV_KILL, .state = sl_str_eqc(behavior, "CANCEL") ? SL_CANCELLED : SL_FAILED }, now);
+}
+
+void sl_execution_assert(sl_engine *e, sl_live *l, int64_t now)
+{
+    sl_exec *x = l->x;
+    if (sl_val_count(x->flow->sla) == 0 || l->sla_broken || x->killing || sl_state_final(x->state) || x->state == SL_QUEUED)
+        return;
+    sl_arena *a = e->turn_arena;
+    sl_expr_host host = sl_engine_host(e, a, x->flow, x->id);
+    host.http = NULL; /* the loop waits for nobody */
+    sl_expr_env env = { .vars = sl_context_vars(a, x, NULL, e->globals), .host = &host };
+    for (size_t i = 0; i < sl_val_count(x->flow->sla) && !l->sla_broken; i++) {
+        const sl_val *sla = sl_at(x->flow->sla, i);
+        sl_str text;
+        sl_err err;
+        if (!sl_str_eqc(sl_get_text(sla, "type"), "EXECUTION_ASSERTION"))
+            continue;
+        /* What cannot be evaluated yet, such as outputs of a task to come, is not broken. */
+        if (sl_render(a, &env, sl_val_text(a, sl_get(sla, "assert")), &text, &err) && !sl_truthy_text(text))
+            break_sla(e, l, sla, sl_fmt(a, "%.*s does not hold", SL_ARG(sl_val_text(a, sl_get(sla, "assert")))), now);
+    }
+}
+
 static void deadline_passed(sl_engine *e, sl_live *l, int64_t now)
 {
     const sl_val *s = sla_broken(l->x->flow, l->x, now);
     l->x->deadline_ms = 0;
     if (s == NULL)
         return;
-    sl_str behavior = sl_get_text(s, "behavior");
-    sl_engine_log(e, l->x, NULL, SL_ERROR, sl_fmt(e->turn_arena, "SLA '%.*s' is broken: it takes longer than %.*s", SL_ARG(sl_get_text(s, "id")), SL_ARG(sl_get_text(s, "duration"))));
-    sl_engine_feed(e, l, &(sl_event){ .kind = SL_EV_LABELS, .labels = labels_map(e->turn_arena, sl_get(s, "labels")) }, now);
-    if (!sl_str_eqc(behavior, "NONE"))
-        sl_engine_feed(e, l, &(sl_event){ .kind = SL_EV_KILL, .state = sl_str_eqc(behavior, "CANCEL") ? SL_CANCELLED : SL_FAILED }, now);
+    break_sla(e, l, s, sl_fmt(e->turn_arena, "it takes longer than %.*s", SL_ARG(sl_get_text(s, "duration"))), now);
 }
 
 void sl_execution_wake_up(sl_engine *e, sl_live *l, int64_t now)
