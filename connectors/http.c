@@ -9,7 +9,8 @@
 typedef struct http_cfg {
     sl_str uri, method, content_type, body, save_as;
     const sl_val *params, *headers, *form, *options, *ssl;
-    bool allow_failed, encrypt_body, fail_on_empty;
+    sl_str response_condition;
+    bool allow_failed, fail_on_empty;
 } http_cfg;
 
 static const sl_opt auth_opts[] = {
@@ -87,6 +88,12 @@ static const sl_opt request_outs[] = {
     { .name = "code", .type = SL_OPT_INT, .doc = "The status." },
     { .name = "headers", .type = SL_OPT_MAP, .doc = "Name to list of values." },
     { .name = "body", .type = SL_OPT_STR, .doc = "The body as text." },
+    { 0 },
+};
+
+static const sl_opt trigger_opts[] = {
+    SHARED,
+    { .name = "responseCondition", .type = SL_OPT_STR, .offset = SL_FIELD(http_cfg, response_condition), .flags = SL_LATE, .fallback = "{{ response.statusCode < 400 }}", .doc = "Fires when this holds; sees {{ response }}." },
     { 0 },
 };
 
@@ -201,27 +208,59 @@ static void put_outputs(sl_task *t, const sl_http_response *r)
     sl_task_out(t, "headers", r->headers ? r->headers : sl_map(sl_task_arena(t)));
 }
 
-static sl_outcome request_run(sl_task *t, void *cfg, sl_err *err)
+/* The answer, whatever its status; its outputs are set. */
+static bool exchange(sl_task *t, const http_cfg *c, sl_http_response *r, sl_err *err)
 {
-    const http_cfg *c = cfg;
     sl_http_request req = { .total_ms = 600000 };
-    sl_http_response r;
     prepare(t, c, &req);
     int64_t most = sl_get_int(c->options, "maxContentLength", 0);
     req.body_max = most > 0 ? (size_t)most : 10U << 20;
-    if (!sl_http_call(sl_task_http(t), sl_task_arena(t), &req, &r, err))
-        return SL_TASK_FAILED;
-    sl_task_out_str(t, "uri", r.url);
-    put_outputs(t, &r);
+    if (!sl_http_call(sl_task_http(t), sl_task_arena(t), &req, r, err))
+        return false;
+    sl_task_out_str(t, "uri", r->url);
+    put_outputs(t, r);
     sl_task_counter(t, "request.length", (double)req.body.n);
-    sl_task_counter(t, "response.length", (double)r.body_size);
+    sl_task_counter(t, "response.length", (double)r->body_size);
+    return true;
+}
+
+static bool put_body(sl_task *t, const sl_http_response *r, sl_err *err)
+{
+    if (!sl_str_is_utf8(r->body))
+        return sl_err_set(err, SL_ERR_DATA, "http.binary", "the answer of %.*s is not text; use http.Download", SL_ARG(r->url));
+    sl_task_out_str(t, "body", r->body);
+    return true;
+}
+
+static sl_outcome request_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const http_cfg *c = cfg;
+    sl_http_response r;
+    if (!exchange(t, c, &r, err))
+        return SL_TASK_FAILED;
     if (!accepted(sl_task_arena(t), c, r.status))
         return refused(t, &r, err);
-    if (!sl_str_is_utf8(r.body)) {
-        sl_err_set(err, SL_ERR_DATA, "http.binary", "the answer of %.*s is not text; use http.Download", SL_ARG(r.url));
+    return put_body(t, &r, err) ? SL_TASK_DONE : SL_TASK_FAILED;
+}
+
+static sl_outcome trigger_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const http_cfg *c = cfg;
+    sl_arena *a = sl_task_arena(t);
+    sl_http_response r;
+    bool fires;
+    if (!exchange(t, c, &r, err) || !put_body(t, &r, err))
+        return SL_TASK_FAILED;
+    sl_val *response = sl_map(a);
+    sl_map_set_int(a, response, "statusCode", r.status);
+    sl_map_set_str(a, response, "body", r.body);
+    sl_map_setc(a, response, "headers", r.headers ? r.headers : sl_map(a));
+    sl_task_set_var(t, "response", response);
+    if (!sl_task_holds(t, c->response_condition, &fires, err)) {
+        sl_err_ctx(err, "property 'responseCondition'");
         return SL_TASK_FAILED;
     }
-    sl_task_out_str(t, "body", r.body);
+    sl_task_polled(t, fires, NULL, false);
     return SL_TASK_DONE;
 }
 
@@ -296,5 +335,11 @@ static const sl_task_type http_download = {
     .outs = download_outs, .run = download_run,
 };
 
+static const sl_task_type http_trigger = {
+    .type = "io.kestra.plugin.core.http.Trigger", .aliases = "io.kestra.plugin.fs.http.Trigger", .doc = "Fires when an HTTP answer meets a condition.", .cfg_size = sizeof(http_cfg), .opts = trigger_opts,
+    .outs = request_outs, .run = trigger_run,
+};
+
 static const sl_task_type *const tasks[] = { &http_request, &http_download, NULL };
-const sl_connector sl_connector_http = { .name = "http", .tasks = tasks };
+static const sl_task_type *const triggers[] = { &http_trigger, NULL };
+const sl_connector sl_connector_http = { .name = "http", .tasks = tasks, .triggers = triggers };

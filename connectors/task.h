@@ -48,6 +48,7 @@ typedef struct sl_task_type {
 typedef struct sl_connector {
     const char *name;                    /* "gcs": log component, metrics prefix */
     const sl_task_type *const *tasks;    /* ends with NULL */
+    const sl_task_type *const *triggers; /* those that poll (see sl_task_polled); ends with NULL; NULL = none */
 } sl_connector;
 
 typedef struct sl_task_info {
@@ -88,6 +89,8 @@ void sl_task_timer(sl_task *t, const char *name, double seconds);
 void sl_task_progress(sl_task *t, int64_t done, int64_t total);   /* total -1 = unknown */
 
 bool sl_task_render(sl_task *t, sl_str text, sl_str *ret, sl_err *err);
+/* Truth of a rendered condition. */
+bool sl_task_holds(sl_task *t, sl_str condition, bool *ret, sl_err *err);
 bool sl_task_render_val(sl_task *t, const sl_val *v, const sl_val **ret, sl_err *err);
 /* Adds a variable for rendering ({{ workingDir }}). */
 void sl_task_set_var(sl_task *t, const char *name, const sl_val *value);
@@ -114,6 +117,16 @@ bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, s
 bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err);
 /* NAME=value list for a child process: only what the configuration names. */
 const sl_val *sl_task_process_env(sl_task *t);
+
+/*
+ * ---- polling triggers ----
+ * run() looks once; the outputs are {{ trigger }} of the execution that it makes. A look may be lost or repeated at any time:
+ * effects that must not come before the execution is on disk wait for another look.
+ */
+/* What an earlier look has left; NULL = nothing. */
+const sl_val *sl_task_trigger_state(const sl_task *t);
+/* Once, at the end. The state (NULL = none) and the execution, if it fires, become durable together. again: look again at once. */
+void sl_task_polled(sl_task *t, bool fires, const sl_val *state, bool again);
 
 /* ---- executions ---- */
 

@@ -95,6 +95,8 @@ typedef struct sl_registry {
 /* Full, canonical name of a type as written: aliases and short forms resolved. */
 sl_str sl_type_canonical(sl_arena *arena, const sl_registry *registry, sl_str written);
 const sl_task_type *sl_registry_find(const sl_registry *registry, sl_str canonical);
+/* The same for triggers that poll. */
+const sl_task_type *sl_registry_find_trigger(const sl_registry *registry, sl_str canonical);
 
 /*
  * Parses and checks. `defaults` are the server's plugin defaults (a list) or NULL. NULL when there is any problem: each is

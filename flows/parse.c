@@ -47,16 +47,31 @@ sl_str sl_type_canonical(sl_arena *arena, const sl_registry *registry, sl_str wr
         if (found != NULL)
             return sl_str_c(found);
     }
-    return sl_trigger_canonical(arena, written);
+    return sl_trigger_canonical(arena, registry, written);
+}
+
+static const sl_task_type *find_in(const sl_task_type *const *list, sl_str canonical)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (sl_str_eqc(canonical, (*list)->type))
+            return *list;
+    return NULL;
 }
 
 const sl_task_type *sl_registry_find(const sl_registry *registry, sl_str canonical)
 {
-    for (const sl_connector *const *c = registry->connectors; *c != NULL; c++)
-        for (const sl_task_type *const *t = (*c)->tasks; *t != NULL; t++)
-            if (sl_str_eqc(canonical, (*t)->type))
-                return *t;
-    return NULL;
+    const sl_task_type *found = NULL;
+    for (const sl_connector *const *c = registry->connectors; *c != NULL && found == NULL; c++)
+        found = find_in((*c)->tasks, canonical);
+    return found;
+}
+
+const sl_task_type *sl_registry_find_trigger(const sl_registry *registry, sl_str canonical)
+{
+    const sl_task_type *found = NULL;
+    for (const sl_connector *const *c = registry->connectors; *c != NULL && found == NULL; c++)
+        found = find_in((*c)->triggers, canonical);
+    return found;
 }
 
 static const char *closest_type(const sl_registry *registry, sl_arena *arena, sl_str name)
@@ -401,9 +416,9 @@ static const sl_val *parse_triggers(loader *l, const sl_val *triggers)
         if (sl_get_str(ids, id) != NULL)
             sl_problem_add(l->problems, t->line, t->column, "Duplicate trigger id '%.*s'", SL_ARG(id));
         sl_map_set(l->arena, ids, id, &sl_true_val);
-        sl_trigger_check(l->arena, t, l->problems);
+        sl_trigger_check(l->arena, l->registry, t, l->problems);
         sl_val *kept = sl_map_shallow(l->arena, t);
-        sl_map_setc(l->arena, kept, "type", sl_val_str(l->arena, sl_trigger_canonical(l->arena, sl_get_text(t, "type"))));
+        sl_map_setc(l->arena, kept, "type", sl_val_str(l->arena, sl_trigger_canonical(l->arena, l->registry, sl_get_text(t, "type"))));
         sl_list_add(l->arena, out, kept);
     }
     return out;

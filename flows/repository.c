@@ -36,12 +36,15 @@ static bool add_revision(sl_store *s, sl_arena *a, const sl_flow *f, int64_t rev
                         "ssisissi", f->ns, f->id, revision, f->hash, (int64_t)f->disabled, sl_json(a, f->labels), f->description.n ? f->description : none, now);
 }
 
+/* One that polls looks at once. */
 static int64_t first_date(sl_arena *a, const sl_val *trigger, int64_t now)
 {
     const sl_trigger_type *type = sl_trigger_find(sl_get_text(trigger, "type"));
     sl_schedule schedule;
     sl_err ignored;
-    if (type == NULL || (type->kind != SL_TRIGGER_SCHEDULE && type->kind != SL_TRIGGER_DATES) || !sl_schedule_open(a, trigger, &schedule, &ignored))
+    if (type == NULL)
+        return now;
+    if ((type->kind != SL_TRIGGER_SCHEDULE && type->kind != SL_TRIGGER_DATES) || !sl_schedule_open(a, trigger, &schedule, &ignored))
         return INT64_MAX;
     return sl_schedule_next(&schedule, now);
 }

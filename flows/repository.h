@@ -31,7 +31,7 @@ typedef struct sl_trigger_row {
     int64_t last_ms;             /* date that fired last; 0 = none */
     const sl_val *backfill;      /* map or NULL: id, start, end, current, paused, parallel, only, inputs, labels (times in ms) */
     sl_str problem;              /* why it did not fire, when something was wrong */
-    const sl_val *state;         /* Flow: which preconditions were met, and when */
+    const sl_val *state;         /* Flow: which preconditions were met, and when; one that polls: {execution, kept, again} */
     int64_t updated_ms;
 } sl_trigger_row;
 

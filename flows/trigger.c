@@ -22,6 +22,12 @@
         { .name = "allowConcurrent", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A date may fire while an earlier execution runs." },              \
         { .name = "failOnTriggerError", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Accepted: an error of a condition always makes a failed execution." }
 
+const sl_opt sl_polling_opts[] = {
+    COMMON,
+    { .name = "interval", .type = SL_OPT_DURATION, .flags = SL_STATIC, .fallback = "PT60S", .doc = "Time between two looks." },
+    { 0 },
+};
+
 static const sl_opt schedule_opts[] = {
     COMMON,
     SCHEDULED,
@@ -94,17 +100,46 @@ const sl_trigger_type *sl_trigger_find(sl_str type)
     return NULL;
 }
 
-sl_str sl_trigger_canonical(sl_arena *arena, sl_str written)
+static const char *current_name(const sl_registry *registry, sl_str name)
+{
+    for (const sl_trigger_type *t = sl_trigger_types; t->type != NULL; t++)
+        if (sl_str_eqc(name, t->type) || sl_str_eqc(name, t->aliases))
+            return t->type;
+    for (const sl_connector *const *c = registry->connectors; *c != NULL; c++)
+        for (const sl_task_type *const *t = (*c)->triggers; t != NULL && *t != NULL; t++)
+            if (sl_str_eqc(name, (*t)->type) || ((*t)->aliases != NULL && sl_str_eqc(name, (*t)->aliases)))
+                return (*t)->type;
+    return NULL;
+}
+
+sl_str sl_trigger_canonical(sl_arena *arena, const sl_registry *registry, sl_str written)
 {
     static const char *const prefixes[] = { "", "io.kestra.plugin.", "io.kestra.plugin.core." };
-    for (const sl_trigger_type *t = sl_trigger_types; t->type != NULL; t++) {
-        if (sl_str_eqc(written, t->aliases))
-            return sl_str_c(t->type);
-        for (size_t i = 0; i < SL_COUNT(prefixes); i++)
-            if (sl_str_eqc(sl_fmt(arena, "%s%.*s", prefixes[i], SL_ARG(written)), t->type))
-                return sl_str_c(t->type);
+    for (size_t i = 0; i < SL_COUNT(prefixes); i++) {
+        const char *found = current_name(registry, sl_fmt(arena, "%s%.*s", prefixes[i], SL_ARG(written)));
+        if (found != NULL)
+            return sl_str_c(found);
     }
     return written;
+}
+
+int64_t sl_trigger_interval(const sl_val *trigger)
+{
+    int64_t ms = 60000;
+    (void)sl_duration_parse(sl_get_text(trigger, "interval"), &ms);
+    return ms;
+}
+
+static void check_polling(sl_arena *arena, const sl_task_type *type, const sl_val *t, sl_str where, sl_problems *problems)
+{
+    enum { INTERVAL_MIN_MS = 100 };
+    size_t before = problems->n;
+    sl_bind_check(type->opts, sl_polling_opts, t, where, problems);
+    if (problems->n == before && type->check != NULL)
+        type->check(t, where, problems);
+    if (problems->n == before && sl_trigger_interval(t) < INTERVAL_MIN_MS)
+        sl_problem_add(problems, t->line, t->column, "%.*s: 'interval' must be at least PT0.1S", SL_ARG(where));
+    sl_conditions_check(arena, sl_get(t, "conditions"), where, problems);
 }
 
 static void check_schedule(sl_arena *arena, const sl_val *t, sl_str where, sl_problems *problems)
@@ -118,11 +153,16 @@ static void check_schedule(sl_arena *arena, const sl_val *t, sl_str where, sl_pr
         sl_problem_add(problems, blame->line, blame->column, "%.*s: %s", SL_ARG(where), err.message);
 }
 
-void sl_trigger_check(sl_arena *arena, const sl_val *t, sl_problems *problems)
+void sl_trigger_check(sl_arena *arena, const sl_registry *registry, const sl_val *t, sl_problems *problems)
 {
     sl_str id = sl_get_text(t, "id"), written = sl_get_text(t, "type"), where = sl_fmt(arena, "trigger '%.*s'", SL_ARG(id));
-    sl_str type = sl_trigger_canonical(arena, written);
+    sl_str type = sl_trigger_canonical(arena, registry, written);
     const sl_trigger_type *known = sl_trigger_find(type);
+    const sl_task_type *polling = known ? NULL : sl_registry_find_trigger(registry, type);
+    if (polling != NULL) {
+        check_polling(arena, polling, t, where, problems);
+        return;
+    }
     if (known == NULL) {
         sl_problem_add(problems, t->line, t->column, "%.*s: Invalid type: %.*s %s", SL_ARG(where), SL_ARG(written), sl_type_unsupported(type) ? "is not supported by this version of Sluice" : "is unknown");
         return;

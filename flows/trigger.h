@@ -19,12 +19,15 @@ typedef struct sl_trigger_type {
 } sl_trigger_type;
 
 extern const sl_trigger_type sl_trigger_types[];      /* ends with {0} */
-/* By canonical name; NULL when there is no such type. */
+extern const sl_opt sl_polling_opts[];                /* properties of all triggers that poll */
+/* By canonical name; NULL when it is none of these: one that polls is a connector's (sl_registry_find_trigger). */
 const sl_trigger_type *sl_trigger_find(sl_str type);
 /* Older and short names resolved; the name as written when it is unknown. */
-sl_str sl_trigger_canonical(sl_arena *arena, sl_str written);
+sl_str sl_trigger_canonical(sl_arena *arena, const sl_registry *registry, sl_str written);
 /* Everything that can be wrong with a trigger, conditions included. */
-void sl_trigger_check(sl_arena *arena, const sl_val *trigger, sl_problems *problems);
+void sl_trigger_check(sl_arena *arena, const sl_registry *registry, const sl_val *trigger, sl_problems *problems);
+/* Time between two looks of one that polls, in ms. */
+int64_t sl_trigger_interval(const sl_val *trigger);
 
 /* ---- schedules ---- */
 

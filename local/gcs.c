@@ -417,6 +417,7 @@ static bool find_or_404(sl_cloud *c, sl_server_request *req, sl_server_response 
 {
     int64_t generation = 0;
     (void)sl_parse_int(sl_request_param(req, "generation"), &generation);
+    (void)sl_parse_int(sl_request_param(req, "sourceGeneration"), &generation); /* of a copy */
     if (!sl_cloud_authorized(c, req, resp))
         return false;
     size_t base = sl_str_eqc(req->segments[0], "download") ? 4 : 3;

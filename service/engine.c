@@ -177,6 +177,10 @@ void sl_engine_stats_now(sl_engine *e, sl_engine_stats *ret)
 
 void sl_engine_log(sl_engine *e, const sl_exec *x, const sl_taskrun *r, sl_level level, sl_str message)
 {
+    if (sl_str_eqc(x->tick_kind, SL_TICK_POLL)) { /* there is no log of an execution yet */
+        sl_log(level, "trigger", "%.*s.%.*s: %.*s: %.*s", SL_ARG(x->flow->ns), SL_ARG(x->flow->id), SL_ARG(sl_get_text(x->trigger, "id")), SL_ARG(message));
+        return;
+    }
     sl_log_entry entry = { .execution_id = x->id, .level = level, .at_ms = sl_now_ms(), .message = message };
     if (r != NULL) {
         entry.task_id = r->def->id;
@@ -371,6 +375,10 @@ static void follow_ends(sl_engine *e, int64_t now)
             if (!l->ended && sl_state_final(l->x->state)) {
                 l->ended = true;
                 more = true;
+                if (l->poll != NULL) {
+                    sl_poll_ended(e, l, now);
+                    continue;
+                }
                 e->ended[l->x->state]++;
                 sl_execution_ended(e, l, now);
                 if (e->scheduler != NULL)
@@ -382,7 +390,7 @@ static void follow_ends(sl_engine *e, int64_t now)
 static bool save_touched(sl_engine *e, sl_err *err)
 {
     for (sl_live *l = e->touched; l != NULL; l = l->next_touched)
-        if ((l->x->dirty || l->x->dirty_runs != NULL || l->x->removed != NULL) && !sl_store_save(e->store, l->x, err))
+        if (l->poll == NULL && (l->x->dirty || l->x->dirty_runs != NULL || l->x->removed != NULL) && !sl_store_save(e->store, l->x, err))
             return false;
     return true;
 }
@@ -462,7 +470,10 @@ static void take_in(sl_engine *e, sl_message *messages, int64_t now)
         sl_live_touch(e, l);
     }
     size_t at = 0;
-    for (l = e->kill_requested ? sl_live_each(e, &at, NULL) : NULL; l != NULL; l = sl_live_each(e, &at, l))
+    bool kill_all = e->kill_requested != 0;
+    if (e->options.serve)
+        e->kill_requested = 0;
+    for (l = kill_all ? sl_live_each(e, &at, NULL) : NULL; l != NULL; l = sl_live_each(e, &at, l))
         if (!l->x->killing && !sl_exec_over(l->x))
             sl_engine_feed(e, l, &(sl_event){ .kind = SL_EV_KILL }, now);
 }
@@ -508,28 +519,26 @@ static bool all_over(sl_engine *e)
     return true;
 }
 
-static int64_t next_wake(const sl_engine *e)
+int64_t sl_engine_next_wake(const sl_engine *e)
 {
     int64_t live = sl_live_next_wake(e), schedule = e->scheduler ? sl_scheduler_next_wake(e) : INT64_MAX;
     return live < schedule ? live : schedule;
 }
 
+bool sl_engine_step(sl_engine *e, sl_err *err)
+{
+    sl_message *messages = take_messages(e, e->touched != NULL ? 0 : sl_engine_next_wake(e));
+    bool due = sl_engine_next_wake(e) <= sl_now_ms() || e->touched != NULL || e->kill_requested;
+    return (messages == NULL && !due) || turn(e, messages, err);
+}
+
 bool sl_engine_loop(sl_engine *e, sl_err *err)
 {
-    bool first = true;
-    while (!e->stop_requested) {
+    for (bool first = true; !e->stop_requested; first = false) {
         if (!e->options.serve && !first && e->touched == NULL && all_over(e))
             return true;
-        int64_t wake = next_wake(e);
-        sl_message *messages = take_messages(e, e->touched != NULL ? 0 : wake);
-        bool due = next_wake(e) <= sl_now_ms() || e->touched != NULL || e->kill_requested;
-        first = false;
-        if (messages == NULL && !due)
-            continue;
-        if (!turn(e, messages, err))
+        if (!sl_engine_step(e, err))
             return sl_err_ctx(err, "writing the state; nothing after the last completed step was done");
-        if (e->options.serve)
-            e->kill_requested = 0;
     }
     /* Whoever still waits for a commit is told that there will be none. */
     pthread_mutex_lock(&e->queue.lock);

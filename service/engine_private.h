@@ -7,10 +7,26 @@
 #include "service/execution.h"
 #include "service/watch.h"
 
+/* One look of a trigger that polls: an execution of a flow of that one task, in memory only. */
+typedef struct sl_poll {
+    sl_arena *arena;            /* of all this */
+    sl_flow flow;
+    sl_task_def def, *all;
+    sl_str spec;                /* of the trigger, when the look began */
+    sl_str execution_id;        /* of the execution that it may make: its files lie there already */
+} sl_poll;
+
+/* tick_kind of a look, and of the executions that looks make. */
+#define SL_TICK_POLL "poll"
+#define SL_TICK_POLLED "polled"
+/* Among the outputs of a look: {fires, again, kept}. */
+#define SL_POLL_RESULT "$poll"
+
 /* An execution in memory. */
 struct sl_live {
     sl_exec *x;
     sl_flow_ref *ref;           /* NULL: the caller owns the flow */
+    sl_poll *poll;              /* NULL: a real execution */
     sl_live *hash_next;
     sl_live *next_touched;
     bool touched;               /* changed in this turn */
@@ -125,6 +141,10 @@ bool sl_engine_wait(sl_engine *e, const bool *written, sl_err *err);
 void sl_engine_feed(sl_engine *e, sl_live *l, const sl_event *event, int64_t now_ms);
 /* loop: the store failed in the middle of a turn: nothing of the turn may become durable. */
 void sl_engine_break(sl_engine *e, const sl_err *err);
+/* One turn, when there is something to do; waits a little for it. false: nothing can be written any more. */
+bool sl_engine_step(sl_engine *e, sl_err *err);
+/* When there is something to do even if no message comes; INT64_MAX: never. */
+int64_t sl_engine_next_wake(const sl_engine *e);
 void sl_engine_log(sl_engine *e, const sl_exec *x, const sl_taskrun *r, sl_level level, sl_str message);
 
 /* live.c */
@@ -161,3 +181,6 @@ void sl_scheduler_free(sl_scheduler *s);
 void sl_scheduler_turn(sl_engine *e, int64_t now_ms);
 int64_t sl_scheduler_next_wake(const sl_engine *e);
 void sl_scheduler_ended(sl_engine *e, const sl_live *l, int64_t now_ms);
+
+/* scheduler_poll.c */
+void sl_poll_ended(sl_engine *e, sl_live *l, int64_t now_ms);

@@ -109,7 +109,7 @@ size_t sl_execution_slots_taken(sl_engine *e, const sl_flow *flow)
     size_t n = 0, at = 0;
     for (sl_live *l = sl_live_each(e, &at, NULL); l != NULL; l = sl_live_each(e, &at, l)) {
         sl_state s = l->x->state;
-        bool holds = s != SL_CREATED && s != SL_QUEUED && !sl_state_final(s);
+        bool holds = l->poll == NULL && s != SL_CREATED && s != SL_QUEUED && !sl_state_final(s);
         n += holds && sl_str_eq(l->x->flow->id, flow->id) && sl_str_eq(l->x->flow->ns, flow->ns);
     }
     return n;

@@ -62,6 +62,8 @@ void sl_live_remove(sl_engine *e, sl_live *l)
     e->live_count--;
     sl_arena_free(l->x->arena);
     sl_flow_cache_put(e->flows, l->ref);
+    if (l->poll != NULL)
+        sl_arena_free(l->poll->arena);
     free(l);
 }
 

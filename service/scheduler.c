@@ -1,4 +1,4 @@
-/* service/scheduler.c: see scheduler.h. The turn of the loop: which dates have come. */
+/* service/scheduler.c: see scheduler.h. The turn of the loop: which dates have come, what is to be looked at. */
 #include "service/scheduler_private.h"
 
 #include <stdlib.h>
@@ -15,6 +15,7 @@ static bool open_entry(sl_scheduler *s, sl_engine *e, sl_trigger_entry *t, sl_er
     SL_ARENA scratch = sl_arena_new();
     sl_err ignored;
     t->type = sl_trigger_find(t->row.type);
+    t->polls = t->type ? NULL : sl_registry_find_trigger(e->options.registry, t->row.type);
     bool dated = t->type != NULL && (t->type->kind == SL_TRIGGER_SCHEDULE || t->type->kind == SL_TRIGGER_DATES);
     sl_arena *where = dated && t->type->kind == SL_TRIGGER_SCHEDULE ? scratch : s->arena; /* a list of dates stays */
     const sl_val *spec = sl_json_parse(where, t->row.spec, &ignored);
@@ -95,7 +96,6 @@ void sl_scheduler_save(sl_engine *e, sl_trigger_entry *t, int64_t now)
         sl_engine_break(e, &err);
 }
 
-/* Executions of the trigger that are alive, by what made them ("schedule", or the id of a backfill). */
 static size_t running(const sl_engine *e, const sl_trigger_entry *t, sl_str kind)
 {
     size_t n = 0, at = 0;
@@ -122,7 +122,7 @@ static size_t queued(sl_engine *e, const sl_trigger_entry *t, sl_str kind)
     return n;
 }
 
-static size_t alive(sl_engine *e, const sl_trigger_entry *t, sl_str kind)
+size_t sl_scheduler_alive(sl_engine *e, const sl_trigger_entry *t, sl_str kind)
 {
     return running(e, t, kind) + queued(e, t, kind);
 }
@@ -135,7 +135,7 @@ static void turn_schedule(sl_engine *e, sl_trigger_entry *t, int64_t now)
     bool moved = next != t->row.next_ms;
     t->row.next_ms = next;
     while (t->row.next_ms <= now && e->scheduler->fired < FIRED_PER_TURN) {
-        if (!t->schedule.concurrent && alive(e, t, SL_S("schedule")) > 0)
+        if (!t->schedule.concurrent && sl_scheduler_alive(e, t, SL_S("schedule")) > 0)
             break; /* it fires late, when that one has ended */
         if (!sl_scheduler_fire(e, t, t->row.next_ms, SL_S("schedule"), NULL, NULL, now))
             break;
@@ -181,12 +181,12 @@ static void turn_backfill(sl_engine *e, sl_trigger_entry *t, int64_t now)
     sl_str id = sl_get_text(b, "id"), only = sl_get_text(b, "only");
     if (sl_get_bool(b, "paused", false))
         return;
-    size_t busy = alive(e, t, id);
+    size_t busy = sl_scheduler_alive(e, t, id);
     while (at <= end && busy < (size_t)parallel && s->fired < FIRED_PER_TURN && !e->broken) {
         if (wanted(e, t, only, at)) {
             if (!sl_scheduler_fire(e, t, at, id, sl_get(b, "inputs"), sl_get(b, "labels"), now))
                 return;
-            busy = alive(e, t, id);
+            busy = sl_scheduler_alive(e, t, id);
         }
         at = sl_schedule_next(&t->schedule, at);
     }
@@ -219,7 +219,11 @@ void sl_scheduler_turn(sl_engine *e, int64_t now)
     s->wake_ms = INT64_MAX;
     for (size_t i = 0; i < s->count && !e->broken; i++) {
         sl_trigger_entry *t = &s->entries[i];
-        if (!t->dated || t->off || t->row.disabled)
+        if (t->off || t->row.disabled)
+            continue;
+        if (t->polls != NULL)
+            sl_poll_turn(e, t, now);
+        if (!t->dated)
             continue;
         turn_schedule(e, t, now);
         if (t->row.backfill != NULL)

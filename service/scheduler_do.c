@@ -83,7 +83,7 @@ static void apply(sl_engine *e, void *arg, int64_t now)
     case SL_TRIGGER_ENABLE: enable(t, true, now); break;
     case SL_TRIGGER_DISABLE: enable(t, false, now); break;
     case SL_TRIGGER_RESET:
-        t->row.next_ms = t->dated ? sl_schedule_next(&t->schedule, now) : INT64_MAX;
+        t->row.next_ms = t->dated ? sl_schedule_next(&t->schedule, now) : t->polls ? now : INT64_MAX;
         t->row.state = NULL;
         t->row.problem = (sl_str){ NULL, 0 };
         break;
@@ -161,7 +161,10 @@ bool sl_trigger_why(sl_store *store, sl_arena *a, const sl_trigger_row *row, int
         *ret = sl_fmt(a, "It does not fire: %.*s", SL_ARG(row->problem));
     else if (next.n == 0) {
         sl_err_clear(err);
-        *ret = SL_S("It fires when it is called, or when another execution ends; it has no dates.");
+        if (sl_trigger_find(row->type) == NULL)
+            *ret = sl_fmt(a, "It looks whether there is something at %.*s, and every %lld s while no execution of it runs.", SL_ARG(utc), (long long)(sl_trigger_interval(spec) / 1000));
+        else
+            *ret = SL_S("It fires when it is called, or when another execution ends; it has no dates.");
     } else if (sl_get_bool(spec, "disabled", false))
         *ret = SL_S("It does not fire: the flow's text says 'disabled: true'.");
     else if (row->next_ms == INT64_MAX)

@@ -6,8 +6,7 @@
 #include "flows/precondition.h"
 #include "service/scheduler_private.h"
 
-/* The flow as it is now; NULL: the row says why. */
-static sl_flow_ref *flow_of(sl_engine *e, sl_trigger_entry *t, int64_t now)
+sl_flow_ref *sl_scheduler_flow(sl_engine *e, sl_trigger_entry *t, int64_t now)
 {
     sl_flow_row row;
     bool found;
@@ -48,19 +47,7 @@ static void merge(sl_arena *a, sl_val *into, const sl_val *from)
         sl_map_set(a, into, from->map.entries[i].key, from->map.entries[i].value);
 }
 
-typedef struct firing {
-    sl_trigger_entry *t;
-    const sl_val *spec;
-    sl_flow_ref *ref;
-    const sl_val *vars;         /* {{ trigger }} */
-    const sl_val *more;         /* further variables, such as $labels; NULL = none */
-    const sl_val *inputs, *labels;
-    sl_str tick_kind, correlation;
-    int64_t tick_ms;
-    sl_str refusal;             /* it fires, and has failed already */
-} firing;
-
-static sl_expr_env env_of(sl_engine *e, sl_arena *a, const firing *f, sl_expr_host *host)
+static sl_expr_env env_of(sl_engine *e, sl_arena *a, const sl_firing *f, sl_expr_host *host)
 {
     sl_val *vars = sl_map_shallow(a, sl_context_flow_vars(a, f->ref->flow, e->globals));
     merge(a, vars, f->more);
@@ -73,7 +60,7 @@ static sl_expr_env env_of(sl_engine *e, sl_arena *a, const firing *f, sl_expr_ho
 }
 
 /* An execution that could not be given its inputs is made all the same, as a failed one: nothing gets lost silently. */
-static void launch(sl_engine *e, firing *f, int64_t now)
+void sl_scheduler_launch(sl_engine *e, sl_firing *f, int64_t now)
 {
     sl_arena *a = e->turn_arena;
     sl_expr_host host;
@@ -94,12 +81,12 @@ static void launch(sl_engine *e, firing *f, int64_t now)
     sl_map_setc(a, trigger, "variables", f->vars);
     sl_new_execution n;
     sl_problems problems = { .arena = a };
-    if (f->refusal.n > 0 || !sl_execution_prepare(e, a, f->ref->flow, SL_S(""), inputs, NULL, labels, trigger, &n, &problems)) {
+    if (f->refusal.n > 0 || !sl_execution_prepare(e, a, f->ref->flow, f->id, inputs, NULL, labels, trigger, &n, &problems)) {
         if (f->refusal.n == 0)
             f->refusal = problems.first->message;
         char id[23];
         sl_ordered_id(id);
-        sl_str own_id = sl_str_dup(a, sl_str_c(id));
+        sl_str own_id = f->id.n ? f->id : sl_str_dup(a, sl_str_c(id));
         if (sl_get(labels, "system.correlationId") == NULL)
             sl_map_set_str(a, labels, "system.correlationId", own_id);
         n = (sl_new_execution){ .id = own_id, .inputs = sl_map(a), .labels = labels, .trigger = trigger, .refusal = f->refusal };
@@ -109,6 +96,13 @@ static void launch(sl_engine *e, firing *f, int64_t now)
     n.tick_ms = f->tick_ms;
     (void)sl_execution_create(e, &n, now);
     e->scheduler->fired++;
+}
+
+bool sl_scheduler_conditions(sl_engine *e, const sl_firing *f, const sl_val *conditions, bool *hold, sl_err *err)
+{
+    sl_expr_host host;
+    sl_expr_env env = env_of(e, e->turn_arena, f, &host);
+    return sl_conditions_hold(e->turn_arena, conditions, &env, hold, err);
 }
 
 static bool tick_exists(sl_engine *e, const sl_trigger_entry *t, int64_t at, sl_str kind)
@@ -129,23 +123,20 @@ bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at, sl_str kin
     if (tick_exists(e, t, at, kind))
         return !e->broken; /* the clock went back, or the trigger was made anew: that date has had its execution */
     const sl_val *spec = sl_scheduler_spec(e, t), *conditions = sl_get(spec, sl_get(spec, "conditions") ? "conditions" : "scheduleConditions");
-    firing f = { .t = t, .spec = spec, .vars = sl_schedule_variables(e->turn_arena, &t->schedule, at), .inputs = inputs, .labels = labels, .tick_kind = kind, .tick_ms = at };
-    f.ref = flow_of(e, t, now);
+    sl_firing f = { .t = t, .spec = spec, .vars = sl_schedule_variables(e->turn_arena, &t->schedule, at), .inputs = inputs, .labels = labels, .tick_kind = kind, .tick_ms = at };
+    f.ref = sl_scheduler_flow(e, t, now);
     if (f.ref == NULL)
         return false;
-    sl_arena *a = e->turn_arena;
-    sl_expr_host host;
-    sl_expr_env env = env_of(e, a, &f, &host);
     bool hold;
     sl_err err;
     t->row.problem = (sl_str){ NULL, 0 };
-    if (!sl_conditions_hold(a, conditions, &env, &hold, &err))
-        f.refusal = sl_fmt(a, "a condition of the trigger: %s", err.message);
+    if (!sl_scheduler_conditions(e, &f, conditions, &hold, &err))
+        f.refusal = sl_fmt(e->turn_arena, "a condition of the trigger: %s", err.message);
     else if (!hold) {
         sl_flow_cache_put(e->flows, f.ref);
         return true;
     }
-    launch(e, &f, now);
+    sl_scheduler_launch(e, &f, now);
     return true;
 }
 
@@ -192,12 +183,12 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
     if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || (states != NULL && !state_listed(states, x->state)))
         return;
     sl_arena *a = e->turn_arena;
-    firing f = { .t = t, .spec = spec, .vars = upstream_vars(a, x), .correlation = sl_get_text(x->labels, "system.correlationId") };
+    sl_firing f = { .t = t, .spec = spec, .vars = upstream_vars(a, x), .correlation = sl_get_text(x->labels, "system.correlationId") };
     sl_val *more = sl_map(a);
     sl_map_setc(a, more, "$labels", x->labels);
     sl_map_setc(a, more, "outputs", x->outputs ? x->outputs : sl_map(a));
     f.more = more;
-    f.ref = flow_of(e, t, now);
+    f.ref = sl_scheduler_flow(e, t, now);
     if (f.ref == NULL)
         return;
     sl_expr_host host;
@@ -209,7 +200,7 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
         hold = false;
     }
     if (hold && preconditions_met(e, t, spec, x, &env, now))
-        launch(e, &f, now);
+        sl_scheduler_launch(e, &f, now);
     else
         sl_flow_cache_put(e->flows, f.ref);
 }

@@ -21,8 +21,10 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
     *t = (sl_task){ .engine = e, .job = job, .arena = job->arena, .saved = job->checkpoint, .deadline_ms = INT64_MAX };
     t->info = (sl_task_info){ .ns = x->flow->ns, .flow_id = x->flow->id, .execution_id = x->id, .task_id = r->def->id, .taskrun_id = r->id, .attempt = job->attempt };
     t->info.trigger_id = sl_get_text(x->trigger, "id");
+    if (job->live->poll != NULL)
+        t->info.execution_id = job->live->poll->execution_id;
     t->vars = sl_map_shallow(t->arena, job->vars);
-    t->host = sl_host_make(e, t->arena, x->flow->ns, x->flow->id, x->id);
+    t->host = sl_host_make(e, t->arena, x->flow->ns, x->flow->id, t->info.execution_id);
     if (sl_get(sl_get(x->trigger, "variables"), "taskRunId") != NULL)
         ((sl_host_self *)t->host.self)->parent = sl_get(x->trigger, "variables");
     t->env = (sl_expr_env){ .vars = t->vars, .host = &t->host };
@@ -224,6 +226,15 @@ bool sl_task_render(sl_task *t, sl_str text, sl_str *ret, sl_err *err)
     return sl_render(t->arena, &t->env, text, ret, err);
 }
 
+bool sl_task_holds(sl_task *t, sl_str condition, bool *ret, sl_err *err)
+{
+    sl_str text;
+    if (!sl_task_render(t, condition, &text, err))
+        return false;
+    *ret = sl_truthy_text(text);
+    return true;
+}
+
 bool sl_task_render_val(sl_task *t, const sl_val *v, const sl_val **ret, sl_err *err)
 {
     return sl_render_val(t->arena, &t->env, v, false, ret, err);
@@ -341,6 +352,20 @@ bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err)
     }
     t->labels = out;
     return true;
+}
+
+const sl_val *sl_task_trigger_state(const sl_task *t)
+{
+    return sl_get(t->job->exec->trigger, "state");
+}
+
+void sl_task_polled(sl_task *t, bool fires, const sl_val *state, bool again)
+{
+    sl_val *v = sl_map(t->arena);
+    sl_map_set_bool(t->arena, v, "fires", fires);
+    sl_map_set_bool(t->arena, v, "again", again);
+    sl_map_opt(t->arena, v, "kept", state);
+    sl_task_out(t, SL_POLL_RESULT, v);
 }
 
 const sl_val *sl_task_process_env(sl_task *t)

@@ -66,5 +66,5 @@ void sl_bq_put_layout(sl_arena *arena, sl_val *configuration, const sl_val *clus
 /* Cells to native values; schema is {fields: [...]}. */
 const sl_val *sl_bq_row(sl_arena *arena, const sl_val *schema, const sl_val *row);
 
-extern const sl_task_type sl_bq_query, sl_bq_load, sl_bq_load_from_gcs, sl_bq_extract, sl_bq_copy, sl_bq_copy_partitions, sl_bq_delete_partitions, sl_bq_create_dataset, sl_bq_update_dataset, sl_bq_delete_dataset, sl_bq_create_table, sl_bq_update_table,
+extern const sl_task_type sl_bq_trigger, sl_bq_query, sl_bq_load, sl_bq_load_from_gcs, sl_bq_extract, sl_bq_copy, sl_bq_copy_partitions, sl_bq_delete_partitions, sl_bq_create_dataset, sl_bq_update_dataset, sl_bq_delete_dataset, sl_bq_create_table, sl_bq_update_table,
     sl_bq_delete_table, sl_bq_table_metadata;

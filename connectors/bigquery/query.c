@@ -13,15 +13,18 @@ typedef struct query_cfg {
     int64_t range_start, range_end, range_interval, timeout_ms;
 } query_cfg;
 
+#define FETCH_OPTS \
+    { .name = "sql", .type = SL_OPT_STR, .offset = SL_FIELD(query_cfg, sql), .flags = SL_REQUIRED, .doc = "One statement, or several." }, \
+    { .name = "fetchType", .type = SL_OPT_ENUM, .offset = SL_FIELD(query_cfg, fetch_type), .values = "NONE FETCH FETCH_ONE STORE", .fallback = "NONE", .doc = "What becomes of the rows." }, \
+    { .name = "fetch", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, fetch), .flags = SL_DEPRECATED, .doc = "Older form of fetchType FETCH." }, \
+    { .name = "store", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, store), .flags = SL_DEPRECATED, .doc = "Older form of fetchType STORE." }, \
+    { .name = "fetchOne", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, fetch_one), .flags = SL_DEPRECATED, .doc = "Older form of fetchType FETCH_ONE." }, \
+    { .name = "legacySql", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, legacy), .doc = "The SQL is legacy SQL." }, \
+    { .name = "useLegacySql", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, use_legacy), .doc = "The same." }
+
 static const sl_opt opts[] = {
     SL_BQ_OPTS(query_cfg),
-    { .name = "sql", .type = SL_OPT_STR, .offset = SL_FIELD(query_cfg, sql), .flags = SL_REQUIRED, .doc = "One statement, or several." },
-    { .name = "fetchType", .type = SL_OPT_ENUM, .offset = SL_FIELD(query_cfg, fetch_type), .values = "NONE FETCH FETCH_ONE STORE", .fallback = "NONE", .doc = "What becomes of the rows." },
-    { .name = "fetch", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, fetch), .flags = SL_DEPRECATED, .doc = "Older form of fetchType FETCH." },
-    { .name = "store", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, store), .flags = SL_DEPRECATED, .doc = "Older form of fetchType STORE." },
-    { .name = "fetchOne", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, fetch_one), .flags = SL_DEPRECATED, .doc = "Older form of fetchType FETCH_ONE." },
-    { .name = "legacySql", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, legacy), .doc = "The SQL is legacy SQL." },
-    { .name = "useLegacySql", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, use_legacy), .doc = "The same." },
+    FETCH_OPTS,
     { .name = "destinationTable", .type = SL_OPT_STR, .offset = SL_FIELD(query_cfg, destination), .doc = "Table for the result." },
     { .name = "writeDisposition", .type = SL_OPT_ENUM, .offset = SL_FIELD(query_cfg, write), .values = "WRITE_TRUNCATE WRITE_APPEND WRITE_EMPTY", .doc = "What to do with rows that are there." },
     { .name = "createDisposition", .type = SL_OPT_ENUM, .offset = SL_FIELD(query_cfg, create), .values = "CREATE_IF_NEEDED CREATE_NEVER", .doc = "Whether the table is made." },
@@ -46,6 +49,8 @@ static const sl_opt opts[] = {
     { .name = "dryRun", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, dry_run), .doc = "Only check the SQL and estimate the bytes." },
     { 0 },
 };
+
+static const sl_opt trigger_opts[] = { SL_BQ_OPTS(query_cfg), FETCH_OPTS, { 0 } };
 
 static const sl_opt outs[] = {
     { .name = "jobId", .type = SL_OPT_STR, .doc = "Id of the job." },
@@ -172,7 +177,17 @@ static bool fetch(sl_bq *b, const query_cfg *c, const sl_val *job, sl_str how, s
     return true;
 }
 
-static bool results(sl_bq *b, const query_cfg *c, const sl_val *job, sl_str how, sl_err *err)
+/* Without fetching them. */
+static bool count_rows(sl_bq *b, const query_cfg *c, const sl_val *job, int64_t *ret, sl_err *err)
+{
+    const sl_val *ref = sl_get(job, "jobReference"), *answer;
+    if (!page(b, sl_get_text(ref, "jobId"), sl_get_text(ref, "location"), c, true, SL_S(""), &answer, err))
+        return sl_err_ctx(err, "reading the result");
+    *ret = sl_get_int(answer, "totalRows", 0);
+    return true;
+}
+
+static bool results(sl_bq *b, const query_cfg *c, const sl_val *job, sl_str how, int64_t *ret_size, sl_err *err)
 {
     sink s = { .b = b };
     sl_str uri = SL_S("");
@@ -194,6 +209,8 @@ static bool results(sl_bq *b, const query_cfg *c, const sl_val *job, sl_str how,
     else if (s.first != NULL)
         sl_task_out(b->task, "row", s.first);
     sl_task_counter(b->task, "fetch.rows", (double)s.count);
+    if (ret_size != NULL)
+        *ret_size = s.count;
     return true;
 }
 
@@ -224,9 +241,9 @@ static bool fetch_kind(const query_cfg *c, sl_str *ret, sl_err *err)
     return true;
 }
 
-static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
+/* ret_size: rows of the result; NULL = it does not matter. */
+static sl_outcome query(sl_task *t, const query_cfg *c, int64_t *ret_size, sl_err *err)
 {
-    const query_cfg *c = cfg;
     sl_bq b;
     sl_str how;
     const sl_val *conf, *job;
@@ -252,8 +269,27 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
         sl_task_out(t, "destinationTable", v);
     }
     statistics(&b, job);
-    return sl_str_eqc(how, "NONE") || results(&b, c, job, how, err) ? SL_TASK_DONE : SL_TASK_FAILED;
+    if (sl_str_eqc(how, "NONE"))
+        return ret_size == NULL || count_rows(&b, c, job, ret_size, err) ? SL_TASK_DONE : SL_TASK_FAILED;
+    return results(&b, c, job, how, ret_size, err) ? SL_TASK_DONE : SL_TASK_FAILED;
 }
+
+static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
+{
+    return query(t, cfg, NULL, err);
+}
+
+static sl_outcome trigger_run(sl_task *t, void *cfg, sl_err *err)
+{
+    int64_t size = 0;
+    sl_outcome o = query(t, cfg, &size, err);
+    if (o == SL_TASK_DONE) {
+        sl_task_out_int(t, "size", size);
+        sl_task_polled(t, size > 0, NULL, false);
+    }
+    return o;
+}
+
 
 static void kill_query(sl_task *t, void *cfg)
 {
@@ -263,4 +299,8 @@ static void kill_query(sl_task *t, void *cfg)
 
 const sl_task_type sl_bq_query = {
     .type = "io.kestra.plugin.gcp.bigquery.Query", .doc = "Runs SQL in BigQuery.", .cfg_size = sizeof(query_cfg), .opts = opts, .outs = outs, .run = run, .kill = kill_query,
+};
+
+const sl_task_type sl_bq_trigger = {
+    .type = "io.kestra.plugin.gcp.bigquery.Trigger", .doc = "Fires when a query has rows.", .cfg_size = sizeof(query_cfg), .opts = trigger_opts, .outs = outs, .run = trigger_run, .kill = kill_query,
 };

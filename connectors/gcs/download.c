@@ -128,7 +128,7 @@ static const sl_opt downloads_outs[] = {
     { .name = "blobs", .type = SL_OPT_LIST, .doc = "The objects; uri is the file." }, { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Name of the object to file." }, { 0 },
 };
 
-static bool one(sl_gcp *g, sl_gs_uri from, sl_str *ret_uri, sl_err *err)
+bool sl_gs_download(sl_gcp *g, sl_gs_uri from, sl_str *ret_uri, sl_err *err)
 {
     SL_WRITER out = NULL;
     int64_t size;
@@ -146,7 +146,7 @@ static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
     sl_gcp g;
     sl_gs_uri from;
     sl_str uri;
-    if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err) || !sl_gs_parse(g.arena, c->from, false, &from, err) || !one(&g, from, &uri, err))
+    if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err) || !sl_gs_parse(g.arena, c->from, false, &from, err) || !sl_gs_download(&g, from, &uri, err))
         return SL_TASK_FAILED;
     sl_task_out_str(t, "bucket", from.bucket);
     sl_task_out_str(t, "path", from.object);
@@ -166,7 +166,7 @@ static bool fetch_all(sl_gcp *g, const download_cfg *c, const sl_val **ret, sl_e
         sl_str uri;
         if (sl_task_cancelled(g->task))
             return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
-        if (!one(g, (sl_gs_uri){ sl_get_text(o, "bucket"), sl_get_text(o, "name") }, &uri, err))
+        if (!sl_gs_download(g, (sl_gs_uri){ .bucket = sl_get_text(o, "bucket"), .object = sl_get_text(o, "name") }, &uri, err))
             return false;
         sl_val *blob = sl_map_shallow(a, sl_gs_blob(a, o));
         sl_map_set_str(a, blob, "uri", uri);
@@ -180,20 +180,23 @@ static bool fetch_all(sl_gcp *g, const download_cfg *c, const sl_val **ret, sl_e
     return true;
 }
 
-static bool act(sl_gcp *g, const download_cfg *c, const sl_val *blobs, sl_err *err)
+bool sl_gs_act(sl_gcp *g, sl_str action, sl_str move_directory, const sl_val *objects, sl_err *err)
 {
     sl_gs_uri to = { 0 };
-    bool move = sl_str_eqc(c->action, "MOVE"), existed;
-    if (move && !sl_gs_parse(g->arena, c->move_directory, true, &to, err))
+    bool move = sl_str_eqc(action, "MOVE"), existed;
+    if (sl_str_eqc(action, "NONE"))
+        return true;
+    if (move && !sl_gs_parse(g->arena, move_directory, true, &to, err))
         return false;
     while (to.object.n > 0 && to.object.p[to.object.n - 1] == '/')
         to.object.n--;
-    for (size_t i = 0; i < sl_val_count(blobs); i++) {
-        sl_gs_uri from = { sl_get_text(sl_at(blobs, i), "bucket"), sl_get_text(sl_at(blobs, i), "name") }, target = to;
+    for (size_t i = 0; i < sl_val_count(objects); i++) {
+        const sl_val *o = sl_at(objects, i);
+        sl_gs_uri from = { sl_get_text(o, "bucket"), sl_get_text(o, "name"), sl_get_text(o, "generation") }, target = to;
         ptrdiff_t slash = sl_str_rfind(from.object, SL_S("/"));
         sl_str name = sl_str_sub(from.object, (size_t)(slash + 1), from.object.n);
         target.object = to.object.n ? sl_fmt(g->arena, "%.*s/%.*s", SL_ARG(to.object), SL_ARG(name)) : name;
-        if (!(move ? sl_gs_move(g, from, target, true, err) : sl_gs_delete(g, from, SL_S(""), &existed, err)))
+        if (!(move ? sl_gs_move(g, from, target, true, err) : sl_gs_delete(g, from, &existed, err)))
             return false;
     }
     return true;
@@ -213,7 +216,7 @@ static sl_outcome downloads_run(sl_task *t, void *cfg, sl_err *err)
     /* Before the first object is moved or deleted, it is on disk that all are here. */
     if (!sl_gcp_open(&g, t, "gcs", &c->gcp, err) || (done == NULL && (!fetch_all(&g, c, &done, err) || (acts && !sl_task_checkpoint(t, done, err)))))
         return SL_TASK_FAILED;
-    if (acts && !act(&g, c, sl_get(done, "blobs"), err))
+    if (acts && !sl_gs_act(&g, c->action, c->move_directory, sl_get(done, "blobs"), err))
         return SL_TASK_FAILED;
     sl_task_out(t, "blobs", sl_get(done, "blobs"));
     sl_task_out(t, "outputFiles", sl_get(done, "outputFiles"));

@@ -34,6 +34,12 @@ sl_str sl_gs_object_path(sl_arena *arena, sl_str bucket, sl_str object)
     return sl_fmt(arena, "/storage/v1/b/%.*s/o/%.*s", SL_ARG(sl_percent(arena, bucket, NULL)), SL_ARG(sl_percent(arena, object, NULL)));
 }
 
+sl_str sl_gs_version_path(sl_arena *arena, sl_gs_uri uri)
+{
+    sl_str path = sl_gs_object_path(arena, uri.bucket, uri.object);
+    return uri.generation.n ? sl_fmt(arena, "%.*s?generation=%.*s", SL_ARG(path), SL_ARG(uri.generation)) : path;
+}
+
 const sl_val *sl_gs_blob(sl_arena *arena, const sl_val *o)
 {
     static const struct {
@@ -120,13 +126,10 @@ bool sl_gs_list(sl_gcp *g, sl_gs_uri from, const sl_gs_listing *l, bool (*on_obj
     return true;
 }
 
-bool sl_gs_delete(sl_gcp *g, sl_gs_uri uri, sl_str generation, bool *existed, sl_err *err)
+bool sl_gs_delete(sl_gcp *g, sl_gs_uri uri, bool *existed, sl_err *err)
 {
     sl_http_response r;
-    sl_str path = sl_gs_object_path(g->arena, uri.bucket, uri.object);
-    if (generation.n > 0)
-        path = sl_fmt(g->arena, "%.*s?generation=%.*s", SL_ARG(path), SL_ARG(generation));
-    if (!sl_gcp_send(g, "DELETE", path, NULL, true, &r, err))
+    if (!sl_gcp_send(g, "DELETE", sl_gs_version_path(g->arena, uri), NULL, true, &r, err))
         return false;
     *existed = r.status != 404;
     return r.status / 100 == 2 || r.status == 404 || sl_gcp_error(g, &r, sl_fmt(g->arena, "deleting gs://%.*s/%.*s", SL_ARG(uri.bucket), SL_ARG(uri.object)).p, err);
@@ -138,8 +141,11 @@ bool sl_gs_copy(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, sl_err *err)
     sl_str token = SL_S("");
     for (;;) {
         const sl_val *answer;
-        sl_str path = sl_fmt(g->arena, "%.*s/rewriteTo/b/%.*s/o/%.*s%s%.*s", SL_ARG(sl_gs_object_path(g->arena, from.bucket, from.object)), SL_ARG(sl_percent(g->arena, to.bucket, NULL)),
-                             SL_ARG(sl_percent(g->arena, to.object, NULL)), token.n ? "?rewriteToken=" : "", SL_ARG(sl_percent(g->arena, token, NULL)));
+        sl_val *query = sl_map(g->arena);
+        sl_map_opt_str(g->arena, query, "rewriteToken", token);
+        sl_map_opt_str(g->arena, query, "sourceGeneration", from.generation);
+        sl_str path = sl_fmt(g->arena, "%.*s/rewriteTo/b/%.*s/o/%.*s?%.*s", SL_ARG(sl_gs_object_path(g->arena, from.bucket, from.object)), SL_ARG(sl_percent(g->arena, to.bucket, NULL)),
+                             SL_ARG(sl_percent(g->arena, to.object, NULL)), SL_ARG(sl_url_query(g->arena, query)));
         if (!sl_gcp_call(g, "POST", path, sl_map(g->arena), true, &answer, err))
             return false;
         if (sl_get_bool(answer, "done", true))
@@ -152,4 +158,5 @@ bool sl_gs_copy(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, sl_err *err)
 
 static const sl_task_type *const tasks[] = { &sl_gcs_upload, &sl_gcs_download, &sl_gcs_downloads, &sl_gcs_list, &sl_gcs_delete, &sl_gcs_delete_list, &sl_gcs_copy, &sl_gcs_compose,
                                            &sl_gcs_create_bucket, &sl_gcs_update_bucket, &sl_gcs_delete_bucket, &sl_gcs_create_bucket_iam_policy, NULL };
-const sl_connector sl_connector_gcs = { .name = "gcs", .tasks = tasks };
+static const sl_task_type *const triggers[] = { &sl_gcs_trigger, NULL };
+const sl_connector sl_connector_gcs = { .name = "gcs", .tasks = tasks, .triggers = triggers };

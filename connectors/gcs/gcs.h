@@ -5,6 +5,7 @@
 
 typedef struct sl_gs_uri {
     sl_str bucket, object; /* decoded */
+    sl_str generation;     /* .n == 0: the current one */
 } sl_gs_uri;
 
 /* gs://bucket/object; %20 and other escapes are decoded, + stays +. object may be empty where `object_optional`. */
@@ -13,6 +14,8 @@ bool sl_gs_parse(sl_arena *arena, sl_str uri, bool object_optional, sl_gs_uri *r
 sl_str sl_gs_text(sl_arena *arena, sl_str bucket, sl_str object);
 /* /storage/v1/b/BUCKET/o/OBJECT, encoded. */
 sl_str sl_gs_object_path(sl_arena *arena, sl_str bucket, sl_str object);
+/* The same, with the generation where there is one. */
+sl_str sl_gs_version_path(sl_arena *arena, sl_gs_uri uri);
 /* One entry of an output list, from an object resource. */
 const sl_val *sl_gs_blob(sl_arena *arena, const sl_val *object);
 
@@ -46,12 +49,20 @@ bool sl_gs_find_all(sl_gcp *g, sl_str from, const sl_gs_listing *listing, const 
  * CRC32C (MD5 where there is none) are compared in any case. Does not call out->finish().
  */
 bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, sl_writer *out, int64_t *ret_size, sl_err *err);
-/* A generation limits the deletion to it; empty = the current one. Missing is no error. */
-bool sl_gs_delete(sl_gcp *g, sl_gs_uri uri, sl_str generation, bool *existed, sl_err *err);
+/* Missing is no error. */
+bool sl_gs_delete(sl_gcp *g, sl_gs_uri uri, bool *existed, sl_err *err);
 bool sl_gs_delete_all(sl_gcp *g, const sl_val *objects, bool versions, int64_t concurrent, int64_t *ret_count, int64_t *ret_size, sl_err *err);
 bool sl_gs_copy(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, sl_err *err);
-/* Copy, then deletion of the source. After an interruption (there is a checkpoint), one that was finished is recognised. */
+/*
+ * Copy, then deletion of the source. After an interruption (there is a checkpoint), one that was finished is recognised. A
+ * generation that is gone meanwhile is let be: what is there now is newer.
+ */
 bool sl_gs_move(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, bool delete_source, sl_err *err);
 
-extern const sl_task_type sl_gcs_upload, sl_gcs_download, sl_gcs_downloads, sl_gcs_list, sl_gcs_delete, sl_gcs_delete_list, sl_gcs_copy, sl_gcs_compose, sl_gcs_create_bucket,
+/* One object into the internal storage. */
+bool sl_gs_download(sl_gcp *g, sl_gs_uri from, sl_str *ret_uri, sl_err *err);
+/* NONE, DELETE or MOVE (to gs://bucket/prefix) for each of a list of {bucket, name} (with `generation`: only that one). */
+bool sl_gs_act(sl_gcp *g, sl_str action, sl_str move_directory, const sl_val *objects, sl_err *err);
+
+extern const sl_task_type sl_gcs_trigger, sl_gcs_upload, sl_gcs_download, sl_gcs_downloads, sl_gcs_list, sl_gcs_delete, sl_gcs_delete_list, sl_gcs_copy, sl_gcs_compose, sl_gcs_create_bucket,
     sl_gcs_update_bucket, sl_gcs_delete_bucket, sl_gcs_create_bucket_iam_policy;

@@ -109,7 +109,7 @@ static sl_outcome delete_run(sl_task *t, void *cfg, sl_err *err)
     bool again = sl_task_saved(t) != NULL;
     sl_val *intent = sl_map(g.arena);
     sl_map_set_str(g.arena, intent, "uri", c->uri);
-    if ((!again && !sl_task_checkpoint(t, intent, err)) || !sl_gs_delete(&g, uri, SL_S(""), &existed, err))
+    if ((!again && !sl_task_checkpoint(t, intent, err)) || !sl_gs_delete(&g, uri, &existed, err))
         return SL_TASK_FAILED;
     if (!existed && again)
         existed = true;
@@ -154,7 +154,7 @@ static void *remover(void *self)
         sl_arena_mark mark = sl_arena_get_mark(a);
         sl_err_clear(&err);
         bool ok = sl_task_cancelled(g.task) ? sl_err_set(&err, SL_ERR_CANCELLED, "cancelled", "stopped while deleting")
-                                            : sl_gs_delete(&g, (sl_gs_uri){ sl_get_text(o, "bucket"), sl_get_text(o, "name") }, r->versions ? sl_get_text(o, "generation") : SL_S(""), &existed, &err);
+                                            : sl_gs_delete(&g, (sl_gs_uri){ sl_get_text(o, "bucket"), sl_get_text(o, "name"), r->versions ? sl_get_text(o, "generation") : SL_S("") }, &existed, &err);
         sl_arena_rewind(a, mark);
         pthread_mutex_lock(&r->lock);
         if (ok) {
@@ -212,7 +212,7 @@ static sl_outcome delete_list_run(sl_task *t, void *cfg, sl_err *err)
 static bool exists(sl_gcp *g, sl_gs_uri uri, bool *ret, sl_err *err)
 {
     sl_http_response r;
-    if (!sl_gcp_send(g, "GET", sl_gs_object_path(g->arena, uri.bucket, uri.object), NULL, true, &r, err))
+    if (!sl_gcp_send(g, "GET", sl_gs_version_path(g->arena, uri), NULL, true, &r, err))
         return false;
     *ret = r.status / 100 == 2;
     return *ret || r.status == 404 || sl_gcp_error(g, &r, sl_fmt(g->arena, "looking for gs://%.*s/%.*s", SL_ARG(uri.bucket), SL_ARG(uri.object)).p, err);
@@ -223,9 +223,9 @@ bool sl_gs_move(sl_gcp *g, sl_gs_uri from, sl_gs_uri to, bool delete_source, sl_
     bool source = true, target = false, existed;
     if (delete_source && sl_task_saved(g->task) != NULL && (!exists(g, from, &source, err) || !exists(g, to, &target, err)))
         return false;
-    if (!source && target)
+    if (!source && (target || from.generation.n > 0))
         return true; /* an interrupted attempt has come this far */
-    return sl_gs_copy(g, from, to, err) && (!delete_source || sl_gs_delete(g, from, SL_S(""), &existed, err));
+    return sl_gs_copy(g, from, to, err) && (!delete_source || sl_gs_delete(g, from, &existed, err));
 }
 
 static sl_outcome copy_run(sl_task *t, void *cfg, sl_err *err)

@@ -129,8 +129,8 @@ static void fuzz_trigger(sl_arena *a, sl_str text, sl_err *err)
     sl_schedule s;
     if (!sl_is(v, SL_MAP))
         return;
-    sl_trigger_check(a, v, &problems);
-    if (problems.n == 0 && sl_schedule_open(a, v, &s, err)) {
+    sl_trigger_check(a, &registry, v, &problems);
+    if (problems.n == 0 && sl_trigger_find(sl_get_text(v, "type")) != NULL && sl_schedule_open(a, v, &s, err)) {
         int64_t next = sl_schedule_next(&s, 1700000000000);
         sl_assert(next > 1700000000000);
         (void)sl_schedule_due(&s, 1600000000000, 1700000000000, true);

@@ -1,0 +1,216 @@
+"""Triggers that look whether something is there: over HTTP, in Cloud Storage, in BigQuery; and what a kill in the middle leaves."""
+
+import http.client
+import http.server
+import json
+import random
+import threading
+import time
+import unittest
+
+from server import Server
+from sluice import Case, LocalCloud
+from test_server import CORE, back, flow, log, sleep
+
+GCP = "io.kestra.plugin.gcp."
+
+
+class Page(threading.Thread):
+    """A page whose status and body a test sets; counts who asks."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        page = self
+        self.status, self.body, self.asked = 200, b"no", 0
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                page.asked += 1
+                self.send_response(page.status)
+                self.send_header("Content-Length", str(len(page.body)))
+                self.end_headers()
+                self.wfile.write(page.body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
+        self.start()
+
+    def run(self):
+        self.server.serve_forever(0.05)
+
+
+def trigger(id, type, **rest):
+    return "triggers:\n  - " + json.dumps({"id": id, "type": type, "interval": "PT0.2S", **rest}) + "\n"
+
+
+def wait(until, seconds=30):
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            raise AssertionError("it did not come to that in time")
+        time.sleep(0.02)
+
+
+class Http(Case):
+    def test_fires_when_the_answer_meets_the_condition(self):
+        page = Page()
+        with Server(self) as s:
+            s.flow(flow("f", [back("r", "{{ trigger.body }} {{ trigger.code }} {{ inputs.more }}")],
+                        "inputs:\n  - {id: more, type: STRING}\n" + trigger("t", CORE + "http.Trigger", uri=page.url, responseCondition="{{ response.statusCode == 200 and response.body contains 'yes' }}", inputs={"more": "{{ trigger.code + 1 }}"}, labels={"a": "b"}, stopAfter=["SUCCESS"])))
+            wait(lambda: page.asked >= 3)
+            self.assertEqual(s.search()["total"], 0)
+            page.status, page.body = 500, b"yes"
+            asked = page.asked
+            wait(lambda: page.asked > asked + 1)
+            self.assertEqual(s.search()["total"], 0)
+            page.status = 200
+            wait(lambda: s.search(state=["SUCCESS"])["total"] == 1)
+            x = s.search()["results"][0]
+            self.assertEqual(x["taskRunList"][0]["outputs"]["value"], "yes 200 201")
+            self.assertEqual(x["trigger"]["id"], "t")
+            self.assertIn({"key": "a", "value": "b"}, x["labels"])
+            asked = page.asked
+            time.sleep(0.7)
+            self.assertEqual(page.asked, asked, "stopAfter disables it")
+            self.assertEqual(s.stop(), 0)
+            self.ok(self.sluice("verify"))
+
+    def test_one_execution_at_a_time_and_an_error_is_told(self):
+        page = Page()
+        with Server(self) as s:
+            s.flow(flow("f", [sleep("s", "PT1S")], "concurrency: {limit: 1, behavior: FAIL}\n" + trigger("t", CORE + "http.Trigger", uri=page.url)))
+            wait(lambda: s.search()["total"] == 1)
+            asked = page.asked
+            time.sleep(0.6)
+            self.assertEqual((page.asked, s.search()["total"]), (asked, 1))
+            wait(lambda: s.search()["total"] == 2)
+            s.flow(flow("f", [log()], trigger("t", CORE + "http.Trigger", uri="http://127.0.0.1:1/")))
+            wait(lambda: "its last look failed" in s.get("/triggers/t/f/t/why").json["why"])
+            s.flow(flow("f", [log()], trigger("t", CORE + "http.Trigger", uri=page.url, responseCondition="{{ false }}")))
+            wait(lambda: "It looks whether" in s.get("/triggers/t/f/t/why").json["why"])
+            a = s.call("PUT", "/flows/t/f", flow("f", [log()], trigger("t", CORE + "http.Trigger", url=page.url)), "application/x-yaml")
+            self.assertEqual(a.status, 422)
+            self.assertIn("uri", a.json["message"])
+            a = s.call("PUT", "/flows/t/f", flow("f", [log()], trigger("t", CORE + "http.Trigger", uri=page.url, interval="PT0S")), "application/x-yaml")
+            self.assertIn("must be at least", a.json["message"])
+            states = {x["state"]["current"] for x in s.search()["results"]}
+            self.assertLessEqual(states, {"SUCCESS", "RUNNING"})
+
+    def test_a_condition_holds_it_back(self):
+        page = Page()
+        with Server(self) as s:
+            s.flow(flow("f", [log()], trigger("t", CORE + "http.Trigger", uri=page.url, conditions=[{"type": CORE + "condition.Expression", "expression": "{{ false }}"}])))
+            time.sleep(0.7)
+            self.assertEqual((page.asked, s.search()["total"]), (0, 0))
+
+
+class Cloud(Case):
+    def bucket(self, cloud):
+        self.request(cloud, "POST", "/storage/v1/b?project=local-project", b'{"name": "inbox"}', "application/json")
+
+    def request(self, cloud, method, path, body=None, type="text/csv"):
+        c = http.client.HTTPConnection(cloud.url.removeprefix("http://"), timeout=30)
+        c.request(method, path, body=body, headers={"Content-Type": type})
+        r = c.getresponse()
+        data = r.read()
+        c.close()
+        self.assertIn(r.status, (200, 204), data)
+        return data
+
+    def put(self, cloud, name, body):
+        self.request(cloud, "POST", f"/upload/storage/v1/b/inbox/o?uploadType=media&name={name}", body)
+
+    def names(self, cloud):
+        return sorted(o["name"] for o in json.loads(self.request(cloud, "GET", "/storage/v1/b/inbox/o"))["items"])
+
+    def reading(self, **rest):
+        read = {"id": "r", "type": CORE + "debug.Return", "format": "{% for b in trigger.blobs %}{{ b.name }}={{ read(b.uri) }}={{ b.changeType }};{% endfor %}"}
+        return flow("f", [read], trigger("t", GCP + "gcs.Trigger", **{"from": "gs://inbox/", "listingType": "RECURSIVE", **rest}))
+
+    def seen(self, s):
+        out = []
+        for x in s.search(size=500)["results"]:
+            self.assertEqual(x["state"]["current"], "SUCCESS", x)
+            out += x["taskRunList"][0]["outputs"]["value"].strip(";").split(";")
+        return sorted(out)
+
+    def test_objects_that_come_and_change(self):
+        with LocalCloud(self, "--anonymous") as cloud, Server(self, "--local") as s:
+            self.bucket(cloud)
+            self.put(cloud, "a", b"1")
+            s.flow(self.reading())
+            wait(lambda: self.seen(s) == ["a=1=CREATE"])
+            self.put(cloud, "a", b"2")
+            wait(lambda: self.seen(s) == ["a=1=CREATE", "a=2=UPDATE"])
+            time.sleep(0.6)
+            self.assertEqual(len(self.seen(s)), 2)
+            s.flow(self.reading(on="CREATE"))
+            self.put(cloud, "a", b"3")
+            self.put(cloud, "b", b"1")
+            wait(lambda: "b=1=CREATE" in self.seen(s))
+            time.sleep(0.6)
+            self.assertEqual(len(self.seen(s)), 3)
+            self.assertEqual(self.names(cloud), ["a", "b"])
+            s.flow(self.reading(on="CREATE", stateKey="anew", maxFiles=1))
+            wait(lambda: len(self.seen(s)) == 5)
+            self.assertEqual(s.stop(), 0)
+            self.ok(self.sluice("verify"))
+
+    def test_every_object_fires_once_though_the_server_is_killed(self):
+        rand = random.Random()
+        with LocalCloud(self, "--anonymous") as cloud, Server(self, "--local") as s:
+            self.bucket(cloud)
+            s.flow(self.reading(**{"from": "gs://inbox/new/", "action": "MOVE", "moveDirectory": "gs://inbox/done", "maxFiles": 3}))
+            for i in range(40):
+                self.put(cloud, f"new/{i:02d}", b"%d" % i)
+            kills = 0
+            while any(n.startswith("new/") for n in self.names(cloud)) or kills < 15:
+                time.sleep(rand.uniform(0.02, 0.3))
+                s.kill()
+                kills += 1
+                s.start()
+                if kills == 10:
+                    self.put(cloud, "new/late", b"late")
+            wait(lambda: s.search(state=["RUNNING", "CREATED"])["total"] == 0)
+            expected = sorted([f"new/{i:02d}={i}=CREATE" for i in range(40)] + ["new/late=late=CREATE"])
+            self.assertEqual(self.seen(s), expected, f"{kills} kills")
+            self.assertEqual(self.names(cloud), sorted([f"done/{i:02d}" for i in range(40)] + ["done/late"]))
+            print(f"{kills} kills", flush=True)
+            self.assertEqual(s.stop(), 0)
+            self.ok(self.sluice("verify"))
+
+    def test_delete(self):
+        with LocalCloud(self, "--anonymous") as cloud, Server(self, "--local") as s:
+            self.bucket(cloud)
+            s.flow(self.reading(action="DELETE"))
+            self.put(cloud, "a", b"1")
+            wait(lambda: "items" not in json.loads(self.request(cloud, "GET", "/storage/v1/b/inbox/o")))
+            self.put(cloud, "a", b"2")
+            wait(lambda: len(self.seen(s)) == 2)
+            self.assertEqual(self.seen(s), ["a=1=CREATE", "a=2=CREATE"])
+
+    def test_rows_of_a_query(self):
+        with LocalCloud(self, "--anonymous"), Server(self, "--local") as s:
+            self.sql("CREATE SCHEMA d")
+            self.sql("CREATE TABLE d.t (n INT64)")
+            s.flow(flow("f", [back("r", "{{ trigger.size }} {{ trigger.rows }}"), {"id": "e", "type": GCP + "bigquery.Query", "sql": "TRUNCATE TABLE d.t"}],
+                        trigger("t", GCP + "bigquery.Trigger", sql="SELECT n FROM d.t ORDER BY n", fetchType="FETCH")))
+            time.sleep(1)
+            self.assertEqual(s.search()["total"], 0)
+            self.sql("INSERT INTO d.t VALUES (1), (2)")
+            wait(lambda: s.search(state=["SUCCESS"])["total"] == 1)
+            self.assertEqual(s.search()["results"][0]["taskRunList"][0]["outputs"]["value"], '2 [{"n":1},{"n":2}]')
+            time.sleep(1)
+            self.assertEqual(s.search()["total"], 1)
+            s.flow(flow("g", [back("r", "{{ trigger.size }}"), {"id": "e", "type": GCP + "bigquery.Query", "sql": "TRUNCATE TABLE d.t"}], trigger("t", GCP + "bigquery.Trigger", sql="SELECT n FROM d.t", disabled=False)))
+            s.flow(flow("f", [log()]))
+            self.sql("INSERT INTO d.t VALUES (1), (2), (3)")
+            wait(lambda: s.search(flowId="g", state=["SUCCESS"])["total"] == 1)
+            self.assertEqual(s.search(flowId="g")["results"][0]["taskRunList"][0]["outputs"]["value"], "3")
+
+
+if __name__ == "__main__":
+    unittest.main()
