@@ -437,8 +437,10 @@ static void resume(sl_exec *x, const sl_event *e, int64_t now)
             sl_exec_set_outputs(x, r, e->outputs);
             end_pause(x, r, SL_SUCCESS, now);
         }
-    if (!x->held)
-        advance_all(x, now);
+    if (x->held)
+        return;
+    advance_all(x, now);
+    timer(x, now); /* retries that came due meanwhile */
 }
 
 static void flow_outputs(sl_exec *x, const sl_event *e, int64_t now)
