@@ -26,6 +26,7 @@ enum {
     SL_SECRET_COUNT_MAX = 4096,          /* values known to the redactor                            */
     SL_LOG_LINE_MAX = 10240,
     SL_OUTPUTS_SIZE_MAX = 16 << 20,      /* JSON of one task run's outputs                          */
+    SL_METRICS_MAX = 1000,               /* of one attempt                                          */
     SL_CHECKPOINT_SIZE_MAX = 64 << 10,
     SL_SCRIPT_LINE_MAX = 1 << 20,        /* one line of a script's output                           */
     SL_SCRIPT_FILES_MAX = 10000,         /* output files of one task                                */

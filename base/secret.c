@@ -72,6 +72,11 @@ void sl_wipe(void *p, size_t n)
         OPENSSL_cleanse(p, n);
 }
 
+bool sl_secret_equal(sl_str a, sl_str b)
+{
+    return a.n == b.n && (a.n == 0 || CRYPTO_memcmp(a.p, b.p, a.n) == 0);
+}
+
 void sl_secret_harden(void)
 {
     struct rlimit none = { 0, 0 };

@@ -35,3 +35,5 @@ void sl_redact_reset(void);                              /* for tests */
 
 /* Process-wide protection: no core dumps, not traceable by others. Called once at start. */
 void sl_secret_harden(void);
+/* Takes as long for every text of that length. */
+bool sl_secret_equal(sl_str a, sl_str b);

@@ -146,6 +146,30 @@ typedef struct sl_called {
 } sl_called;
 
 /*
+ * Others: of this flow's namespace and those below it; of all in the namespace `system`. What lies elsewhere is refused.
+ */
+typedef struct sl_execution_query {
+    sl_str ns, flow_id;                  /* ns: that one and those below; .n == 0: all that may be seen */
+    const sl_val *states;                /* list of names; NULL = any */
+    int64_t start_ms, end_ms;            /* created in between; end 0 = no end */
+    bool over;                           /* only those that have ended */
+} sl_execution_query;
+/* [{id, namespace, flowId}], the oldest first, at most `limit`. */
+bool sl_task_find_executions(sl_task *t, const sl_execution_query *q, int64_t limit, const sl_val **ret, sl_err *err);
+/* [{namespace, flowId, count}] */
+bool sl_task_count_executions(sl_task *t, const sl_execution_query *q, const sl_val **ret, sl_err *err);
+typedef struct sl_execution_purge {
+    bool execution, log, metrics, files; /* what is removed */
+    int64_t log_count, file_count, metric_count; /* and how much of it was there; added to */
+} sl_execution_purge;
+/* found: {id, namespace, flowId} as above. *removed: false when it runs (again). */
+bool sl_task_purge_execution(sl_task *t, const sl_val *found, sl_execution_purge *what, bool *removed, sl_err *err);
+/* Log entries of at least that level; id .n == 0: this execution. */
+bool sl_task_read_log(sl_task *t, sl_str ns, sl_str id, sl_level least, const sl_val **ret, sl_err *err);
+bool sl_task_resume_execution(sl_task *t, sl_str id, const sl_val *inputs, sl_err *err);
+bool sl_task_toggle_trigger(sl_task *t, sl_str ns, sl_str flow_id, sl_str trigger, bool enabled, sl_err *err);
+
+/*
  * Makes an execution of another flow, once: the same attempt and part always mean the same one, after a restart too. Says how it
  * stands. A task that waits (sl_task_wait) is called again as soon as one of its executions has ended.
  */

@@ -221,3 +221,15 @@ bool sl_store_save(sl_store *s, sl_exec *x, sl_err *err)
             return false;
     return true;
 }
+
+bool sl_store_add_metrics(sl_store *s, const sl_exec *x, const sl_taskrun *run, const sl_val *metrics, int64_t now, sl_err *err)
+{
+    for (size_t i = 0; i < sl_val_count(metrics); i++) {
+        const sl_val *m = sl_at(metrics, i);
+        if (!sl_db_run(s->db, err,
+                       "INSERT INTO metrics(execution, seq, taskrun, task, kind, name, value, at_ms) SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7 FROM metrics WHERE execution=?1",
+                       "sssssdi", x->id, run->id, run->def->id, sl_get_text(m, "kind"), sl_get_text(m, "name"), sl_get(m, "value")->d, now))
+            return false;
+    }
+    return true;
+}

@@ -26,6 +26,8 @@ void sl_store_rollback(sl_store *s);
 sl_db *sl_store_db(sl_store *s);
 /* Writes what is marked dirty in the execution. CONFLICT: there is one for the same tick already. */
 bool sl_store_save(sl_store *s, sl_exec *x, sl_err *err);
+/* [{kind, name, value}] of an attempt; NULL = none. */
+bool sl_store_add_metrics(sl_store *s, const sl_exec *x, const sl_taskrun *run, const sl_val *metrics, int64_t now_ms, sl_err *err);
 /* The source of the flow that an execution runs; NOT_FOUND when there is no such execution. */
 bool sl_store_flow_source(sl_store *s, sl_arena *arena, sl_str execution_id, sl_str *ret, int64_t *ret_revision, sl_err *err);
 /* Fills a new execution from its rows. `flow` was parsed from sl_store_flow_source. */

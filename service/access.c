@@ -231,7 +231,7 @@ static bool check_token(const sl_access *a, sl_store *store, sl_arena *arena, sl
         *ret = (sl_principal){ .name = "local", .role = SL_ROLE_ADMIN };
         return true;
     }
-    sl_stmt *q = sl_db_query(sl_store_db(store), err, "SELECT owner, role, ns, expires_ms FROM tokens WHERE hash=?", "s", hash);
+    sl_stmt *q = sl_db_query(sl_store_db(store), err, "SELECT owner, role, ns, expires_ms FROM tokens WHERE hash=? AND kind='token'", "s", hash);
     int rc = q ? sl_stmt_next(q, err) : -1;
     if (rc != 1)
         return refused(err);
@@ -260,6 +260,12 @@ bool sl_access_check(sl_access *a, sl_store *store, sl_str header, sl_principal 
     if (!sl_str_cut(&rest, ':', &name) || rest.p == NULL)
         return refused(err);
     return check_password(a, store, arena, name, rest, ret, err);
+}
+
+bool sl_access_password(sl_access *a, sl_store *store, sl_str name, sl_str password, sl_principal *ret, sl_err *err)
+{
+    SL_ARENA arena = sl_arena_new();
+    return check_password(a, store, arena, name, password, ret, err);
 }
 
 /* ---- changes ---- */
@@ -325,7 +331,7 @@ bool sl_access_users(sl_store *store, sl_arena *a, const sl_val **ret, sl_err *e
 bool sl_access_tokens(sl_store *store, sl_arena *a, const sl_val **ret, sl_err *err)
 {
     sl_val *list = sl_list(a);
-    sl_stmt *q = sl_db_query(sl_store_db(store), err, "SELECT id, name, owner, prefix, role, ns, created_ms, expires_ms FROM tokens ORDER BY created_ms", "");
+    sl_stmt *q = sl_db_query(sl_store_db(store), err, "SELECT id, name, owner, prefix, role, ns, created_ms, expires_ms FROM tokens WHERE kind='token' ORDER BY created_ms", "");
     int rc = q ? 1 : -1;
     while (q != NULL && (rc = sl_stmt_next(q, err)) == 1) {
         static const char *const names[] = { "id", "name", "owner", "prefix", "role", "namespace" };

@@ -34,6 +34,8 @@ void sl_access_free(sl_access *a);
 
 /* The Authorization header's value; false with AUTH, or LIMIT after too many wrong passwords. */
 bool sl_access_check(sl_access *a, sl_store *store, sl_str authorization, sl_principal *ret, sl_err *err);
+/* A name and a password; errors as above. */
+bool sl_access_password(sl_access *a, sl_store *store, sl_str name, sl_str password, sl_principal *ret, sl_err *err);
 /* A token with all rights that only this process knows, for who can read the data folder anyway. */
 bool sl_access_local_token(sl_access *a, sl_arena *arena, sl_str *ret);
 /* Somebody's rights have changed: what was verified before counts no longer. */

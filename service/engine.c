@@ -461,6 +461,9 @@ static void take_in(sl_engine *e, sl_message *messages, int64_t now)
         }
         if (m->ends_job)
             m->live->jobs--;
+        sl_err err;
+        if (m->live->poll == NULL && !sl_store_add_metrics(e->store, m->live->x, m->event.run, m->metrics, now, &err))
+            sl_engine_break(e, &err);
         sl_engine_feed(e, m->live, &m->event, now);
     }
     sl_live *l;

@@ -61,6 +61,7 @@ typedef struct sl_message {
     sl_live *live;
     sl_event event;
     bool ends_job;
+    const sl_val *metrics;      /* of the attempt: [{kind, name, value}]; NULL = none */
     sl_arena *arena;            /* holds what the event points to; freed by the loop; NULL: the sender's */
     bool *written;              /* set, and the condition signalled, once it is on disk */
 } sl_message;

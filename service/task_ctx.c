@@ -29,6 +29,7 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
         ((sl_host_self *)t->host.self)->parent = sl_get(x->trigger, "variables");
     t->env = (sl_expr_env){ .vars = t->vars, .host = &t->host };
     t->outputs = sl_map(t->arena);
+    t->metrics = sl_list(t->arena);
     const sl_taskrun *parent = r->parent;
     if (parent != NULL && parent->def->flowable == SL_WORKING_DIRECTORY) {
         t->workdir = sl_workdir_of(e, t->arena, parent);
@@ -201,6 +202,12 @@ static void metric(sl_task *t, const char *type, const char *name, double value)
     bool whole = value == (double)(int64_t)value;
     sl_str text = whole ? sl_fmt(t->arena, "%lld", (long long)value) : sl_double_text(t->arena, value);
     sl_task_log(t, SL_DEBUG, "metric %s %s = %.*s", type, name, SL_ARG(text));
+    if (t->metrics->list.n >= SL_METRICS_MAX)
+        return;
+    sl_val *one = sl_map_of(t->arena, "kind", sl_val_str(t->arena, sl_str_dup(t->arena, sl_str_c(type))));
+    sl_map_set_str(t->arena, one, "name", sl_str_dup(t->arena, sl_str_c(name)));
+    sl_map_setc(t->arena, one, "value", sl_val_double(t->arena, value));
+    sl_list_add(t->arena, t->metrics, one);
 }
 
 void sl_task_counter(sl_task *t, const char *name, double value)

@@ -14,6 +14,7 @@ struct sl_task {
     sl_expr_env env;
     sl_val *vars;               /* own copy of the top level */
     sl_val *outputs;
+    sl_val *metrics;            /* [{kind, name, value}] */
     const sl_val *labels;
     const sl_val *variables;    /* SetVariables: all of them */
     bool exits;

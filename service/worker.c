@@ -166,6 +166,7 @@ void sl_task_hand_over(sl_task *t, sl_message *m)
     pthread_mutex_unlock(&e->jobs.lock);
     m->live = t->job->live;
     m->ends_job = true;
+    m->metrics = t->metrics;
     m->arena = t->arena;
     e->running_now--;
     sl_engine_post(e, m);

@@ -203,10 +203,7 @@ static const sl_val *find_webhook(sl_call *c, const sl_flow *flow, sl_str key)
         sl_err err;
         if (type == NULL || type->kind != SL_TRIGGER_WEBHOOK || sl_get_bool(t, "disabled", false) || !sl_render(c->arena, &env, sl_val_text(c->arena, sl_get(t, "key")), &wanted, &err) || wanted.n == 0)
             continue;
-        unsigned differs = wanted.n != key.n;
-        for (size_t k = 0; k < key.n; k++)
-            differs |= (unsigned)(key.p[k] ^ wanted.p[k % wanted.n]);
-        if (differs == 0)
+        if (sl_secret_equal(key, wanted))
             hit = t;
     }
     return hit;

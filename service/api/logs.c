@@ -98,6 +98,11 @@ static void remove_log(sl_call *c)
         sl_reply_err(c, &err);
 }
 
+static sl_str or_empty(sl_str s)
+{
+    return s.p ? s : SL_S(""); /* a NULL pointer would be SQL's NULL */
+}
+
 static void metrics(sl_call *c)
 {
     sl_str ns, flow;
@@ -105,7 +110,8 @@ static void metrics(sl_call *c)
     sl_val *list = sl_list(c->arena);
     if (!sl_call_execution(c, c->args[0], &ns, &flow))
         return;
-    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT taskrun, task, kind, name, value, at_ms FROM metrics WHERE execution=? ORDER BY seq", "s", c->args[0]);
+    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT taskrun, task, kind, name, value, at_ms FROM metrics WHERE execution=?1 AND (?2='' OR taskrun=?2) AND (?3='' OR task=?3) ORDER BY seq", "sss", c->args[0],
+                             or_empty(sl_query(c, "taskRunId")), or_empty(sl_query(c, "taskId")));
     int rc = q ? 1 : -1;
     while (q != NULL && (rc = sl_stmt_next(q, &err)) == 1) {
         sl_val *one = sl_map(c->arena);

@@ -9,8 +9,9 @@
 #include "net/multipart.h"
 #include "service/api/api.h"
 #include "service/audit.h"
+#include "service/session.h"
 
-const sl_api_route *const sl_api_tables[] = { sl_api_misc, sl_api_execution_actions, sl_api_executions, sl_api_flows, sl_api_logs, sl_api_triggers, sl_api_kv, sl_api_files, sl_api_users, NULL };
+const sl_api_route *const sl_api_tables[] = { sl_api_misc, sl_api_execution_actions, sl_api_executions, sl_api_flows, sl_api_logs, sl_api_triggers, sl_api_kv, sl_api_files, sl_api_users, sl_api_login, NULL };
 
 struct sl_api {
     sl_engine *engine;
@@ -244,13 +245,34 @@ static bool take_args(sl_call *c)
     return true;
 }
 
+/*
+ * A browser brings its cookies and its stored password to any site's requests: what changes something has to come from our own
+ * page. Clients that are no browsers send neither of these headers.
+ */
+static bool from_here(const sl_call *c, sl_str session)
+{
+    sl_str site = sl_request_header(c->req, "sec-fetch-site");
+    if (strcmp(c->route->method, "GET") == 0)
+        return true;
+    if (sl_str_eqc(site, "cross-site") || sl_str_eqc(site, "same-site"))
+        return false;
+    return session.n == 0 || sl_secret_equal(sl_request_header(c->req, "x-csrf-token"), sl_session_csrf(c->arena, session));
+}
+
 static bool admitted(sl_call *c)
 {
     sl_err err;
     if (c->route->role == SL_ROLE_NONE)
         return true;
-    if (!sl_access_check(c->api->access, c->store, sl_request_header(c->req, "authorization"), &c->who, &err)) {
+    sl_str authorization = sl_request_header(c->req, "authorization"), session = sl_session_cookie(sl_request_header(c->req, "cookie"));
+    bool by_session = authorization.n == 0 && session.n > 0, bearer = sl_str_starts(authorization, SL_S("Bearer "));
+    bool ok = by_session ? sl_session_check(c->store, c->arena, session, &c->who, &err) : sl_access_check(c->api->access, c->store, authorization, &c->who, &err);
+    if (!ok) {
         sl_reply_err(c, &err);
+        return false;
+    }
+    if (!bearer && !from_here(c, by_session ? session : SL_S(""))) {
+        sl_reply_error(c, 403, "Forbidden: this request was made by another site, or lacks the X-CSRF-Token of its session");
         return false;
     }
     if (c->who.role >= c->route->role)

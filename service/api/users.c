@@ -139,14 +139,6 @@ static void delete_token(sl_call *c)
         sl_reply_error(c, 404, "Not Found: you have no token '%.*s'", SL_ARG(x.id));
 }
 
-static void me(sl_call *c)
-{
-    sl_val *out = sl_map_of(c->arena, "name", sl_val_c(c->arena, c->who.name));
-    sl_map_set_str(c->arena, out, "role", sl_str_c(sl_role_name(c->who.role)));
-    sl_map_set_str(c->arena, out, "namespace", sl_str_c(c->who.ns));
-    sl_reply(c, 200, out);
-}
-
 static void audit_log(sl_call *c)
 {
     const sl_val *list;
@@ -165,7 +157,6 @@ const sl_api_route sl_api_users[] = {
     { "GET", "/users", SL_ROLE_ADMIN, SL_BODY_NONE, NULL, "All users.", list_users },
     { "POST", "/users", SL_ROLE_ADMIN, SL_BODY_JSON, NULL, "A new user, or another password or role for one: name, password, role, namespace.", put_user },
     { "DELETE", "/users/{name}", SL_ROLE_ADMIN, SL_BODY_NONE, NULL, "Removes a user and his tokens.", delete_user },
-    { "GET", "/me", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Who the caller is.", me },
     { "GET", "/me/api-tokens", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "The caller's tokens; an administrator sees all.", list_tokens },
     { "POST", "/me/api-tokens", SL_ROLE_VIEWER, SL_BODY_JSON, NULL, "A new token: name, role, namespace, maxAge. It is shown once.", make_token },
     { "DELETE", "/me/api-tokens/{tokenId}", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Revokes a token.", delete_token },

@@ -96,6 +96,42 @@ class Access(Case):
             self.assertEqual(s.call("POST", "/me/api-tokens", {"name": "x", "role": "admin"}, auth=own).status, 403)
             self.assertEqual(s.call("POST", "/me/api-tokens", {"name": "x", "role": "viewer", "namespace": "a"}, auth=own).status, 403)
 
+    def test_sessions_of_browsers(self):
+        with Server(self) as s:
+            s.flow(FLOW)
+            self.assertEqual(s.call("POST", "/login", {"name": "admin", "password": "wrong"}, auth=None).status, 401)
+            a = s.call("POST", "/login", {"name": "admin", "password": PASSWORD}, auth=None)
+            self.assertEqual(a.status, 200, a)
+            cookie = a.headers["Set-Cookie"]
+            self.assertRegex(cookie, r"^sluice_session=[\w-]{43}; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict$")
+            self.assertIn("; Secure", s.call("POST", "/login", {"name": "admin", "password": PASSWORD}, auth=None, headers={"X-Forwarded-Proto": "https"}).headers["Set-Cookie"])
+            have, csrf = {"Cookie": "a=b; " + cookie.split(";")[0] + "; c=d"}, {"X-CSRF-Token": a.json["csrfToken"]}
+            me = s.get("/me", auth=None, headers=have)
+            self.assertEqual((me.status, me.json["name"], me.json["csrfToken"]), (200, "admin", a.json["csrfToken"]))
+            run = ("POST", "/executions/a.b/f")
+            self.assertEqual(s.call(*run, auth=None, headers=have).status, 403)
+            self.assertEqual(s.call(*run, auth=None, headers={**have, "X-CSRF-Token": "0" * 64}).status, 403)
+            self.assertEqual(s.call(*run, auth=None, headers={**have, **csrf}).status, 200)
+            self.assertEqual(s.call(*run, auth=None, headers={**have, **csrf, "Sec-Fetch-Site": "cross-site"}).status, 403)
+            self.assertEqual(s.call(*run, headers={"Sec-Fetch-Site": "cross-site"}).status, 403, "a password that a browser has stored")
+            self.assertEqual(s.call(*run, headers={"Sec-Fetch-Site": "same-origin"}).status, 200)
+            self.assertEqual(s.call(*run, auth=self.token(s, "operator"), headers={"Sec-Fetch-Site": "cross-site"}).status, 200, "a browser does not bring tokens of itself")
+            self.assertEqual(s.get("/me", auth="Bearer " + cookie.split(";")[0].split("=")[1]).status, 401, "a session is no token")
+            self.assertEqual(s.get("/me/api-tokens").json["total"], 1)
+            s.kill()
+            self.assertNotIn(cookie[15:58].encode(), b"".join(p.read_bytes() for p in self.data.glob("state.db*")))
+            s.start()
+            self.assertEqual(s.get("/me", auth=None, headers=have).status, 200)
+            s.call("POST", "/users", {"name": "bob", "password": "long enough", "role": "author"})
+            b = s.call("POST", "/login", {"name": "bob", "password": "long enough"}, auth=None)
+            bob = {"Cookie": b.headers["Set-Cookie"].split(";")[0], "X-CSRF-Token": b.json["csrfToken"]}
+            s.call("POST", "/users", {"name": "bob", "password": "long enough", "role": "viewer"})
+            self.assertEqual(s.call(*run, auth=None, headers=bob).status, 403, "rights are those of now")
+            self.assertEqual(s.call("DELETE", "/users/bob").status, 204)
+            self.assertEqual(s.get("/me", auth=None, headers=bob).status, 401)
+            self.assertEqual(s.call("POST", "/logout", auth=None, headers={**have, **csrf}).status, 204)
+            self.assertEqual(s.get("/me", auth=None, headers=have).status, 401)
+
     def test_tokens_expire_and_are_revoked_and_passwords_are_not_guessed(self):
         with Server(self) as s:
             a = s.call("POST", "/me/api-tokens", {"name": "short", "role": "viewer", "maxAge": "PT0.5S"})

@@ -621,5 +621,85 @@ class Process(Case):
             self.assertEqual(s.get("/health", prefix="", auth=None).json, {"status": "UP"})
 
 
+COUNT_ROWS = "echo '::{\"metrics\":[{\"name\":\"rows\",\"type\":\"counter\",\"value\":42}]}::'"
+
+
+def shell(id, command):
+    return {"id": id, "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "commands": [command]}
+
+
+class Housekeeping(Case):
+    """Tasks that look at, and clear away, other executions."""
+
+    def task(self, s, type, ns="system", **rest):
+        s.flow(flow("h", [{"id": "h", "type": CORE + type, **rest}]).replace("namespace: t", f"namespace: {ns}"))
+        x = s.run(ns, "h")
+        return x["state"]["current"], x["taskRunList"][0].get("outputs"), x
+
+    def test_purge_count_logs(self):
+        with Server(self) as s:
+            s.flow(flow("good", [log(), shell("s", COUNT_ROWS)], "inputs:\n  - {id: f, type: FILE}\n"))
+            s.flow(flow("bad", [{"id": "x", "type": CORE + "execution.Fail"}]))
+            s.flow(flow("other", [log()]).replace("namespace: t", "namespace: t2"))
+            s.flow(flow("sleeps", [sleep()]))
+            for i in range(5):
+                x = s.run("t", "good", files=[("f", "in.csv", b"content")])
+            s.run("t", "bad")
+            s.run("t2", "other")
+            lives = s.run("t", "sleeps", wait=False)
+            state, out, _ = self.task(s, "execution.Count", expression="{{ count > 1 }}", namespaces=["t"])
+            self.assertEqual((state, out), ("SUCCESS", {"results": [{"namespace": "t", "flowId": "good", "count": 5}], "total": 5}))
+            state, out, _ = self.task(s, "execution.Count", expression="{{ count == 0 }}", flows=[{"namespace": "t", "flowId": "good"}, {"namespace": "t", "flowId": "bad"}], states=["SUCCESS"])
+            self.assertEqual(out["results"], [{"namespace": "t", "flowId": "bad", "count": 0}])
+            state, out, run = self.task(s, "log.Fetch", executionId=x["id"])
+            self.assertEqual(out["size"], 1)
+            self.assertIn(b"hello", s.get(f"/executions/{run['id']}/file?path={out['uri']}").body)
+            state, out, run = self.task(s, "log.PurgeLogs", namespace="t", flowId="good", endDate="{{ now() }}")
+            self.assertEqual((state, out["count"]), ("SUCCESS", 10))  # hello, and the metric, of five
+            self.assertEqual(s.get(f"/logs/{x['id']}").json, [])
+            # A flow elsewhere may not clear away what is not its own.
+            state, out, run = self.task(s, "execution.PurgeExecutions", ns="t2", namespace="t", endDate="{{ now() }}")
+            self.assertEqual(state, "FAILED")
+            self.assertIn("reaches executions of it and those below", s.get(f"/logs/{run['id']}").json[-1]["message"])
+            state, out, _ = self.task(s, "execution.PurgeExecutions", namespace="t", endDate="{{ now() }}", states=["SUCCESS"], batchSize=2)
+            self.assertEqual((state, out["executionsCount"], out["storagesCount"]), ("SUCCESS", 5, 5), out)
+            self.assertEqual(out["metricsCount"], 5)
+            self.assertEqual({f["flowId"] for f in s.search(namespace="t")["results"]}, {"bad", "sleeps"})
+            self.assertEqual([p for p in (self.data / "storage" / "t").rglob("*") if p.is_file()], [])
+            state, out, _ = self.task(s, "execution.PurgeExecutions", namespace="t", endDate="2000-01-01T00:00:00Z")
+            self.assertEqual(out["executionsCount"], 0)
+            self.task(s, "execution.PurgeExecutions", endDate="{{ now() }}")
+            self.assertEqual({f["id"] for f in s.search(namespace="t")["results"]}, {lives["id"]})
+            s.call("DELETE", f"/executions/{lives['id']}/kill")
+            s.until(lives["id"], "KILLED")
+            self.assertEqual(s.stop(), 0)
+            self.ok(self.sluice("verify"))
+
+    def test_resume_and_toggle(self):
+        with Server(self) as s:
+            s.flow(flow("p", [{"id": "p", "type": CORE + "flow.Pause", "onResume": [{"id": "why", "type": "STRING"}]}, back("r", "{{ outputs.p.onResume.why }}")],
+                        "triggers:\n  - {id: s, type: io.kestra.plugin.core.trigger.Schedule, cron: '0 0 1 1 *'}\n"))
+            x = s.run("t", "p", wait=False)
+            s.until(x["id"], "PAUSED")
+            state, _, run = self.task(s, "execution.Resume", executionId=x["id"], inputs={"why": "because"})
+            self.assertEqual(state, "SUCCESS", s.get(f"/logs/{run['id']}").json)
+            self.assertEqual(s.until(x["id"], "SUCCESS")["taskRunList"][1]["outputs"]["value"], "because")
+            self.assertEqual(self.task(s, "execution.Resume", executionId=x["id"])[0], "FAILED")
+            self.assertEqual(self.task(s, "execution.Resume", executionId="nope")[0], "FAILED")
+            for enabled in (False, True):
+                self.assertEqual(self.task(s, "trigger.Toggle", namespace="t", flowId="p", trigger="s", enabled=enabled)[0], "SUCCESS")
+                self.assertEqual(s.get("/triggers/t/p").json["results"][0]["disabled"], not enabled)
+            self.assertEqual(self.task(s, "trigger.Toggle", namespace="t", flowId="p", trigger="none")[0], "FAILED")
+
+    def test_metrics_of_tasks(self):
+        with Server(self) as s:
+            s.flow(flow("m", [back("r", "four"), shell("s", COUNT_ROWS)]))
+            x = s.run("t", "m")
+            rows = s.get(f"/metrics/{x['id']}").json["results"]
+            self.assertEqual([(m["taskId"], m["name"], m["type"], m["value"]) for m in rows], [("s", "rows", "counter", 42.0)])
+            self.assertEqual(rows[0]["taskRunId"], x["taskRunList"][1]["id"])
+            self.assertEqual([s.get(f"/metrics/{x['id']}?taskId={t}").json["total"] for t in "sr"], [1, 0])
+
+
 if __name__ == "__main__":
     unittest.main()
