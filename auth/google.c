@@ -54,8 +54,9 @@ void sl_google_set_default(sl_google *g, sl_str json)
     g->fallback = sl_secret_new(json);
 }
 
-static bool authorize(void *self, sl_arena *arena, sl_val *headers, bool refresh, sl_err *err)
+static bool authorize(void *self, sl_arena *arena, const sl_http_request *req, sl_val *headers, bool refresh, sl_err *err)
 {
+    (void)req;
     sl_google_cred *c = self;
     sl_str token;
     if (!sl_google_token(c, arena, refresh, &token, NULL, err))

@@ -145,7 +145,7 @@ static bool authorize(sl_arena *arena, sl_http_request *now, const sl_val *plain
     if (now->auth == NULL)
         return true;
     sl_val *headers = sl_map_shallow(arena, plain);
-    if (!now->auth->authorize(now->auth->self, arena, headers, refresh, err))
+    if (!now->auth->authorize(now->auth->self, arena, now, headers, refresh, err))
         return false;
     now->headers = headers;
     return true;

@@ -13,10 +13,14 @@
 
 typedef struct sl_http sl_http;
 
-/* Adds credentials to `headers` before every attempt. refresh: the last ones were answered with 401. */
+/*
+ * Adds credentials to `headers` before every attempt; a signature covers req (where it goes now, and its body) and them.
+ * refresh: the last ones were answered with 401.
+ */
+struct sl_http_request;
 typedef struct sl_http_auth {
     void *self;
-    bool (*authorize)(void *self, sl_arena *arena, sl_val *headers, bool refresh, sl_err *err);
+    bool (*authorize)(void *self, sl_arena *arena, const struct sl_http_request *req, sl_val *headers, bool refresh, sl_err *err);
 } sl_http_auth;
 
 typedef struct sl_http_request {

@@ -34,8 +34,9 @@ static bool play(void *self, sl_arena *a, const sl_http_request *req, sl_http_re
     return true;
 }
 
-static bool authorize(void *self, sl_arena *a, sl_val *headers, bool refresh, sl_err *err)
+static bool authorize(void *self, sl_arena *a, const sl_http_request *req, sl_val *headers, bool refresh, sl_err *err)
 {
+    (void)req;
     script *s = self;
     (void)err;
     s->tokens += refresh;
