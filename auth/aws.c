@@ -59,6 +59,40 @@ void sl_aws_set_default(sl_aws *a, sl_str key_id, sl_str secret)
     a->fallback_secret = sl_secret_new(secret);
 }
 
+/* ---- what was learnt ---- */
+
+static uint64_t fact_hash(const char *fact, sl_str endpoint)
+{
+    return sl_str_hash(sl_str_c(fact)) * 31 + sl_str_hash(endpoint);
+}
+
+static bool known_fact(const sl_aws *a, uint64_t hash)
+{
+    for (size_t i = 0; i < a->fact_count; i++)
+        if (a->facts[i] == hash)
+            return true;
+    return false;
+}
+
+void sl_aws_learn(sl_aws *a, const char *fact, sl_str endpoint)
+{
+    uint64_t hash = fact_hash(fact, endpoint);
+    pthread_mutex_lock(&a->lock);
+    if (!known_fact(a, hash) && a->fact_count < SL_AWS_FACTS_MAX)
+        a->facts[a->fact_count++] = hash;
+    pthread_mutex_unlock(&a->lock);
+}
+
+bool sl_aws_learnt(sl_aws *a, const char *fact, sl_str endpoint)
+{
+    pthread_mutex_lock(&a->lock);
+    bool known = known_fact(a, fact_hash(fact, endpoint));
+    pthread_mutex_unlock(&a->lock);
+    return known;
+}
+
+/* ---- credentials ---- */
+
 sl_aws_cred *sl_aws_cred_new(sl_aws *a, sl_aws_kind kind, sl_str name)
 {
     sl_arena *arena = sl_arena_new();

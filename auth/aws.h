@@ -32,6 +32,10 @@ void sl_aws_free(sl_aws *aws);
 /* Keys to be used where the chain would be searched; for the local cloud. */
 void sl_aws_set_default(sl_aws *aws, sl_str key_id, sl_str secret);
 
+/* What answers have taught about an endpoint, while the process lives; beyond 256 facts new ones are not kept. */
+void sl_aws_learn(sl_aws *aws, const char *fact, sl_str endpoint);
+bool sl_aws_learnt(sl_aws *aws, const char *fact, sl_str endpoint);
+
 /* The credential for these options; the same object for the same options, owned by aws. Files are read; no network. */
 sl_aws_cred *sl_aws_find(sl_aws *aws, const sl_aws_options *options, sl_err *err);
 /* The same, and what was tried, in order: a list of {link, found, detail}. */
@@ -47,6 +51,9 @@ sl_str sl_aws_region(sl_arena *arena);
  * service as in the variables: "S3", "DYNAMODB", "STS", "REDSHIFT_DATA".
  */
 const char *sl_aws_endpoint(sl_arena *arena, const char *service);
+
+/* What AWS_CA_BUNDLE or the profile's ca_bundle say; NULL: nothing. */
+const char *sl_aws_ca_file(sl_arena *arena);
 
 /* Signs requests for one service and region. Lives as long as the arena; the credential must outlive it. */
 typedef struct sl_aws_signer {

@@ -120,6 +120,14 @@ const char *sl_aws_endpoint(sl_arena *a, const char *service)
     return url.n ? sl_cstr(a, url) : NULL;
 }
 
+const char *sl_aws_ca_file(sl_arena *a)
+{
+    sl_str path = env("AWS_CA_BUNDLE");
+    if (path.n == 0)
+        path = sl_aws_profile_value(a, "ca_bundle");
+    return path.n ? sl_cstr(a, path) : NULL;
+}
+
 /* ---- profiles ---- */
 
 static sl_aws_cred *container(sl_aws *aws, sl_arena *a, sl_val *steps, sl_err *err);

@@ -7,6 +7,8 @@
 #include "auth/aws.h"
 #include "auth/sigv4.h"
 
+enum { SL_AWS_FACTS_MAX = 256 };
+
 typedef enum sl_aws_kind { SL_A_STATIC, SL_A_ROLE, SL_A_WEB_IDENTITY, SL_A_PROCESS, SL_A_SSO, SL_A_CONTAINER, SL_A_INSTANCE } sl_aws_kind;
 
 struct sl_aws_cred {
@@ -41,6 +43,8 @@ struct sl_aws {
     sl_http *http;
     pthread_mutex_t lock;
     sl_aws_cred *creds;
+    uint64_t facts[SL_AWS_FACTS_MAX]; /* hashes of fact and endpoint; with their count under the lock */
+    size_t fact_count;
     sl_str fallback_id;            /* the local cloud's; malloc'ed */
     sl_secret *fallback_secret;
     _Atomic int64_t clock_offset_s;

@@ -81,7 +81,7 @@ static bool sts(sl_http *http, sl_aws_cred *c, sl_arena *a, sl_val *form, const 
     sl_val *headers = sl_map(a);
     sl_map_set_str(a, headers, "Content-Type", SL_S("application/x-www-form-urlencoded; charset=utf-8"));
     sl_http_request req = { .method = "POST", .url = sts_url(c, a), .headers = headers, .body = sl_url_query(a, form), .auth = auth, .idempotent = true, .attempts_max = 4, .total_ms = 60000,
-                            .body_max = SL_HTTP_ERROR_BODY_MAX, .pool = SL_S("aws-sts") };
+                            .body_max = SL_HTTP_ERROR_BODY_MAX, .pool = SL_S("aws-sts"), .ca_file = sl_aws_ca_file(a) };
     sl_http_response r;
     if (!sl_http_call(http, a, &req, &r, err))
         return sl_err_ctx(err, "asking STS for keys of the role %.*s", SL_ARG(c->role_arn));
@@ -252,7 +252,7 @@ static bool fetch_sso(sl_http *http, sl_aws_cred *c, sl_arena *a, sl_aws_keys *r
     sl_str base = own ? sl_str_c(own) : sl_fmt(a, "https://portal.sso.%.*s.amazonaws.com", SL_ARG(c->sso_region));
     sl_str url = sl_fmt(a, "%.*s/federation/credentials?role_name=%.*s&account_id=%.*s", SL_ARG(base), SL_ARG(sl_percent(a, c->sso_role, NULL)), SL_ARG(sl_percent(a, c->sso_account, NULL)));
     sl_val *headers = sl_map_of(a, "x-amz-sso_bearer_token", sl_val_str(a, token));
-    sl_http_request req = { .url = url, .headers = headers, .attempts_max = 4, .total_ms = 60000, .body_max = SL_HTTP_ERROR_BODY_MAX, .pool = SL_S("aws-sso") };
+    sl_http_request req = { .url = url, .headers = headers, .attempts_max = 4, .total_ms = 60000, .body_max = SL_HTTP_ERROR_BODY_MAX, .pool = SL_S("aws-sso"), .ca_file = sl_aws_ca_file(a) };
     if (!sl_http_call(http, a, &req, &r, err) || !answered(&r, "SSO", err))
         return sl_err_ctx(err, "asking for keys of %.*s", SL_ARG(c->name));
     const sl_val *doc = sl_json_parse(a, r.body, err), *keys = sl_get(doc, "roleCredentials");

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "auth/aws.h"
 #include "auth/google.h"
 #include "base/bind.h"
 #include "base/err.h"
@@ -61,11 +62,12 @@ sl_arena *sl_task_arena(sl_task *t);
 const sl_task_info *sl_task_about(const sl_task *t);
 sl_http *sl_task_http(sl_task *t);
 sl_google *sl_task_google(sl_task *t);
+sl_aws *sl_task_aws(sl_task *t);
 /* Fills the fields that every request of this attempt needs: cancellation, deadline. */
 void sl_task_prepare(sl_task *t, sl_http_request *req);
 /* Killed, timed out, or the server stops: end soon. */
 bool sl_task_cancelled(void *t);
-/* Is the service of that name ("gcs", "bigquery") somewhere else? Base URL or NULL. *ret_local: it is our local cloud. */
+/* Is the service of that name ("gcs", "bigquery", "s3") somewhere else? Base URL or NULL. *ret_local: it is our local cloud. */
 const char *sl_task_endpoint(sl_task *t, const char *service, bool *ret_local);
 
 /* The document is on disk when this returns true. At most SL_CHECKPOINT_SIZE_MAX bytes of JSON. */

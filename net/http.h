@@ -45,6 +45,7 @@ typedef struct sl_http_request {
     bool follow;                   /* redirects, up to 5; https to http is refused; credentials stay at their origin */
     bool keep_encoding;            /* do not ask for, nor undo, Content-Encoding */
     bool insecure;                 /* no certificate check: only with the server's consent */
+    const char *ca_file;           /* certificates that are trusted; NULL: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's */
     bool link_local;               /* allow 169.254.0.0/16 and fe80::/10: the metadata services */
     bool no_proxy;
     sl_str proxy;                  /* "http://host:port", "socks5://…"; the environment's when empty */

@@ -248,13 +248,20 @@ static struct curl_slist *header_list(sl_arena *a, const sl_http_request *req)
     return list;
 }
 
+/* NULL: the system's. */
+static const char *ca_file(const sl_http_request *req)
+{
+    const char *const said[] = { req->ca_file, getenv("CURL_CA_BUNDLE"), getenv("SSL_CERT_FILE") };
+    for (size_t i = 0; i < SL_COUNT(said); i++)
+        if (said[i] != NULL && *said[i] != '\0')
+            return said[i];
+    return NULL;
+}
+
 static void set_tls_and_proxy(CURL *c, sl_arena *a, const sl_http_request *req)
 {
-    const char *ca = getenv("CURL_CA_BUNDLE");
-    if (ca == NULL || *ca == '\0')
-        ca = getenv("SSL_CERT_FILE");
-    if (ca != NULL && *ca != '\0')
-        curl_easy_setopt(c, CURLOPT_CAINFO, ca);
+    if (ca_file(req) != NULL)
+        curl_easy_setopt(c, CURLOPT_CAINFO, ca_file(req));
     curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, req->insecure ? 0L : 1L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, req->insecure ? 0L : 2L);
@@ -326,11 +333,8 @@ static bool failure(exchange *x, CURLcode rc, const char *detail)
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE: {
-        const char *ca = getenv("CURL_CA_BUNDLE") ? getenv("CURL_CA_BUNDLE") : getenv("SSL_CERT_FILE");
-        return sl_err_set(x->err, SL_ERR_AUTH, "http.tls", "no safe connection to %.*s: %s; certificates were checked against %s", SL_ARG(url), why,
-                          ca && *ca ? ca : "the system's list");
-    }
+    case CURLE_SSL_CACERT_BADFILE:
+        return sl_err_set(x->err, SL_ERR_AUTH, "http.tls", "no safe connection to %.*s: %s; certificates were checked against %s", SL_ARG(url), why, ca_file(x->req) ? ca_file(x->req) : "the system's list");
     case CURLE_OPERATION_TIMEDOUT:
         return sl_err_set(x->err, SL_ERR_TRANSIENT, x->sent ? "http.timeout" : "http.connect", "%.*s did not answer in time: %s", SL_ARG(url), why);
     case CURLE_URL_MALFORMAT:

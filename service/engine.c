@@ -68,6 +68,9 @@ static bool open_parts(sl_engine *e, sl_err *err)
     e->google = sl_google_new(e->http);
     if (e->options.endpoints.google_key.n > 0)
         sl_google_set_default(e->google, e->options.endpoints.google_key);
+    e->aws = sl_aws_new(e->http);
+    if (e->options.endpoints.aws_secret.n > 0)
+        sl_aws_set_default(e->aws, e->options.endpoints.aws_key_id, e->options.endpoints.aws_secret);
     if (!sl_workers_start(e, err))
         return false;
     if (e->options.serve && (!sl_execution_take_up(e, sl_now_ms(), err) || (e->scheduler = sl_scheduler_new(e, err)) == NULL))
@@ -137,6 +140,7 @@ void sl_engine_close(sl_engine *e)
     free(e->table);
     free(e->heap);
     sl_google_free(e->google);
+    sl_aws_free(e->aws);
     sl_http_free(e->http);
     sl_logs_close(e->logs);
     sl_flow_cache_free(e->flows);

@@ -25,9 +25,10 @@ typedef struct sl_live sl_live;         /* an execution in memory */
 
 /* Where the services are, when they are not where they usually are. */
 typedef struct sl_endpoints {
-    const char *gcs, *bigquery, *iam;   /* base URLs; NULL = the environment's, then the real ones */
+    const char *gcs, *bigquery, *s3;    /* base URLs; NULL = the environment's, then the real ones */
     bool local;                         /* they are our local cloud's */
     sl_str google_key;                  /* the local cloud's service account key */
+    sl_str aws_key_id, aws_secret;      /* and access key */
 } sl_endpoints;
 
 typedef struct sl_engine_options {

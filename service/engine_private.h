@@ -85,6 +85,7 @@ struct sl_engine {
     sl_logs *logs;
     sl_http *http;
     sl_google *google;
+    sl_aws *aws;
     sl_storage storage;
     sl_flow_cache *flows;
     sl_watch *watch;

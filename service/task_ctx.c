@@ -73,9 +73,16 @@ sl_google *sl_task_google(sl_task *t)
 bool sl_task_cancelled(void *self)
 {
     sl_task *t = self;
+    if (t->undo_until_ms > 0)
+        return sl_mono_ms() > t->undo_until_ms;
     if (sl_mono_ms() > t->deadline_ms)
         t->timed_out = true;
     return t->timed_out || t->job->stop;
+}
+
+sl_aws *sl_task_aws(sl_task *t)
+{
+    return t->engine->aws;
 }
 
 void sl_task_prepare(sl_task *t, sl_http_request *req)
@@ -99,9 +106,13 @@ const char *sl_task_endpoint(sl_task *t, const char *service, bool *ret_local)
 {
     const sl_endpoints *ep = &t->engine->options.endpoints;
     *ret_local = ep->local;
-    bool gcs = strcmp(service, "gcs") == 0;
-    const char *configured = gcs ? ep->gcs : ep->bigquery;
-    return configured ? configured : emulator(t->arena, gcs ? "STORAGE_EMULATOR_HOST" : "BIGQUERY_EMULATOR_HOST");
+    const struct {
+        const char *name, *configured, *variable;
+    } known[] = { { "gcs", ep->gcs, "STORAGE_EMULATOR_HOST" }, { "bigquery", ep->bigquery, "BIGQUERY_EMULATOR_HOST" }, { "s3", ep->s3, NULL } };
+    for (size_t i = 0; i < SL_COUNT(known); i++)
+        if (strcmp(service, known[i].name) == 0)
+            return known[i].configured || known[i].variable == NULL ? known[i].configured : emulator(t->arena, known[i].variable);
+    return NULL;
 }
 
 /* ---- checkpoints ---- */

@@ -22,6 +22,7 @@ struct sl_task {
     const sl_val *saved;
     int64_t deadline_ms;        /* monotonic; INT64_MAX = none */
     bool timed_out;
+    int64_t undo_until_ms;        /* monotonic; > 0: a kill is being carried out, and only this ends it */
     int64_t wait_ms;
     sl_str workdir;
     bool workdir_shared;

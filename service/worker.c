@@ -13,7 +13,7 @@
 #include "connectors/files.h"
 #include "service/task_ctx.h"
 
-enum { WORKERS = 8, QUEUED_PER_WORKER = 8 };
+enum { WORKERS = 8, QUEUED_PER_WORKER = 8, UNDO_MS = 15000 };
 
 /* ---- the pool ---- */
 
@@ -40,6 +40,15 @@ static sl_job *take_job(sl_engine *e, int slot)
 }
 
 static void run_job(sl_engine *e, sl_job *j);
+/* By a user, that is: when the process stops, what is under way is taken up again. */
+static bool killed(sl_task *t)
+{
+    pthread_mutex_lock(&t->engine->jobs.lock);
+    bool stopping = t->engine->jobs.stop;
+    pthread_mutex_unlock(&t->engine->jobs.lock);
+    return t->job->stop && !stopping;
+}
+
 static void run_attempt(sl_task *t);
 
 typedef struct thread_arg {
@@ -224,8 +233,10 @@ static sl_outcome call_task(sl_task *t, const sl_task_def *def, sl_err *err)
     if (!sl_bind(t->arena, def->type->opts, props, cfg, err))
         return SL_TASK_FAILED;
     if (t->job->kind == SL_ACT_KILL) {
+        t->undo_until_ms = sl_mono_ms() + UNDO_MS;
         if (def->type->kill != NULL)
             def->type->kill(t, cfg);
+        t->undo_until_ms = 0;
         t->job->stop = true;
         sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "killed");
         return SL_TASK_FAILED;
@@ -293,11 +304,11 @@ static void run_attempt(sl_task *t)
             outcome = SL_TASK_FAILED;
         else if (run)
             outcome = call_task(t, def, &err);
-        /* An attempt whose time is up while it waits has its remote work undone. */
+        /* An attempt that is killed, or whose time is up, has its remote work undone. */
         if (outcome == SL_TASK_WAIT && sl_task_cancelled(t)) {
             t->job->kind = SL_ACT_KILL;
             outcome = call_task(t, def, &err);
-        } else if (outcome == SL_TASK_FAILED && t->timed_out && t->saved != NULL && t->job->kind != SL_ACT_KILL && def->type->kill != NULL) {
+        } else if (outcome == SL_TASK_FAILED && (t->timed_out || killed(t)) && t->saved != NULL && t->job->kind != SL_ACT_KILL && def->type->kill != NULL) {
             t->job->kind = SL_ACT_KILL;
             (void)call_task(t, def, &err);
         }

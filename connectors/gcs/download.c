@@ -6,96 +6,70 @@
  * API: https://cloud.google.com/storage/docs/json_api/v1/objects/get
  */
 #include "base/arena.h"
+#include "connectors/fetch.h"
 #include "connectors/gcs/gcs.h"
 
-enum { ROUNDS_MAX = 8 };
-
-typedef struct fetch {
-    sl_writer writer;     /* counts, hashes and passes on */
-    sl_writer *out;
-    int64_t at;
+typedef struct download {
+    sl_gcp *g;
+    sl_str url;
+    const char *what;
     uint32_t crc;
     sl_hash *md5;
-} fetch;
+} download;
 
-static bool fetch_write(sl_writer *self, const void *from, size_t n, sl_err *err)
+static void add_sums(void *self, const void *bytes, size_t n)
 {
-    fetch *f = (fetch *)self;
-    if (!f->out->write(f->out, from, n, err))
-        return false;
-    f->crc = sl_crc32c(f->crc, from, n);
-    if (f->md5 != NULL)
-        sl_hash_add(f->md5, from, n);
-    f->at += (int64_t)n;
-    return true;
+    download *d = self;
+    d->crc = sl_crc32c(d->crc, bytes, n);
+    if (d->md5 != NULL)
+        sl_hash_add(d->md5, bytes, n);
 }
 
-static bool fetch_finish(sl_writer *self, sl_err *err)
+static bool compare(download *d, int64_t came, const sl_val *object, sl_err *err)
 {
-    (void)self;
-    (void)err;
-    return true;
-}
-
-static void fetch_close(sl_writer *self)
-{
-    (void)self;
-}
-
-static bool compare(sl_gcp *g, fetch *f, const sl_val *object, const char *what, sl_err *err)
-{
+    sl_arena *a = d->g->arena;
     int64_t size = sl_get_int(object, "size", -1);
-    sl_str crc = sl_get_text(object, "crc32c"), ours = sl_crc32c_base64(g->arena, f->crc);
-    if (size >= 0 && size != f->at)
-        return sl_err_set(err, SL_ERR_DATA, "gcs.size", "%s has %lld bytes, but %lld came; try again", what, (long long)size, (long long)f->at);
+    sl_str crc = sl_get_text(object, "crc32c"), ours = sl_crc32c_base64(a, d->crc);
+    if (size >= 0 && size != came)
+        return sl_err_set(err, SL_ERR_DATA, "gcs.size", "%s has %lld bytes, but %lld came; try again", d->what, (long long)size, (long long)came);
     if (crc.n > 0 && !sl_str_eq(crc, ours))
-        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%s has the CRC32C %.*s, but what came has %.*s; try again", what, SL_ARG(crc), SL_ARG(ours));
-    if (f->md5 != NULL && !sl_str_eq(sl_get_text(object, "md5Hash"), sl_base64(g->arena, sl_hash_end(f->md5, g->arena))))
-        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "what came of %s has another MD5 than the object; try again", what);
+        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%s has the CRC32C %.*s, but what came has %.*s; try again", d->what, SL_ARG(crc), SL_ARG(ours));
+    if (d->md5 != NULL && !sl_str_eq(sl_get_text(object, "md5Hash"), sl_base64(a, sl_hash_end(d->md5, a))))
+        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "what came of %s has another MD5 than the object; try again", d->what);
     return true;
 }
 
-static bool fetch_rest(sl_gcp *g, fetch *f, sl_str url, const char *what, sl_http_response *r, sl_err *err)
+static bool get_rest(void *self, sl_fetch *f, sl_err *err)
 {
+    download *d = self;
+    sl_gcp *g = d->g;
+    sl_http_response r;
     sl_val *headers = sl_map(g->arena);
     sl_map_set_str(g->arena, headers, "Accept-Encoding", SL_S("gzip")); /* bytes as stored: else GCS unpacks what is stored packed */
     if (f->at > 0)
         sl_map_set_str(g->arena, headers, "Range", sl_fmt(g->arena, "bytes=%lld-", (long long)f->at));
-    sl_http_request req = { .url = url, .headers = headers, .sink = &f->writer, .keep_encoding = true, .attempts_max = f->at > 0 ? 1 : 0 };
+    sl_http_request req = { .url = d->url, .headers = headers, .sink = &f->writer, .keep_encoding = true, .attempts_max = f->at > 0 ? 1 : 0 };
     sl_gcp_prepare(g, &req);
-    if (!sl_http_call(sl_task_http(g->task), g->arena, &req, r, err))
+    if (!sl_http_call(sl_task_http(g->task), g->arena, &req, &r, err))
         return false;
-    return r->status / 100 == 2 || sl_gcp_error(g, r, sl_fmt(g->arena, "downloading %s", what).p, err);
+    return r.status / 100 == 2 || sl_gcp_error(g, &r, sl_fmt(g->arena, "downloading %s", d->what).p, err);
 }
 
 bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, sl_writer *out, int64_t *ret_size, sl_err *err)
 {
     const sl_val *object;
-    const char *what = sl_gs_text(g->arena, from.bucket, from.object).p;
+    download d = { .g = g, .what = sl_gs_text(g->arena, from.bucket, from.object).p };
+    sl_fetch f = { .out = out, .self = &d, .seen = add_sums, .get = get_rest };
     sl_str path = sl_gs_object_path(g->arena, from.bucket, from.object);
     if (!sl_gcp_call(g, "GET", path, NULL, true, &object, err))
-        return sl_err_ctx(err, "looking for %s", what);
-    fetch f = { .writer = { fetch_write, fetch_finish, fetch_close }, .out = out };
+        return sl_err_ctx(err, "looking for %s", d.what);
     if (sl_get_text(object, "crc32c").n == 0 && sl_get_text(object, "md5Hash").n > 0)
-        f.md5 = sl_hash_new(g->arena, "MD5");
-    sl_str url = sl_fmt(g->arena, "%.*s%.*s?alt=media&generation=%.*s", SL_ARG(g->base), SL_ARG(path), SL_ARG(sl_val_text(g->arena, sl_get(object, "generation"))));
-    for (int round = 0;;) {
-        int64_t before = f.at;
-        sl_http_response r = { 0 };
-        sl_err_clear(err);
-        if (fetch_rest(g, &f, url, what, &r, err))
-            break;
-        round = f.at > before ? 1 : round + 1;
-        if (!sl_err_retryable(err) || round > ROUNDS_MAX || sl_task_cancelled(g->task))
-            return false;
-        sl_task_log(g->task, SL_WARN, "%s; going on at byte %lld", err->message, (long long)f.at);
-        sl_http_request wait = { 0 };
-        sl_task_prepare(g->task, &wait);
-        if (!sl_http_sleep(&wait, sl_http_backoff_ms(round, 200, 16000)))
-            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading %s", what);
-    }
+        d.md5 = sl_hash_new(g->arena, "MD5");
+    d.url = sl_fmt(g->arena, "%.*s%.*s?alt=media&generation=%.*s", SL_ARG(g->base), SL_ARG(path), SL_ARG(sl_val_text(g->arena, sl_get(object, "generation"))));
+    if (!sl_fetch_all(&f, g->task, d.what, err))
+        return false;
     *ret_size = f.at;
-    return compare(g, &f, object, what, err);
+    return compare(&d, f.at, object, err);
 }
 
 /* ---- tasks ---- */

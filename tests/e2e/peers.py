@@ -15,6 +15,8 @@ FAKE_GCS = FOLDER / "fake-gcs-server" / "bin" / "fake-gcs-server"
 GCS_EMULATOR = FOLDER / "gcp-storage-emulator" / "bin" / "gcp-storage-emulator"
 BQEMULATOR = FOLDER / "bqemulator" / "bin" / "bqemulator"
 GSUTIL = FOLDER / "gsutil" / "bin" / "gsutil"
+VERSITYGW = FOLDER / "versitygw" / "bin" / "versitygw"
+BOTO3 = FOLDER / "boto3" / "bin" / "python"
 
 
 def missing(path):
@@ -85,3 +87,13 @@ def bqemulator(folder):
     env = {"BQEMU_GCS_LOCAL_ROOT": str(folder / "gcs-root"), "BQEMU_ENABLE_FORMAT_EXTENSIONS": "false", "HOME": str(FOLDER / "bqemulator")}
     with running([BQEMULATOR, "start", "--rest-port", str(rest), "--grpc-port", str(grpc)], f"http://127.0.0.1:{rest}/bigquery/v2/projects/p1/datasets", folder / "bqemulator.log", env):
         yield f"http://127.0.0.1:{rest}"
+
+
+@contextlib.contextmanager
+def versitygw(folder, key="peer-key", secret="peer-secret"):
+    port = free_port()
+    for name in ("objects", "sidecar"):
+        (folder / name).mkdir(exist_ok=True)
+    command = [VERSITYGW, "--port", f"127.0.0.1:{port}", "--quiet", "posix", "--sidecar", folder / "sidecar", folder / "objects"]
+    with running(command, f"http://127.0.0.1:{port}/", folder / "versitygw.log", {"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret}):
+        yield f"http://127.0.0.1:{port}"

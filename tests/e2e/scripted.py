@@ -54,7 +54,8 @@ class Scripted:
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
                 data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-                self.send_response(status)
+                # Its own Date, when the answer has one.
+                (self.send_response_only if "Date" in headers else self.send_response)(status)
                 for name, value in {"Content-Length": str(len(data)), "Content-Type": "application/json", **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()

@@ -1,0 +1,120 @@
+/* connectors/s3/checksum.c: see checksum.h. */
+#include "connectors/s3/checksum.h"
+
+#include <pthread.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+
+static const struct {
+    const char *name, *alias, *header, *digest;
+} known[] = {
+    [SL_S3_CRC32C] = { "CRC32C", "CRC32_C", "x-amz-checksum-crc32c", NULL },
+    [SL_S3_CRC32] = { "CRC32", "CRC32", "x-amz-checksum-crc32", NULL },
+    [SL_S3_CRC64NVME] = { "CRC64NVME", "CRC64_NVME", "x-amz-checksum-crc64nvme", NULL },
+    [SL_S3_SHA1] = { "SHA1", "SHA1", "x-amz-checksum-sha1", "SHA1" },
+    [SL_S3_SHA256] = { "SHA256", "SHA256", "x-amz-checksum-sha256", "SHA256" },
+    [SL_S3_MD5] = { "MD5", "MD5", "content-md5", "MD5" },
+};
+
+bool sl_s3_algorithm_find(sl_str name, sl_s3_algorithm *ret)
+{
+    for (size_t i = 0; i < SL_S3_MD5; i++)
+        if (sl_str_ieq(name, sl_str_c(known[i].name)) || sl_str_ieq(name, sl_str_c(known[i].alias))) {
+            *ret = (sl_s3_algorithm)i;
+            return true;
+        }
+    return false;
+}
+
+const char *sl_s3_algorithm_name(sl_s3_algorithm a)
+{
+    return known[a].name;
+}
+
+const char *sl_s3_algorithm_header(sl_s3_algorithm a)
+{
+    return known[a].header;
+}
+
+/* CRC-64/NVME, reflected: eight bytes a step. */
+static uint64_t crc64_table[8][256];
+static pthread_once_t crc64_once = PTHREAD_ONCE_INIT;
+
+static void crc64_init(void)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        uint64_t x = i;
+        for (int k = 0; k < 8; k++)
+            x = x >> 1 ^ (0x9A6C9329AC4BC9B5ULL & (0 - (x & 1)));
+        crc64_table[0][i] = x;
+    }
+    for (unsigned i = 0; i < 256; i++)
+        for (int t = 1; t < 8; t++)
+            crc64_table[t][i] = crc64_table[t - 1][i] >> 8 ^ crc64_table[0][crc64_table[t - 1][i] & 255];
+}
+
+static uint64_t crc64(uint64_t crc, const unsigned char *p, size_t n)
+{
+    pthread_once(&crc64_once, crc64_init);
+    crc = ~crc;
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t next = 0;
+        for (unsigned i = 0; i < 8; i++)
+            next ^= crc64_table[7 - i][(crc >> (8 * i) & 255) ^ p[i]];
+        crc = next;
+    }
+    for (; n > 0; p++, n--)
+        crc = crc >> 8 ^ crc64_table[0][(crc ^ *p) & 255];
+    return ~crc;
+}
+
+sl_s3_sum sl_s3_sum_new(sl_arena *arena, sl_s3_algorithm a)
+{
+    return (sl_s3_sum){ .algorithm = a, .hash = known[a].digest ? sl_hash_new(arena, known[a].digest) : NULL };
+}
+
+void sl_s3_sum_add(sl_s3_sum *s, const void *data, size_t n)
+{
+    if (s->hash != NULL)
+        sl_hash_add(s->hash, data, n);
+    else if (s->algorithm == SL_S3_CRC32C)
+        s->crc = sl_crc32c((uint32_t)s->crc, data, n);
+    else if (s->algorithm == SL_S3_CRC32)
+        s->crc = crc32_z((uLong)s->crc, data, n);
+    else
+        s->crc = crc64(s->crc, data, n);
+}
+
+sl_str sl_s3_sum_end(sl_s3_sum *s, sl_arena *arena)
+{
+    if (s->hash != NULL)
+        return sl_hash_end(s->hash, arena);
+    size_t n = s->algorithm == SL_S3_CRC64NVME ? 8 : 4;
+    char *bytes = sl_alloc(arena, n);
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (char)(s->crc >> (8 * (n - 1 - i)) & 255);
+    return (sl_str){ bytes, n };
+}
+
+bool sl_s3_sum_file(int fd, const char *path, int64_t begin, int64_t end, sl_s3_sum *sums, size_t n, bool (*stop)(void *), void *stop_arg, sl_err *err)
+{
+    char *block = sl_malloc(SL_IO_BLOCK);
+    bool ok = true;
+    while (ok && begin < end) {
+        ssize_t got = pread(fd, block, end - begin < SL_IO_BLOCK ? (size_t)(end - begin) : SL_IO_BLOCK, begin);
+        if (got < 0)
+            ok = sl_err_errno(err, "read", path);
+        else if (got == 0)
+            ok = sl_err_set(err, SL_ERR_DATA, "upload.short", "'%s' became shorter while it was read", path);
+        else if (stop != NULL && stop(stop_arg))
+            ok = sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while reading '%s'", path);
+        for (size_t i = 0; ok && i < n; i++)
+            sl_s3_sum_add(&sums[i], block, (size_t)got);
+        begin += got;
+    }
+    free(block);
+    return ok;
+}
