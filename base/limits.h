@@ -28,6 +28,7 @@ enum {
     SL_OUTPUTS_SIZE_MAX = 16 << 20,      /* JSON of one task run's outputs                          */
     SL_METRICS_MAX = 1000,               /* of one attempt                                          */
     SL_CHECKPOINT_SIZE_MAX = 64 << 10,
+    SL_RECORD_MAX = 64 << 20,            /* one record (a line of Ion or JSON) of a stored file              */
     SL_SCRIPT_LINE_MAX = 1 << 20,        /* one line of a script's output                           */
     SL_SCRIPT_FILES_MAX = 10000,         /* output files of one task                                */
     SL_DISK_RESERVE = 32 << 20,          /* free space of the data folder's disk below which no new work is begun */

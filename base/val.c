@@ -34,6 +34,18 @@ sl_val *sl_val_double(sl_arena *arena, double d)
     return v;
 }
 
+const sl_val *sl_val_decimal(sl_arena *a, sl_str s)
+{
+    double d;
+    int64_t i;
+    if (sl_parse_int(s, &i))
+        return sl_val_int(a, i);
+    size_t digits = 0;
+    for (size_t k = 0; k < s.n; k++)
+        digits += s.p[k] >= '0' && s.p[k] <= '9';
+    return digits <= 15 && sl_parse_double(s, &d) ? sl_val_double(a, d) : sl_val_str(a, s);
+}
+
 sl_val *sl_val_str(sl_arena *arena, sl_str s)
 {
     sl_val *v = val_new(arena, SL_STRING);

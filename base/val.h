@@ -51,6 +51,8 @@ extern const sl_val sl_null_val, sl_true_val, sl_false_val;
 const sl_val *sl_val_bool(bool b);
 sl_val *sl_val_int(sl_arena *arena, int64_t i);
 sl_val *sl_val_double(sl_arena *arena, double d);
+/* A decimal number becomes an int or a double when that holds it exactly, and stays text otherwise. */
+const sl_val *sl_val_decimal(sl_arena *arena, sl_str digits);
 sl_val *sl_val_str(sl_arena *arena, sl_str s);      /* the view is kept, not copied */
 sl_val *sl_val_c(sl_arena *arena, const char *text);
 sl_val *sl_val_time(sl_arena *arena, sl_time t);

@@ -2,7 +2,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "connectors/bigquery/bigquery.h"
-#include "base/ion.h"
+#include "connectors/result.h"
 
 typedef struct query_cfg {
     sl_gcp_cfg gcp;
@@ -15,7 +15,7 @@ typedef struct query_cfg {
 
 #define FETCH_OPTS \
     { .name = "sql", .type = SL_OPT_STR, .offset = SL_FIELD(query_cfg, sql), .flags = SL_REQUIRED, .doc = "One statement, or several." }, \
-    { .name = "fetchType", .type = SL_OPT_ENUM, .offset = SL_FIELD(query_cfg, fetch_type), .values = "NONE FETCH FETCH_ONE STORE", .fallback = "NONE", .doc = "What becomes of the rows." }, \
+    { .name = "fetchType", .type = SL_OPT_ENUM, .offset = SL_FIELD(query_cfg, fetch_type), .values = SL_FETCH_TYPES, .fallback = "NONE", .doc = "What becomes of the rows." }, \
     { .name = "fetch", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, fetch), .flags = SL_DEPRECATED, .doc = "Older form of fetchType FETCH." }, \
     { .name = "store", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, store), .flags = SL_DEPRECATED, .doc = "Older form of fetchType STORE." }, \
     { .name = "fetchOne", .type = SL_OPT_BOOL, .offset = SL_FIELD(query_cfg, fetch_one), .flags = SL_DEPRECATED, .doc = "Older form of fetchType FETCH_ONE." }, \
@@ -107,34 +107,23 @@ static bool configuration(sl_bq *b, const query_cfg *c, const sl_val **ret, sl_e
 typedef struct sink {
     sl_bq *b;
     const sl_val *schema;
-    sl_val *rows;          /* FETCH */
-    const sl_val *first;   /* FETCH_ONE */
-    sl_writer *file;       /* STORE */
-    int64_t count;
+    sl_result result;
 } sink;
 
 static bool take_rows(sink *s, const sl_val *answer, sl_err *err)
 {
     const sl_val *rows = sl_get(answer, "rows");
+    sl_arena *a = s->b->arena;
     if (sl_get(answer, "schema") != NULL)
         s->schema = sl_get(answer, "schema");
     for (size_t i = 0; i < sl_val_count(rows); i++) {
         /* A stored result may be of any size: each row's memory is given back. */
-        sl_arena *a = s->b->arena;
+        bool keeps = sl_result_keeps(&s->result);
         sl_arena_mark mark = sl_arena_get_mark(a);
-        const sl_val *row = sl_bq_row(a, s->schema, sl_at(rows, i));
-        s->count++;
-        if (s->rows != NULL)
-            sl_list_add(a, s->rows, row);
-        else if (s->file != NULL) {
-            sl_buf line = sl_buf_new(a, SIZE_MAX / 4);
-            sl_ion_write(&line, a, row);
-            sl_buf_char(&line, '\n');
-            if (!s->file->write(s->file, line.p, line.n, err))
-                return false;
+        if (!sl_result_add(&s->result, sl_bq_row(a, s->schema, sl_at(rows, i)), err))
+            return false;
+        if (!keeps)
             sl_arena_rewind(a, mark);
-        } else if (s->first == NULL)
-            s->first = row;
     }
     return true;
 }
@@ -172,8 +161,8 @@ static bool fetch(sl_bq *b, const query_cfg *c, const sl_val *job, sl_str how, s
             return false;
         token = sl_get_text(answer, "pageToken");
     } while (token.n > 0 && !one);
-    if (!one && s->count != total)
-        return sl_err_set(err, SL_ERR_REMOTE, "bigquery.rows", "only %lld of %lld rows came back", (long long)s->count, (long long)total);
+    if (!one && s->result.count != total)
+        return sl_err_set(err, SL_ERR_REMOTE, "bigquery.rows", "only %lld of %lld rows came back", (long long)s->result.count, (long long)total);
     return true;
 }
 
@@ -190,28 +179,11 @@ static bool count_rows(sl_bq *b, const query_cfg *c, const sl_val *job, int64_t 
 static bool results(sl_bq *b, const query_cfg *c, const sl_val *job, sl_str how, int64_t *ret_size, sl_err *err)
 {
     sink s = { .b = b };
-    sl_str uri = SL_S("");
-    SL_WRITER file = NULL;
-    if (sl_str_eqc(how, "FETCH"))
-        s.rows = sl_list(b->arena);
-    else if (sl_str_eqc(how, "STORE")) {
-        if (!sl_task_open_out(b->task, SL_S("result.ion"), &file, &uri, err))
-            return false;
-        s.file = file;
-    }
-    if (!fetch(b, c, job, how, &s, err) || (file != NULL && !file->finish(file, err)))
-        return false;
-    sl_task_out_int(b->task, "size", s.count);
-    if (s.rows != NULL)
-        sl_task_out(b->task, "rows", s.rows);
-    else if (file != NULL)
-        sl_task_out_str(b->task, "uri", uri);
-    else if (s.first != NULL)
-        sl_task_out(b->task, "row", s.first);
-    sl_task_counter(b->task, "fetch.rows", (double)s.count);
+    bool ok = sl_result_open(&s.result, b->task, how, err) && fetch(b, c, job, how, &s, err) && sl_result_out(&s.result, err);
+    sl_result_close(&s.result);
     if (ret_size != NULL)
-        *ret_size = s.count;
-    return true;
+        *ret_size = s.result.count;
+    return ok;
 }
 
 static void statistics(sl_bq *b, const sl_val *job)

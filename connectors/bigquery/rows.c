@@ -16,19 +16,6 @@ static const sl_val *micros(sl_arena *a, sl_str s)
     return sl_val_time(a, (sl_time){ .s = seconds, .ns = (int32_t)(us - seconds * 1000000) * 1000, .kind = SL_TIME_INSTANT });
 }
 
-/* A decimal becomes a number when a double holds it exactly, and stays text otherwise. */
-static const sl_val *decimal(sl_arena *a, sl_str s)
-{
-    double d;
-    int64_t i;
-    if (sl_parse_int(s, &i))
-        return sl_val_int(a, i);
-    size_t digits = 0;
-    for (size_t k = 0; k < s.n; k++)
-        digits += s.p[k] >= '0' && s.p[k] <= '9';
-    return digits <= 15 && sl_parse_double(s, &d) ? sl_val_double(a, d) : sl_val_str(a, s);
-}
-
 static const sl_val *floating(sl_arena *a, sl_str s)
 {
     double d;
@@ -50,7 +37,7 @@ static const sl_val *scalar(sl_arena *a, sl_str type, const sl_val *v)
     if (sl_str_eqc(type, "FLOAT") || sl_str_eqc(type, "FLOAT64"))
         return floating(a, s);
     if (sl_str_eqc(type, "NUMERIC") || sl_str_eqc(type, "BIGNUMERIC"))
-        return decimal(a, s);
+        return sl_val_decimal(a, s);
     if (sl_str_eqc(type, "BOOLEAN") || sl_str_eqc(type, "BOOL"))
         return sl_val_bool(sl_str_eqc(s, "true"));
     if (sl_str_eqc(type, "TIMESTAMP"))

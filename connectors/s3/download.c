@@ -8,7 +8,6 @@
  */
 #include "base/arena.h"
 #include "connectors/fetch.h"
-#include "connectors/s3/checksum.h"
 #include "connectors/s3/s3.h"
 
 typedef struct download {
@@ -17,7 +16,7 @@ typedef struct download {
     const char *what;
     int64_t size;
     bool summed;
-    sl_s3_sum sum;
+    sl_checksum sum;
     sl_str expected;              /* base64; hex for MD5 */
 } download;
 
@@ -25,25 +24,25 @@ static void add_sum(void *self, const void *bytes, size_t n)
 {
     download *d = self;
     if (d->summed)
-        sl_s3_sum_add(&d->sum, bytes, n);
+        sl_checksum_add(&d->sum, bytes, n);
 }
 
 /* The checksum of the whole that the service knows, cheapest first; an ETag is an MD5 unless the object was made in parts or encrypted with a key of its own. */
 static void choose_sum(sl_arena *a, download *d, const sl_http_response *head)
 {
-    static const sl_s3_algorithm order[] = { SL_S3_CRC32C, SL_S3_CRC64NVME, SL_S3_CRC32, SL_S3_SHA1, SL_S3_SHA256 };
+    static const sl_algorithm order[] = { SL_SUM_CRC32C, SL_SUM_CRC64NVME, SL_SUM_CRC32, SL_SUM_SHA1, SL_SUM_SHA256 };
     for (size_t i = 0; i < SL_COUNT(order) && !d->summed; i++) {
-        d->expected = sl_http_header(head, sl_s3_algorithm_header(order[i]));
+        d->expected = sl_http_header(head, sl_s3_checksum_header(order[i]));
         d->summed = d->expected.n > 0 && memchr(d->expected.p, '-', d->expected.n) == NULL;
         if (d->summed)
-            d->sum = sl_s3_sum_new(a, order[i]);
+            d->sum = sl_checksum_new(a, order[i]);
     }
     sl_str etag = sl_http_header(head, "etag"), sse = sl_http_header(head, "x-amz-server-side-encryption");
     if (d->summed || etag.n != 34 || memchr(etag.p, '-', etag.n) != NULL || sl_str_starts(sse, SL_S("aws:kms")) || sl_http_header(head, "x-amz-server-side-encryption-customer-algorithm").n > 0)
         return;
     d->summed = true;
     d->expected = sl_str_lower(a, sl_str_sub(etag, 1, 33));
-    d->sum = sl_s3_sum_new(a, SL_S3_MD5);
+    d->sum = sl_checksum_new(a, SL_SUM_MD5);
 }
 
 static bool compare(download *d, int64_t came, sl_err *err)
@@ -53,9 +52,9 @@ static bool compare(download *d, int64_t came, sl_err *err)
         return sl_err_set(err, SL_ERR_DATA, "s3.size", "%s has %lld bytes, but %lld came; try again", d->what, (long long)d->size, (long long)came);
     if (!d->summed)
         return true;
-    sl_str raw = sl_s3_sum_end(&d->sum, a), ours = d->sum.algorithm == SL_S3_MD5 ? sl_hex(a, raw) : sl_base64(a, raw);
+    sl_str raw = sl_checksum_end(&d->sum, a), ours = d->sum.algorithm == SL_SUM_MD5 ? sl_hex(a, raw) : sl_base64(a, raw);
     return sl_str_eq(ours, d->expected)
-           || sl_err_set(err, SL_ERR_DATA, "s3.checksum", "%s has the %s %.*s, but what came has %.*s; try again", d->what, sl_s3_algorithm_name(d->sum.algorithm), SL_ARG(d->expected), SL_ARG(ours));
+           || sl_err_set(err, SL_ERR_DATA, "s3.checksum", "%s has the %s %.*s, but what came has %.*s; try again", d->what, sl_checksum_name(d->sum.algorithm), SL_ARG(d->expected), SL_ARG(ours));
 }
 
 static bool get_rest(void *self, sl_fetch *f, sl_err *err)
@@ -91,8 +90,8 @@ static sl_val *described(sl_arena *a, const sl_http_response *head, const downlo
             sl_map_set_str(a, metadata, sl_str_sub(name, 11, name.n).p, sl_http_header(head, name.p));
     }
     sl_map_setc(a, o, "metadata", metadata);
-    if (d->summed && d->sum.algorithm != SL_S3_MD5) {
-        sl_map_set_str(a, o, "checksumAlgorithm", sl_str_c(sl_s3_algorithm_name(d->sum.algorithm)));
+    if (d->summed && d->sum.algorithm != SL_SUM_MD5) {
+        sl_map_set_str(a, o, "checksumAlgorithm", sl_str_c(sl_checksum_name(d->sum.algorithm)));
         sl_map_set_str(a, o, "checksumValue", d->expected);
     }
     return o;

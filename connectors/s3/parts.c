@@ -57,9 +57,9 @@ static bool begin(parts *u, sl_err *err)
     sl_http_response r;
     sl_val *headers = sl_map_shallow(a, p->headers);
     if (sl_s3_plain(p->s) && !p->algorithm_given)
-        p->algorithm = SL_S3_MD5;
-    if (p->algorithm != SL_S3_MD5)
-        sl_map_set_str(a, headers, "x-amz-checksum-algorithm", sl_str_c(sl_s3_algorithm_name(p->algorithm)));
+        p->algorithm = SL_SUM_MD5;
+    if (p->algorithm != SL_SUM_MD5)
+        sl_map_set_str(a, headers, "x-amz-checksum-algorithm", sl_str_c(sl_checksum_name(p->algorithm)));
     sl_s3_request req = { .method = "POST", .key = p->key, .query = SL_S("uploads="), .headers = headers, .idempotent = true };
     if (!SL_FAULT("upload.before_session", err) || !sl_s3_call(p->s, a, &req, u->doing, &r, err) || !SL_FAULT("upload.after_session", err))
         return false;
@@ -73,7 +73,7 @@ static bool begin(parts *u, sl_err *err)
     sl_map_set_int(a, mark, "mtimeNs", p->mtime_ns);
     sl_map_set_str(a, mark, "uploadId", id);
     sl_map_set_int(a, mark, "partSize", u->part_size);
-    sl_map_set_str(a, mark, "algorithm", sl_str_c(sl_s3_algorithm_name(p->algorithm)));
+    sl_map_set_str(a, mark, "algorithm", sl_str_c(sl_checksum_name(p->algorithm)));
     return sl_task_checkpoint(p->s->aws.task, mark, err);
 }
 
@@ -82,14 +82,14 @@ static bool same_part(parts *u, const sl_val *e, size_t i, part *ret, sl_err *er
 {
     sl_arena *a = u->p->s->aws.arena;
     sl_s3_put *p = u->p;
-    sl_s3_sum sums[2] = { sl_s3_sum_new(a, p->algorithm), sl_s3_sum_new(a, SL_S3_MD5) };
-    sl_str listed = sl_xml_text(e, sl_fmt(a, "Checksum%s", sl_s3_algorithm_name(p->algorithm)).p), etag = sl_xml_text(e, "ETag");
+    sl_checksum sums[2] = { sl_checksum_new(a, p->algorithm), sl_checksum_new(a, SL_SUM_MD5) };
+    sl_str listed = sl_xml_text(e, sl_fmt(a, "Checksum%s", sl_checksum_name(p->algorithm)).p), etag = sl_xml_text(e, "ETag");
     int64_t size = -1, begin_at = (int64_t)i * u->part_size;
     if (!sl_parse_int(sl_xml_text(e, "Size"), &size) || size != end_of(u, i) - begin_at)
         return true;
-    if (!sl_s3_sum_file(p->fd, p->path.p, begin_at, end_of(u, i), sums, listed.n ? 1 : 2, sl_task_cancelled, p->s->aws.task, err))
+    if (!sl_checksum_file(p->fd, p->path.p, begin_at, end_of(u, i), sums, listed.n ? 1 : 2, sl_task_cancelled, p->s->aws.task, err))
         return false;
-    sl_str sum = sl_base64(a, sl_s3_sum_end(&sums[0], a)), md5 = listed.n ? SL_S("") : sl_hex(a, sl_s3_sum_end(&sums[1], a));
+    sl_str sum = sl_base64(a, sl_checksum_end(&sums[0], a)), md5 = listed.n ? SL_S("") : sl_hex(a, sl_checksum_end(&sums[1], a));
     if (listed.n ? sl_str_eq(listed, sum) : sl_str_find(etag, md5) >= 0)
         *ret = (part){ etag, sum };
     return true;
@@ -177,9 +177,9 @@ static sl_str completion(const parts *u, sl_arena *a)
     sl_buf b = sl_buf_new(a, COMPLETE_MAX);
     sl_buf_addc(&b, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for (size_t i = 0; i < u->count; i++) {
-        const char *name = sl_s3_algorithm_name(u->p->algorithm);
+        const char *name = sl_checksum_name(u->p->algorithm);
         sl_buf_fmt(&b, "<Part><PartNumber>%zu</PartNumber><ETag>%.*s</ETag>", i + 1, SL_ARG(sl_xml_escape(a, u->part[i].etag)));
-        if (u->p->algorithm != SL_S3_MD5 && !sl_s3_plain(u->p->s))
+        if (u->p->algorithm != SL_SUM_MD5 && !sl_s3_plain(u->p->s))
             sl_buf_fmt(&b, "<Checksum%s>%.*s</Checksum%s>", name, SL_ARG(u->part[i].sum), name);
         sl_buf_addc(&b, "</Part>");
     }
@@ -217,8 +217,8 @@ static bool take_up(parts *u, const sl_val *saved, bool *done, sl_err *err)
     int64_t part_size = sl_get_int(saved, "partSize", 0);
     if (sl_get_text(saved, "uploadId").n == 0 || part_size <= 0 || sl_get_int(saved, "size", -1) != p->size || sl_get_int(saved, "mtimeNs", -1) != p->mtime_ns || !sl_str_eq(sl_get_text(saved, "key"), p->key))
         return begin(u, err);
-    if (!sl_s3_algorithm_find(sl_get_text(saved, "algorithm"), &p->algorithm))
-        p->algorithm = SL_S3_MD5;
+    if (!sl_checksum_find(sl_get_text(saved, "algorithm"), &p->algorithm))
+        p->algorithm = SL_SUM_MD5;
     set_upload(u, sl_get_text(saved, "uploadId"), part_size);
     sl_task_log(p->s->aws.task, SL_INFO, "taking up the upload to %.*s where it stands", SL_ARG(sl_s3_text(p->s, p->s->aws.arena, p->key)));
     if (!list_parts(u, &known, err))

@@ -22,12 +22,12 @@ bool sl_s3_put_open(sl_s3_put *p, sl_err *err)
     if (p->expected.n == 0)
         return true;
     SL_ARENA a = sl_arena_new();
-    sl_s3_sum sum = sl_s3_sum_new(a, p->algorithm);
-    if (!sl_s3_sum_file(p->fd, p->path.p, 0, p->size, &sum, 1, sl_task_cancelled, p->s->aws.task, err))
+    sl_checksum sum = sl_checksum_new(a, p->algorithm);
+    if (!sl_checksum_file(p->fd, p->path.p, 0, p->size, &sum, 1, sl_task_cancelled, p->s->aws.task, err))
         return false;
-    sl_str ours = sl_base64(a, sl_s3_sum_end(&sum, a));
+    sl_str ours = sl_base64(a, sl_checksum_end(&sum, a));
     return sl_str_eq(ours, p->expected)
-           || sl_err_set(err, SL_ERR_DATA, "s3.checksum", "the file's %s is %.*s, expected was %.*s", sl_s3_algorithm_name(p->algorithm), SL_ARG(ours), SL_ARG(p->expected));
+           || sl_err_set(err, SL_ERR_DATA, "s3.checksum", "the file's %s is %.*s, expected was %.*s", sl_checksum_name(p->algorithm), SL_ARG(ours), SL_ARG(p->expected));
 }
 
 void sl_s3_put_close(sl_s3_put *p)
@@ -69,7 +69,7 @@ static sl_reader *piece_open(void *self, sl_err *err)
 /* Some services know no checksums but Content-MD5. That is remembered for the endpoint. */
 static bool refused(const sl_s3_put *p, sl_arena *a, const sl_http_response *r)
 {
-    if (p->algorithm_given || p->algorithm == SL_S3_MD5 || (r->status != 400 && r->status != 501))
+    if (p->algorithm_given || p->algorithm == SL_SUM_MD5 || (r->status != 400 && r->status != 501))
         return false;
     sl_str code = sl_s3_code(a, r), body = sl_str_lower(a, sl_str_sub(r->body, 0, 4096));
     return r->status == 501 || sl_str_eqc(code, "NotImplemented") || (sl_str_find(body, SL_S("checksum")) >= 0 && !sl_str_eqc(code, "BadDigest") && !sl_str_eqc(code, "XAmzContentChecksumMismatch"));
@@ -80,20 +80,20 @@ bool sl_s3_put_piece(sl_s3_put *p, sl_arena *a, int64_t begin, int64_t end, sl_s
     sl_s3_piece piece = { .reader = { piece_read, piece_close }, .put = p, .begin = begin, .end = end };
     bool hashed = !sl_s3_unsigned(p->s);
     for (;;) {
-        sl_s3_algorithm algorithm = sl_s3_plain(p->s) && !p->algorithm_given ? SL_S3_MD5 : p->algorithm;
-        sl_s3_sum sums[2] = { sl_s3_sum_new(a, algorithm), sl_s3_sum_new(a, hashed ? SL_S3_SHA256 : SL_S3_CRC32C) };
-        if (!sl_s3_sum_file(p->fd, p->path.p, begin, end, sums, hashed ? 2 : 1, sl_task_cancelled, p->s->aws.task, err))
+        sl_algorithm algorithm = sl_s3_plain(p->s) && !p->algorithm_given ? SL_SUM_MD5 : p->algorithm;
+        sl_checksum sums[2] = { sl_checksum_new(a, algorithm), sl_checksum_new(a, hashed ? SL_SUM_SHA256 : SL_SUM_CRC32C) };
+        if (!sl_checksum_file(p->fd, p->path.p, begin, end, sums, hashed ? 2 : 1, sl_task_cancelled, p->s->aws.task, err))
             return false;
-        *ret_sum = sl_base64(a, sl_s3_sum_end(&sums[0], a));
+        *ret_sum = sl_base64(a, sl_checksum_end(&sums[0], a));
         sl_val *all = sl_map_shallow(a, headers);
-        sl_map_set_str(a, all, sl_s3_algorithm_header(algorithm), *ret_sum);
+        sl_map_set_str(a, all, sl_s3_checksum_header(algorithm), *ret_sum);
         sl_s3_request r = {
-            .method = "PUT", .key = p->key, .query = query, .headers = all, .open_body = piece_open, .body_self = &piece, .body_size = end - begin, .body_sha256 = hashed ? sl_hex(a, sl_s3_sum_end(&sums[1], a)) : SL_S(""),
+            .method = "PUT", .key = p->key, .query = query, .headers = all, .open_body = piece_open, .body_self = &piece, .body_size = end - begin, .body_sha256 = hashed ? sl_hex(a, sl_checksum_end(&sums[1], a)) : SL_S(""),
             .idle_ms = PUT_IDLE_MS,
         };
         if (!sl_s3_send(p->s, a, &r, ret, err))
             return false;
-        if (ret->status / 100 == 2 || algorithm == SL_S3_MD5 || !refused(p, a, ret))
+        if (ret->status / 100 == 2 || algorithm == SL_SUM_MD5 || !refused(p, a, ret))
             return true;
         sl_s3_set_plain(p->s);
     }
@@ -102,19 +102,19 @@ bool sl_s3_put_piece(sl_s3_put *p, sl_arena *a, int64_t begin, int64_t end, sl_s
 /* ---- what is there ---- */
 
 /* The checksum that the whole object has: of the bytes, or of the parts' checksums. */
-static bool whole_sum(const sl_s3_put *p, sl_arena *a, sl_s3_algorithm algorithm, int64_t part_size, sl_str *ret, sl_err *err)
+static bool whole_sum(const sl_s3_put *p, sl_arena *a, sl_algorithm algorithm, int64_t part_size, sl_str *ret, sl_err *err)
 {
-    sl_s3_sum all = sl_s3_sum_new(a, algorithm);
+    sl_checksum all = sl_checksum_new(a, algorithm);
     int64_t parts = 0, step = part_size > 0 ? part_size : p->size;
     for (int64_t at = 0; at < p->size || parts == 0; at += step, parts++) {
-        sl_s3_sum one = sl_s3_sum_new(a, algorithm);
+        sl_checksum one = sl_checksum_new(a, algorithm);
         int64_t end = at + step < p->size ? at + step : p->size;
-        if (!sl_s3_sum_file(p->fd, p->path.p, at, end, part_size > 0 ? &one : &all, 1, sl_task_cancelled, p->s->aws.task, err))
+        if (!sl_checksum_file(p->fd, p->path.p, at, end, part_size > 0 ? &one : &all, 1, sl_task_cancelled, p->s->aws.task, err))
             return false;
-        sl_str sum = part_size > 0 ? sl_s3_sum_end(&one, a) : SL_S("");
-        sl_s3_sum_add(&all, sum.p, sum.n);
+        sl_str sum = part_size > 0 ? sl_checksum_end(&one, a) : SL_S("");
+        sl_checksum_add(&all, sum.p, sum.n);
     }
-    sl_str raw = sl_s3_sum_end(&all, a), text = algorithm == SL_S3_MD5 ? sl_hex(a, raw) : sl_base64(a, raw);
+    sl_str raw = sl_checksum_end(&all, a), text = algorithm == SL_SUM_MD5 ? sl_hex(a, raw) : sl_base64(a, raw);
     *ret = part_size > 0 ? sl_fmt(a, "%.*s-%lld", SL_ARG(text), (long long)parts) : text;
     return true;
 }
@@ -153,12 +153,12 @@ bool sl_s3_put_there(sl_s3_put *p, sl_arena *a, int64_t part_size, bool *ret, sl
         return false;
     if (r.status / 100 != 2 || !sl_parse_int(sl_http_header(&r, "content-length"), &size) || size != p->size || !same_headers(p, a, &r))
         return true;
-    theirs = p->algorithm == SL_S3_MD5 ? SL_S("") : sl_http_header(&r, sl_s3_algorithm_header(p->algorithm));
+    theirs = p->algorithm == SL_SUM_MD5 ? SL_S("") : sl_http_header(&r, sl_s3_checksum_header(p->algorithm));
     bool by_sum = theirs.n > 0;
     if (!by_sum)
         theirs = unquoted(sl_http_header(&r, "etag"));
     bool composite = memchr(theirs.p ? theirs.p : "", '-', theirs.n) != NULL;
-    if ((composite && part_size == 0) || !whole_sum(p, a, by_sum ? p->algorithm : SL_S3_MD5, composite ? part_size : 0, &ours, err))
+    if ((composite && part_size == 0) || !whole_sum(p, a, by_sum ? p->algorithm : SL_SUM_MD5, composite ? part_size : 0, &ours, err))
         return !sl_task_cancelled(p->s->aws.task);
     *ret = sl_str_eq(ours, theirs);
     if (*ret) {

@@ -7,7 +7,6 @@
  */
 #pragma once
 
-#include "connectors/s3/checksum.h"
 #include "connectors/s3/s3.h"
 
 enum { SL_S3_ONE_MAX = 16 << 20 }; /* up to here one PUT, in bytes */
@@ -18,7 +17,7 @@ typedef struct sl_s3_put {
     sl_str key, path;
     const sl_val *headers;        /* of the object */
     const sl_val *conditions;     /* If-Match, If-None-Match */
-    sl_s3_algorithm algorithm;
+    sl_algorithm algorithm;
     bool algorithm_given;         /* by the user: it is not replaced by another */
     sl_str expected;              /* base64 of the whole file's checksum; .n == 0: whatever it is */
     bool again;                   /* an earlier process may have sent it already */

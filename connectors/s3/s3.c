@@ -85,6 +85,15 @@ static sl_str url_of(const sl_s3 *s, sl_arena *a, const sl_s3_request *r, sl_str
     return sl_fmt(a, "%s://%.*s%s%.*s%s%.*s", scheme, SL_ARG(place), s->path_style && r->key.n == 0 ? "" : "/", SL_ARG(key), r->query.n ? "?" : "", SL_ARG(r->query));
 }
 
+const char *sl_s3_checksum_header(sl_algorithm a)
+{
+    static const char *const headers[] = {
+        [SL_SUM_CRC32C] = "x-amz-checksum-crc32c", [SL_SUM_CRC32] = "x-amz-checksum-crc32", [SL_SUM_CRC64NVME] = "x-amz-checksum-crc64nvme", [SL_SUM_SHA1] = "x-amz-checksum-sha1",
+        [SL_SUM_SHA256] = "x-amz-checksum-sha256", [SL_SUM_MD5] = "content-md5",
+    };
+    return headers[a];
+}
+
 /* ---- answers ---- */
 
 static const sl_val *error_of(sl_arena *a, const sl_http_response *r)

@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "base/checksum.h"
 #include "connectors/aws/aws.h"
 
 typedef struct sl_s3 {
@@ -78,6 +79,8 @@ typedef struct sl_s3_listing {
 /* The objects, as outputs name them: [{uri, key, etag, size, lastModified, owner}]. */
 bool sl_s3_find(sl_s3 *s, const sl_s3_listing *listing, const sl_val **ret, sl_err *err);
 
+/* x-amz-checksum-crc32c; MD5: content-md5 */
+const char *sl_s3_checksum_header(sl_algorithm a);
 /* Missing is no error. */
 bool sl_s3_delete(sl_s3 *s, sl_arena *arena, sl_str key, sl_http_response *ret, sl_err *err);
 /* Within the service; objects of more than 5 GB in parts. *ret_etag may be NULL. */

@@ -166,10 +166,10 @@ static bool prepare(batch *b, sl_task *t, sl_err *err)
     sl_arena *a = sl_task_arena(t);
     const upload_cfg *c = b->c;
     sl_val *conditions = sl_map(a);
-    sl_s3_algorithm algorithm = SL_S3_CRC32C;
+    sl_algorithm algorithm = SL_SUM_CRC32C;
     sl_map_opt_str(a, conditions, "if-match", c->if_match);
     sl_map_opt_str(a, conditions, "if-none-match", c->if_none_match);
-    if (c->algorithm.n > 0 && !sl_s3_algorithm_find(c->algorithm, &algorithm))
+    if (c->algorithm.n > 0 && !sl_checksum_find(c->algorithm, &algorithm))
         return sl_err_set(err, SL_ERR_CONFIG, "s3.checksum", "'checksumAlgorithm' is '%.*s'; S3 knows CRC32C, CRC32, CRC64NVME, SHA1 and SHA256", SL_ARG(c->algorithm));
     const sl_val *headers = headers_of(a, c, err);
     if (headers == NULL || !sl_s3_open(&b->s, t, &c->aws, c->bucket, err) || !sources(b, err))

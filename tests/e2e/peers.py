@@ -17,6 +17,7 @@ BQEMULATOR = FOLDER / "bqemulator" / "bin" / "bqemulator"
 GSUTIL = FOLDER / "gsutil" / "bin" / "gsutil"
 VERSITYGW = FOLDER / "versitygw" / "bin" / "versitygw"
 BOTO3 = FOLDER / "boto3" / "bin" / "python"
+DYNAMODB_LOCAL = FOLDER / "dynamodb-local"
 
 
 def missing(path):
@@ -96,4 +97,13 @@ def versitygw(folder, key="peer-key", secret="peer-secret"):
         (folder / name).mkdir(exist_ok=True)
     command = [VERSITYGW, "--port", f"127.0.0.1:{port}", "--quiet", "posix", "--sidecar", folder / "sidecar", folder / "objects"]
     with running(command, f"http://127.0.0.1:{port}/", folder / "versitygw.log", {"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret}):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def dynamodb_local(folder):
+    port = free_port()
+    lib = DYNAMODB_LOCAL / "lib"
+    command = ["java", f"-Djava.library.path={lib}", "-cp", f"{lib}/*", "com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    with running(command, f"http://127.0.0.1:{port}/", folder / "dynamodb.log"):
         yield f"http://127.0.0.1:{port}"

@@ -1,5 +1,5 @@
-/* connectors/s3/checksum.c: see checksum.h. */
-#include "connectors/s3/checksum.h"
+/* base/checksum.c: see checksum.h. */
+#include "base/checksum.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -9,34 +9,29 @@
 #include "base/limits.h"
 
 static const struct {
-    const char *name, *alias, *header, *digest;
+    const char *name, *alias, *digest;
 } known[] = {
-    [SL_S3_CRC32C] = { "CRC32C", "CRC32_C", "x-amz-checksum-crc32c", NULL },
-    [SL_S3_CRC32] = { "CRC32", "CRC32", "x-amz-checksum-crc32", NULL },
-    [SL_S3_CRC64NVME] = { "CRC64NVME", "CRC64_NVME", "x-amz-checksum-crc64nvme", NULL },
-    [SL_S3_SHA1] = { "SHA1", "SHA1", "x-amz-checksum-sha1", "SHA1" },
-    [SL_S3_SHA256] = { "SHA256", "SHA256", "x-amz-checksum-sha256", "SHA256" },
-    [SL_S3_MD5] = { "MD5", "MD5", "content-md5", "MD5" },
+    [SL_SUM_CRC32C] = { "CRC32C", "CRC32_C", NULL },
+    [SL_SUM_CRC32] = { "CRC32", "CRC32", NULL },
+    [SL_SUM_CRC64NVME] = { "CRC64NVME", "CRC64_NVME", NULL },
+    [SL_SUM_SHA1] = { "SHA1", "SHA1", "SHA1" },
+    [SL_SUM_SHA256] = { "SHA256", "SHA256", "SHA256" },
+    [SL_SUM_MD5] = { "MD5", "MD5", "MD5" },
 };
 
-bool sl_s3_algorithm_find(sl_str name, sl_s3_algorithm *ret)
+bool sl_checksum_find(sl_str name, sl_algorithm *ret)
 {
-    for (size_t i = 0; i < SL_S3_MD5; i++)
+    for (size_t i = 0; i < SL_SUM_MD5; i++)
         if (sl_str_ieq(name, sl_str_c(known[i].name)) || sl_str_ieq(name, sl_str_c(known[i].alias))) {
-            *ret = (sl_s3_algorithm)i;
+            *ret = (sl_algorithm)i;
             return true;
         }
     return false;
 }
 
-const char *sl_s3_algorithm_name(sl_s3_algorithm a)
+const char *sl_checksum_name(sl_algorithm a)
 {
     return known[a].name;
-}
-
-const char *sl_s3_algorithm_header(sl_s3_algorithm a)
-{
-    return known[a].header;
 }
 
 /* CRC-64/NVME, reflected: eight bytes a step. */
@@ -71,35 +66,35 @@ static uint64_t crc64(uint64_t crc, const unsigned char *p, size_t n)
     return ~crc;
 }
 
-sl_s3_sum sl_s3_sum_new(sl_arena *arena, sl_s3_algorithm a)
+sl_checksum sl_checksum_new(sl_arena *arena, sl_algorithm a)
 {
-    return (sl_s3_sum){ .algorithm = a, .hash = known[a].digest ? sl_hash_new(arena, known[a].digest) : NULL };
+    return (sl_checksum){ .algorithm = a, .hash = known[a].digest ? sl_hash_new(arena, known[a].digest) : NULL };
 }
 
-void sl_s3_sum_add(sl_s3_sum *s, const void *data, size_t n)
+void sl_checksum_add(sl_checksum *s, const void *data, size_t n)
 {
     if (s->hash != NULL)
         sl_hash_add(s->hash, data, n);
-    else if (s->algorithm == SL_S3_CRC32C)
+    else if (s->algorithm == SL_SUM_CRC32C)
         s->crc = sl_crc32c((uint32_t)s->crc, data, n);
-    else if (s->algorithm == SL_S3_CRC32)
+    else if (s->algorithm == SL_SUM_CRC32)
         s->crc = crc32_z((uLong)s->crc, data, n);
     else
         s->crc = crc64(s->crc, data, n);
 }
 
-sl_str sl_s3_sum_end(sl_s3_sum *s, sl_arena *arena)
+sl_str sl_checksum_end(sl_checksum *s, sl_arena *arena)
 {
     if (s->hash != NULL)
         return sl_hash_end(s->hash, arena);
-    size_t n = s->algorithm == SL_S3_CRC64NVME ? 8 : 4;
+    size_t n = s->algorithm == SL_SUM_CRC64NVME ? 8 : 4;
     char *bytes = sl_alloc(arena, n);
     for (size_t i = 0; i < n; i++)
         bytes[i] = (char)(s->crc >> (8 * (n - 1 - i)) & 255);
     return (sl_str){ bytes, n };
 }
 
-bool sl_s3_sum_file(int fd, const char *path, int64_t begin, int64_t end, sl_s3_sum *sums, size_t n, bool (*stop)(void *), void *stop_arg, sl_err *err)
+bool sl_checksum_file(int fd, const char *path, int64_t begin, int64_t end, sl_checksum *sums, size_t n, bool (*stop)(void *), void *stop_arg, sl_err *err)
 {
     char *block = sl_malloc(SL_IO_BLOCK);
     bool ok = true;
@@ -112,7 +107,7 @@ bool sl_s3_sum_file(int fd, const char *path, int64_t begin, int64_t end, sl_s3_
         else if (stop != NULL && stop(stop_arg))
             ok = sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while reading '%s'", path);
         for (size_t i = 0; ok && i < n; i++)
-            sl_s3_sum_add(&sums[i], block, (size_t)got);
+            sl_checksum_add(&sums[i], block, (size_t)got);
         begin += got;
     }
     free(block);
