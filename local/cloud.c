@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "local/aws.h"
 #include "local/bq.h"
 
 static void health(void *self, sl_server_request *req, sl_server_response *resp)
@@ -25,16 +26,15 @@ static const sl_route own_routes[] = {
     { 0 },
 };
 
-static const sl_route *all_routes(sl_arena *a)
+static const sl_route *joined(sl_arena *a, const sl_route *const *tables, size_t count)
 {
-    const sl_route *tables[] = { own_routes, sl_gcs_routes, sl_upload_routes, sl_bq_routes };
     size_t n = 0;
-    for (size_t t = 0; t < SL_COUNT(tables); t++)
+    for (size_t t = 0; t < count; t++)
         for (const sl_route *r = tables[t]; r->pattern != NULL; r++)
             n++;
     sl_route *all = SL_ARRAY(a, sl_route, n + 1);
     n = 0;
-    for (size_t t = 0; t < SL_COUNT(tables); t++)
+    for (size_t t = 0; t < count; t++)
         for (const sl_route *r = tables[t]; r->pattern != NULL; r++)
             all[n++] = *r;
     return all;
@@ -57,26 +57,32 @@ static void log_request(void *self, const char *method, sl_str target, int statu
     (void)put;
 }
 
-static bool listen_on(sl_cloud *c, int wanted, sl_err *err)
+bool sl_cloud_listen(sl_cloud *c, const char *file, int wanted, const sl_route *const *tables, size_t n, void (*unmatched)(void *, sl_server_request *, sl_server_response *, sl_str), sl_server **ret, char ret_url[static 64], sl_err *err)
 {
     SL_ARENA a = sl_arena_new();
-    sl_str path = sl_fmt(a, "%s/port", c->dir), text;
+    sl_str path = sl_fmt(a, "%s/%s", c->dir, file), text;
     sl_err ignored;
     int64_t last = 0;
     if (sl_fs_read(a, path.p, 32, &text, &ignored))
         (void)sl_parse_int(sl_str_trim(text), &last);
-    sl_server_options o = { .port = wanted ? wanted : (int)last, .routes = all_routes(c->arena), .self = c, .body_max = 64U << 20, .log = log_request };
-    c->server = sl_server_start(&o, err);
-    if (c->server == NULL && wanted == 0) {
+    sl_server_options o = { .port = wanted ? wanted : (int)last, .routes = joined(c->arena, tables, n), .self = c, .unmatched = unmatched, .body_max = 64U << 20, .log = log_request };
+    *ret = sl_server_start(&o, err);
+    if (*ret == NULL && wanted == 0) {
         o.port = 0;
-        c->server = sl_server_start(&o, err);
+        *ret = sl_server_start(&o, err);
     }
-    if (c->server == NULL)
+    if (*ret == NULL)
         return false;
-    int port = sl_server_port(c->server);
-    (void)snprintf(c->url, sizeof c->url, "http://127.0.0.1:%d", port);
+    int port = sl_server_port(*ret);
+    (void)snprintf(ret_url, 64, "http://127.0.0.1:%d", port);
     /* Kept, so that addresses which clients have on disk (upload sessions) are good after a restart. */
     return sl_fs_write_atomic(path.p, sl_fmt(a, "%d\n", port), 0600, err);
+}
+
+static bool listen_on(sl_cloud *c, int wanted, sl_err *err)
+{
+    const sl_route *tables[] = { own_routes, sl_gcs_routes, sl_upload_routes, sl_bq_routes };
+    return sl_cloud_listen(c, "port", wanted, tables, SL_COUNT(tables), NULL, &c->server, c->url, err);
 }
 
 static char *join(const char *dir, const char *name)
@@ -111,7 +117,8 @@ sl_cloud *sl_cloud_join(const sl_cloud_options *options, sl_err *err)
         (void)snprintf(c->url, sizeof c->url, "http://127.0.0.1:%.*s", SL_ARG(sl_str_trim(port)));
         c->key = sl_secret_new(key);
         sl_redact_add(key);
-        return c;
+        if (sl_aws_face_join(c, err))
+            return c;
     }
     sl_err_ctx(err, "joining the local cloud that runs with %s", c->dir);
     sl_cloud_stop(c);
@@ -126,7 +133,7 @@ sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
               && (c->db = sl_db_open(sl_fmt(a, "%s/cloud.db", c->dir).p, sl_gcs_migrations, err)) != NULL;
     c->log_fd = ok ? open(sl_fmt(a, "%s/requests.jsonl", c->dir).p, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
     ok = ok && (c->log_fd >= 0 || sl_err_errno(err, "open the request log in", c->dir));
-    ok = ok && listen_on(c, options->port, err) && sl_oauth_init(c, err);
+    ok = ok && listen_on(c, options->port, err) && sl_oauth_init(c, err) && sl_aws_face_start(c, err);
     if (ok)
         return c;
     sl_err_ctx(err, "starting the local cloud");
@@ -140,6 +147,7 @@ void sl_cloud_stop(sl_cloud *c)
         return;
     if (c->server != NULL)
         sl_server_stop(c->server);
+    sl_aws_face_stop(c);
     sl_bq_stop(c);
     sl_uploads_free(c);
     sl_secret_free(c->key);
@@ -164,6 +172,21 @@ const char *sl_cloud_url(const sl_cloud *c)
 sl_str sl_cloud_key(const sl_cloud *c)
 {
     return sl_secret_reveal(c->key);
+}
+
+const char *sl_cloud_aws_url(const sl_cloud *c)
+{
+    return c->aws_url;
+}
+
+sl_str sl_cloud_aws_key_id(const sl_cloud *c)
+{
+    return c->aws_key_id;
+}
+
+sl_str sl_cloud_aws_secret(const sl_cloud *c)
+{
+    return sl_secret_reveal(c->aws_secret);
 }
 
 sl_str sl_cloud_engine(sl_arena *arena, sl_err *err)

@@ -16,6 +16,10 @@ struct sl_cloud {
     char *dir, *blobs;
     char url[64];
     sl_server *server;
+    char aws_url[64];
+    sl_server *aws_server;        /* the AWS services have a port of their own: S3's paths begin with any bucket's name */
+    sl_str aws_key_id;
+    sl_secret *aws_secret;
     sl_db *db;                    /* buckets, objects, sessions, tokens; locked with sl_db_lock */
     sl_secret *key;               /* the service account's JSON */
     sl_str project;
@@ -33,6 +37,9 @@ void sl_cloud_refuse(sl_server_request *req, sl_server_response *resp, int statu
 /* false (and a 401 is set) unless there is a bearer token that this cloud has given out, or none and none is asked for. */
 bool sl_cloud_authorized(sl_cloud *c, sl_server_request *req, sl_server_response *resp);
 sl_str sl_cloud_now(sl_arena *a);
+
+/* Listens on `wanted`, or the port of the file DIR/`file`, or any free one; keeps it in that file. */
+bool sl_cloud_listen(sl_cloud *c, const char *file, int wanted, const sl_route *const *tables, size_t n, void (*unmatched)(void *, sl_server_request *, sl_server_response *, sl_str), sl_server **ret, char ret_url[static 64], sl_err *err);
 
 /* oauth.c */
 bool sl_oauth_init(sl_cloud *c, sl_err *err);

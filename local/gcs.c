@@ -22,6 +22,13 @@ const sl_migration sl_gcs_migrations[] = {
          " created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
          "CREATE TABLE tokens(hash TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
          "CREATE TABLE counters(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID" },
+    { 2, "CREATE TABLE s3_buckets(name TEXT PRIMARY KEY, region TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+         "CREATE TABLE s3_objects(bucket TEXT NOT NULL, key TEXT NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL, algorithm TEXT NOT NULL, checksum TEXT NOT NULL, headers TEXT NOT NULL,"
+         " modified_ms INTEGER NOT NULL, PRIMARY KEY(bucket, key)) STRICT, WITHOUT ROWID;"
+         "CREATE TABLE s3_uploads(id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, headers TEXT NOT NULL, algorithm TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+         "CREATE TABLE s3_parts(upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, md5 TEXT NOT NULL, checksum TEXT NOT NULL, modified_ms INTEGER NOT NULL,"
+         " PRIMARY KEY(upload, number)) STRICT, WITHOUT ROWID;"
+         "CREATE TABLE aws_sessions(id TEXT PRIMARY KEY, secret TEXT NOT NULL, token TEXT NOT NULL, role TEXT NOT NULL, expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID" },
     { 0, NULL },
 };
 

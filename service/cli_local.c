@@ -23,11 +23,27 @@ static int serve(sl_cli *c, sl_cloud *cloud)
     struct sigaction act = { .sa_handler = on_signal };
     (void)sigaction(SIGINT, &act, NULL);
     (void)sigaction(SIGTERM, &act, NULL);
-    sl_cli_print("the local cloud is at %s (GCS, BigQuery, OAuth, sample data); `sluice local env` prints the settings for other clients\n", sl_cloud_url(cloud));
+    sl_cli_print("the local cloud is at %s (GCS, BigQuery, OAuth, sample data) and %s (S3, STS); `sluice local env` prints the settings for other clients\n", sl_cloud_url(cloud), sl_cloud_aws_url(cloud));
     (void)fflush(stdout);
     (void)c;
     while (!stop)
         sl_sleep_ms(100);
+    return 0;
+}
+
+static int print_aws_env(sl_cli *c, sl_str dir)
+{
+    sl_err err;
+    sl_str port, text;
+    const sl_val *key = NULL;
+    if (sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/aws-port", SL_ARG(dir)).p, 32, &port, &err) && sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/aws-key.json", SL_ARG(dir)).p, 4096, &text, &err))
+        key = sl_json_parse(c->arena, text, &err);
+    if (key == NULL)
+        return sl_cli_error(1, &err);
+    sl_cli_print("export AWS_ENDPOINT_URL=http://127.0.0.1:%.*s\n", SL_ARG(sl_str_trim(port)));
+    sl_cli_print("export AWS_ACCESS_KEY_ID=%.*s\n", SL_ARG(sl_get_text(key, "accessKeyId")));
+    sl_cli_print("export AWS_SECRET_ACCESS_KEY=%.*s\n", SL_ARG(sl_get_text(key, "secretAccessKey")));
+    sl_cli_print("export AWS_REGION=us-east-1\nexport AWS_DEFAULT_REGION=us-east-1\n"); /* some know the one, some the other */
     return 0;
 }
 
@@ -43,7 +59,7 @@ static int print_env(sl_cli *c)
     sl_cli_print("export BIGQUERY_EMULATOR_HOST=http://127.0.0.1:%.*s\n", SL_ARG(port));
     sl_cli_print("export GOOGLE_APPLICATION_CREDENTIALS=%.*s/service-account.json\n", SL_ARG(dir));
     sl_cli_print("export GOOGLE_CLOUD_PROJECT=local-project\n");
-    return 0;
+    return print_aws_env(c, dir);
 }
 
 static void print_names(const sl_val *fields)

@@ -20,9 +20,23 @@ static bool host_kv(void *self, sl_arena *arena, sl_str key, sl_str ns, const sl
     return !found || (*ret = sl_kv_decode(arena, &entry, err)) != NULL;
 }
 
+/* With the local cloud, the names under which flows usually keep credentials are its own; NULL: no such name. */
+static const sl_str *local_secret(const sl_engine *e, sl_str key)
+{
+    const sl_endpoints *ep = &e->options.endpoints;
+    const struct {
+        const char *name;
+        const sl_str *value;
+    } known[] = { { "GCP_CREDS", &ep->google_key },          { "GCP_SERVICE_ACCOUNT", &ep->google_key }, { "GOOGLE_APPLICATION_CREDENTIALS", &ep->google_key },
+                  { "AWS_ACCESS_KEY_ID", &ep->aws_key_id },  { "AWS_SECRET_KEY_ID", &ep->aws_secret },   { "AWS_SECRET_ACCESS_KEY", &ep->aws_secret } };
+    for (size_t i = 0; ep->local && i < SL_COUNT(known); i++)
+        if (sl_str_eqc(key, known[i].name))
+            return known[i].value;
+    return NULL;
+}
+
 bool sl_host_secret(sl_engine *e, sl_arena *arena, sl_str ns, sl_str key, sl_str *ret, sl_err *err)
 {
-    static const char *const local_names[] = { "GCP_CREDS", "GCP_SERVICE_ACCOUNT", "GOOGLE_APPLICATION_CREDENTIALS" };
     sl_kv_entry entry;
     bool found;
     if (!sl_kv_find(e->kv, arena, SL_KV_SECRET, ns, key, true, &found, &entry, err))
@@ -30,12 +44,10 @@ bool sl_host_secret(sl_engine *e, sl_arena *arena, sl_str ns, sl_str key, sl_str
     if (found)
         *ret = entry.value;
     else if (!sl_secret_env_find(arena, key, ret)) {
-        bool local = false;
-        for (size_t i = 0; e->options.endpoints.local && i < SL_COUNT(local_names); i++)
-            local |= sl_str_eqc(key, local_names[i]);
-        if (!local)
+        const sl_str *local = local_secret(e, key);
+        if (local == NULL)
             return sl_err_set(err, SL_ERR_NOT_FOUND, "secret.missing", "Cannot find secret for key '%.*s'. Set it with: sluice secret set -n %.*s %.*s @FILE", SL_ARG(key), SL_ARG(ns), SL_ARG(key));
-        *ret = sl_str_dup(arena, e->options.endpoints.google_key);
+        *ret = sl_str_dup(arena, *local);
     }
     sl_redact_add(*ret);
     return true;

@@ -12,12 +12,17 @@ static sl_str without_slash(sl_str s)
     return s;
 }
 
-static bool find_credentials(sl_aws_client *c, const sl_aws_cfg *cfg, sl_err *err)
+/* The local cloud takes its own keys: those of a flow that is meant for AWS are of no use to it. */
+static bool find_credentials(sl_aws_client *c, const sl_aws_cfg *cfg, bool local, sl_err *err)
 {
     sl_aws_options o = {
         .key_id = sl_str_trim(cfg->key_id), .secret = sl_str_trim(cfg->secret), .token = sl_str_trim(cfg->token), .role_arn = cfg->role_arn, .external_id = cfg->role_external_id, .session_name = cfg->role_session_name,
         .role_duration_s = cfg->role_duration_ms / 1000, .sts_endpoint = without_slash(cfg->sts_endpoint), .region = c->region,
     };
+    if (local) {
+        o.key_id = o.secret = o.token = SL_S("");
+        o.sts_endpoint = c->base;
+    }
     sl_redact_add(o.secret);
     sl_redact_add(o.token);
     c->cred = sl_aws_find(sl_task_aws(c->task), &o, err);
@@ -42,7 +47,7 @@ bool sl_aws_open(sl_aws_client *c, sl_task *t, const char *service, const char *
         c->region = SL_S("us-east-1"); /* what servers that are not AWS call themselves */
     if (c->region.n == 0)
         return sl_err_set(err, SL_ERR_CONFIG, "aws.region", "no AWS region is known; set the property 'region', or AWS_REGION");
-    return find_credentials(c, cfg, err);
+    return find_credentials(c, cfg, local && cfg->endpoint.n == 0, err);
 }
 
 const char *sl_aws_domain(sl_str region)

@@ -63,11 +63,12 @@ static bool once(sl_aws_api *api, sl_arena *a, const char *operation, sl_str bod
     sl_val *headers = sl_map_of(a, "content-type", sl_val_str(a, sl_fmt(a, "application/x-amz-json-%s", api->version)));
     sl_aws_signer *signer = sl_aws_signer_new(a, api->aws.cred, api->aws.region, sl_str_c(api->aws.service));
     sl_aws_keys keys;
+    sl_str base = sl_aws_base(&api->aws, a);
     int64_t crc;
     if (refresh && !sl_aws_get_keys(api->aws.cred, a, true, &keys, err))
         return false;
     sl_map_set_str(a, headers, "x-amz-target", sl_fmt(a, "%s.%s", api->target, operation));
-    sl_http_request req = { .method = "POST", .url = sl_fmt(a, "%.*s/", SL_ARG(sl_aws_base(&api->aws, a))), .headers = headers, .body = body, .auth = &signer->auth, .pool = api->aws.pool, .attempts_max = 1, .keep_encoding = true,
+    sl_http_request req = { .method = "POST", .url = sl_fmt(a, "%.*s/", SL_ARG(base)), .headers = headers, .body = body, .auth = &signer->auth, .pool = api->aws.pool, .attempts_max = 1, .keep_encoding = true,
                             .ca_file = api->aws.ca_file };
     sl_task_prepare(api->aws.task, &req);
     if (!sl_http_call(sl_task_http(api->aws.task), a, &req, ret, err))

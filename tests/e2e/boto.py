@@ -1,0 +1,254 @@
+"""Amazon's own client against the local cloud: run with the Python that has boto3, the settings of `sluice local env` in the environment."""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import io
+import os
+import sys
+import unittest
+import urllib.error
+import urllib.request
+import zlib
+
+import boto3
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import botocore.exceptions
+from botocore.config import Config
+from boto3.s3.transfer import TransferConfig
+
+
+class Streaming(botocore.auth.S3SigV4Auth):
+    """The word that stands for the body's hash is set by the caller."""
+
+    def payload(self, request):
+        return request.headers["x-amz-content-sha256"]
+
+    def _modify_request_before_signing(self, request):
+        kind = request.headers["x-amz-content-sha256"]
+        super()._modify_request_before_signing(request)
+        del request.headers["x-amz-content-sha256"]
+        request.headers["x-amz-content-sha256"] = kind
+
+
+def code(call, *args, **kw):
+    try:
+        call(*args, **kw)
+    except botocore.exceptions.ClientError as e:
+        return e.response["Error"]["Code"], e.response["ResponseMetadata"]["HTTPStatusCode"]
+    return None
+
+
+class S3(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s3 = boto3.client("s3")
+        cls.s3.create_bucket(Bucket="boto-bucket")
+
+    def client(self, **config):
+        return boto3.client("s3", config=Config(**config))
+
+    def test_objects(self):
+        key = "dir/ä b+c&d=é'~(*)!.txt"
+        put = self.s3.put_object(Bucket="boto-bucket", Key=key, Body=b"hello", ContentType="text/plain", Metadata={"one": "1"}, CacheControl="no-store")
+        self.assertEqual(put["ETag"], '"' + hashlib.md5(b"hello").hexdigest() + '"')
+        got = self.s3.get_object(Bucket="boto-bucket", Key=key, ChecksumMode="ENABLED")
+        self.assertEqual((got["Body"].read(), got["ContentType"], got["Metadata"], got["CacheControl"]), (b"hello", "text/plain", {"one": "1"}, "no-store"))
+        self.assertNotIn("ContentEncoding", got)
+        self.assertEqual(got["ChecksumCRC32"], put["ChecksumCRC32"])
+        part = self.s3.get_object(Bucket="boto-bucket", Key=key, Range="bytes=1-3")
+        self.assertEqual((part["Body"].read(), part["ContentRange"]), (b"ell", "bytes 1-3/5"))
+        self.assertEqual(self.s3.get_object(Bucket="boto-bucket", Key=key, Range="bytes=-2")["Body"].read(), b"lo")
+        self.assertEqual(code(self.s3.get_object, Bucket="boto-bucket", Key=key, Range="bytes=9-"), ("InvalidRange", 416))
+        head = self.s3.head_object(Bucket="boto-bucket", Key=key)
+        self.assertEqual(head["ContentLength"], 5)
+        self.assertLess(abs(head["LastModified"] - datetime.datetime.now(datetime.timezone.utc)), datetime.timedelta(seconds=60))
+        self.assertEqual(code(self.s3.head_object, Bucket="boto-bucket", Key="none"), ("404", 404))
+        self.s3.delete_object(Bucket="boto-bucket", Key=key)
+        self.assertEqual(code(self.s3.get_object, Bucket="boto-bucket", Key=key), ("NoSuchKey", 404))
+
+    def test_conditions(self):
+        key = "conditions"
+        etag = self.s3.put_object(Bucket="boto-bucket", Key=key, Body=b"1", IfNoneMatch="*")["ETag"]
+        self.assertEqual(code(self.s3.put_object, Bucket="boto-bucket", Key=key, Body=b"2", IfNoneMatch="*"), ("PreconditionFailed", 412))
+        self.assertEqual(code(self.s3.put_object, Bucket="boto-bucket", Key=key, Body=b"2", IfMatch='"0"'), ("PreconditionFailed", 412))
+        self.s3.put_object(Bucket="boto-bucket", Key=key, Body=b"2", IfMatch=etag)
+        self.assertEqual(code(self.s3.get_object, Bucket="boto-bucket", Key=key, IfMatch=etag), ("PreconditionFailed", 412))
+        now = self.s3.head_object(Bucket="boto-bucket", Key=key)
+        self.assertEqual(code(self.s3.get_object, Bucket="boto-bucket", Key=key, IfNoneMatch=now["ETag"]), ("304", 304))
+        self.assertEqual(code(self.s3.get_object, Bucket="boto-bucket", Key=key, IfModifiedSince=now["LastModified"]), ("304", 304))
+
+    def test_multipart(self):
+        data = os.urandom(13_000_000)
+        self.s3.upload_fileobj(io.BytesIO(data), "boto-bucket", "multi", ExtraArgs={"Metadata": {"kind": "multi"}}, Config=TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20))
+        back = io.BytesIO()
+        self.s3.download_fileobj("boto-bucket", "multi", back, Config=TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20))
+        self.assertEqual(back.getvalue(), data)
+        head = self.s3.head_object(Bucket="boto-bucket", Key="multi", ChecksumMode="ENABLED")
+        self.assertTrue(head["ETag"].endswith('-3"'))
+        self.assertEqual(head["Metadata"], {"kind": "multi"})
+        upload = self.s3.create_multipart_upload(Bucket="boto-bucket", Key="open", ChecksumAlgorithm="SHA256")["UploadId"]
+        one = self.s3.upload_part(Bucket="boto-bucket", Key="open", UploadId=upload, PartNumber=1, Body=data[: 5 << 20], ChecksumAlgorithm="SHA256")
+        self.s3.upload_part_copy(Bucket="boto-bucket", Key="open", UploadId=upload, PartNumber=2, CopySource="boto-bucket/multi", CopySourceRange="bytes=0-99")
+        listed = self.s3.list_parts(Bucket="boto-bucket", Key="open", UploadId=upload)["Parts"]
+        self.assertEqual([(p["PartNumber"], p["Size"]) for p in listed], [(1, 5 << 20), (2, 100)])
+        self.assertEqual(listed[0]["ChecksumSHA256"], base64.b64encode(hashlib.sha256(data[: 5 << 20]).digest()).decode())
+        self.assertEqual([u["Key"] for u in self.s3.list_multipart_uploads(Bucket="boto-bucket")["Uploads"]], ["open"])
+        parts = [{"PartNumber": 1, "ETag": one["ETag"]}, {"PartNumber": 2, "ETag": '"0"'}]
+        self.assertEqual(code(self.s3.complete_multipart_upload, Bucket="boto-bucket", Key="open", UploadId=upload, MultipartUpload={"Parts": parts}), ("InvalidPart", 400))
+        parts[1]["ETag"] = listed[1]["ETag"]
+        self.assertEqual(code(self.s3.complete_multipart_upload, Bucket="boto-bucket", Key="open", UploadId=upload, MultipartUpload={"Parts": parts[::-1]}), ("InvalidPartOrder", 400))
+        self.s3.complete_multipart_upload(Bucket="boto-bucket", Key="open", UploadId=upload, MultipartUpload={"Parts": parts})
+        self.assertEqual(self.s3.get_object(Bucket="boto-bucket", Key="open")["Body"].read(), data[: 5 << 20] + data[:100])
+        self.assertEqual(code(self.s3.list_parts, Bucket="boto-bucket", Key="open", UploadId=upload), ("NoSuchUpload", 404))
+        upload = self.s3.create_multipart_upload(Bucket="boto-bucket", Key="gone")["UploadId"]
+        self.s3.abort_multipart_upload(Bucket="boto-bucket", Key="gone", UploadId=upload)
+        self.assertNotIn("Uploads", self.s3.list_multipart_uploads(Bucket="boto-bucket"))
+
+    def test_listing(self):
+        self.s3.create_bucket(Bucket="list-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        names = [f"a/{i:04}" for i in range(25)] + ["b", "c/d/e", "c/f", "z +%&\x7f"]
+        for name in names:
+            self.s3.put_object(Bucket="list-bucket", Key=name, Body=b"x")
+        for operation in ("list_objects_v2", "list_objects"):
+            pages = list(self.s3.get_paginator(operation).paginate(Bucket="list-bucket", PaginationConfig={"PageSize": 10}))
+            self.assertEqual([len(p["Contents"]) for p in pages], [10, 10, 9])
+            self.assertEqual([o["Key"] for p in pages for o in p["Contents"]], names)
+            pages = list(self.s3.get_paginator(operation).paginate(Bucket="list-bucket", Delimiter="/", PaginationConfig={"PageSize": 2}))
+            self.assertEqual([c["Prefix"] for p in pages for c in p.get("CommonPrefixes", [])], ["a/", "c/"])
+            self.assertEqual([o["Key"] for p in pages for o in p.get("Contents", [])], ["b", names[-1]])
+        self.assertEqual([o["Key"] for o in self.s3.list_objects_v2(Bucket="list-bucket", Prefix="c/", StartAfter="c/d/e")["Contents"]], ["c/f"])
+        self.assertEqual(self.s3.get_bucket_location(Bucket="list-bucket")["LocationConstraint"], "eu-west-1")
+        self.assertEqual(code(self.s3.delete_bucket, Bucket="list-bucket"), ("BucketNotEmpty", 409))
+        done = self.s3.delete_objects(Bucket="list-bucket", Delete={"Objects": [{"Key": n} for n in names]})
+        self.assertEqual(len(done["Deleted"]), len(names))
+        self.s3.delete_bucket(Bucket="list-bucket")
+        self.assertEqual(code(self.s3.list_objects_v2, Bucket="list-bucket"), ("NoSuchBucket", 404))
+        self.assertIn("boto-bucket", [b["Name"] for b in self.s3.list_buckets()["Buckets"]])
+        self.assertEqual(code(self.s3.create_bucket, Bucket="Not_A_Name"), ("InvalidBucketName", 400))
+
+    def test_copy(self):
+        self.s3.put_object(Bucket="boto-bucket", Key="from here", Body=b"copied", ContentType="text/csv", Metadata={"m": "1"})
+        self.s3.copy_object(Bucket="boto-bucket", Key="to here", CopySource={"Bucket": "boto-bucket", "Key": "from here"})
+        got = self.s3.get_object(Bucket="boto-bucket", Key="to here")
+        self.assertEqual((got["Body"].read(), got["ContentType"], got["Metadata"]), (b"copied", "text/csv", {"m": "1"}))
+        self.s3.copy_object(Bucket="boto-bucket", Key="to here", CopySource={"Bucket": "boto-bucket", "Key": "to here"}, MetadataDirective="REPLACE", Metadata={"m": "2"})
+        self.assertEqual(self.s3.head_object(Bucket="boto-bucket", Key="to here")["Metadata"], {"m": "2"})
+        self.assertEqual(code(self.s3.copy_object, Bucket="boto-bucket", Key="to here", CopySource="boto-bucket/none"), ("NoSuchKey", 404))
+
+    def test_checksums(self):
+        for name in ("CRC32", "CRC32C", "SHA1", "SHA256"):
+            try:
+                self.s3.put_object(Bucket="boto-bucket", Key="sum", Body=b"data", ChecksumAlgorithm=name)
+            except botocore.exceptions.MissingDependencyException:
+                continue
+            self.assertIn("Checksum" + name, self.s3.get_object(Bucket="boto-bucket", Key="sum", ChecksumMode="ENABLED"))
+        once = self.client(retries={"max_attempts": 0})
+        self.assertEqual(code(once.put_object, Bucket="boto-bucket", Key="sum", Body=b"data", ChecksumSHA256=base64.b64encode(bytes(32)).decode()), ("BadDigest", 400))
+        self.assertEqual(code(once.put_object, Bucket="boto-bucket", Key="sum", Body=b"data", ContentMD5=base64.b64encode(bytes(16)).decode()), ("BadDigest", 400))
+
+    def test_chunks(self):
+        """Bodies that are signed piece by piece, and unsigned ones with a trailer."""
+        data = os.urandom(300_000)
+        for config in ({"s3": {"payload_signing_enabled": True}}, {"s3": {"payload_signing_enabled": False}}, {"request_checksum_calculation": "when_required"}):
+            with self.subTest(config):
+                s3 = self.client(**config)
+                s3.put_object(Bucket="boto-bucket", Key="chunks", Body=io.BytesIO(data))
+                self.assertEqual(s3.get_object(Bucket="boto-bucket", Key="chunks")["Body"].read(), data)
+
+    def stream(self, data, trailer=None, damage=lambda body: body):
+        """A body signed chunk by chunk, as Amazon's documents describe it; botocore signs the headers."""
+        kind = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" + ("-TRAILER" if trailer else "")
+        secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+        headers = {"x-amz-content-sha256": kind, "x-amz-decoded-content-length": str(len(data)), "content-encoding": "aws-chunked"}
+        if trailer:
+            headers["x-amz-trailer"] = trailer[0]
+        request = botocore.awsrequest.AWSRequest("PUT", os.environ["AWS_ENDPOINT_URL"] + "/boto-bucket/streamed", headers=headers)
+        signer = Streaming(botocore.credentials.Credentials(os.environ["AWS_ACCESS_KEY_ID"], secret), "s3", "us-east-1")
+        signer.add_auth(request)
+        previous = request.headers["Authorization"].rsplit("=", 1)[1]
+        when = request.context["timestamp"]
+        key = b"AWS4" + secret.encode()
+        for part in (when[:8], "us-east-1", "s3", "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+
+        def sign(kind, *rest):
+            return hmac.new(key, "\n".join([kind, when, f"{when[:8]}/us-east-1/s3/aws4_request", previous, *rest]).encode(), "sha256").hexdigest()
+
+        body, empty = b"", hashlib.sha256(b"").hexdigest()
+        for chunk in [data[i : i + 65536] for i in range(0, len(data), 65536)] + [b""]:
+            previous = sign("AWS4-HMAC-SHA256-PAYLOAD", empty, hashlib.sha256(chunk).hexdigest())
+            body += f"{len(chunk):x};chunk-signature={previous}\r\n".encode() + (chunk + b"\r\n" if chunk else b"")
+        if trailer:
+            text = f"{trailer[0]}:{trailer[1]}\n"
+            previous = sign("AWS4-HMAC-SHA256-TRAILER", hashlib.sha256(text.encode()).hexdigest())
+            body += f"{trailer[0]}:{trailer[1]}\r\nx-amz-trailer-signature:{previous}\r\n".encode()
+        body += b"\r\n"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(request.url, data=damage(body), method="PUT", headers={**dict(request.headers), "Content-Type": ""})) as r:
+                return r.status, r.read()
+        except urllib.error.HTTPError as e:
+            with e:
+                return e.code, e.read()
+
+    def test_streams(self):
+        data = os.urandom(200_000)
+        crc = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+        self.assertEqual(self.stream(data), (200, b""))
+        self.assertEqual(self.s3.get_object(Bucket="boto-bucket", Key="streamed")["Body"].read(), data)
+        self.assertEqual(self.stream(b""), (200, b""))
+        self.assertEqual(self.stream(data, ("x-amz-checksum-crc32", crc)), (200, b""))
+        self.assertEqual(self.s3.head_object(Bucket="boto-bucket", Key="streamed", ChecksumMode="ENABLED")["ChecksumCRC32"], crc)
+        bad = {
+            "content": (400, b"BadDigest", ("x-amz-checksum-crc32", "AAAAAA=="), lambda b: b),
+            "byte": (403, b"SignatureDoesNotMatch", None, lambda b: b[:200] + bytes([b[200] ^ 1]) + b[201:]),
+            "cut": (400, b"IncompleteBody", None, lambda b: b[:100_000]),
+            "size": (400, b"IncompleteBody", None, lambda b: b"zz" + b),
+            "signature": (403, b"SignatureDoesNotMatch", None, lambda b: b.replace(b"chunk-signature=", b"chunk-signature=0", 1)),
+            "trailer": (403, b"SignatureDoesNotMatch", ("x-amz-checksum-crc32", crc), lambda b: b.replace(crc.encode(), b"AAAAAA==")),
+        }
+        for name, (status, expected, trailer, damage) in bad.items():
+            with self.subTest(name):
+                got = self.stream(data, trailer, damage)
+                self.assertEqual(got[0], status, got)
+                self.assertIn(expected, got[1])
+
+    def test_presigned(self):
+        put = self.client(signature_version="s3v4").generate_presigned_url("put_object", Params={"Bucket": "boto-bucket", "Key": "pre signed"}, ExpiresIn=60)
+        with urllib.request.urlopen(urllib.request.Request(put, data=b"by url", method="PUT", headers={"Content-Type": ""})) as r:
+            self.assertEqual(r.status, 200)
+        get = self.client(signature_version="s3v4").generate_presigned_url("get_object", Params={"Bucket": "boto-bucket", "Key": "pre signed"}, ExpiresIn=60)
+        with urllib.request.urlopen(get) as r:
+            self.assertEqual(r.read(), b"by url")
+        for bad in (get.replace("X-Amz-Expires=60", "X-Amz-Expires=61"), get.replace("pre%20signed", "other"), get[:-1] + ("0" if get[-1] != "0" else "1")):
+            with self.assertRaises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(bad)
+            self.assertEqual(raised.exception.code, 403)
+            raised.exception.close()
+
+    def test_keys(self):
+        self.assertEqual(code(boto3.client("s3", aws_secret_access_key="wrong", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]).list_buckets), ("SignatureDoesNotMatch", 403))
+        self.assertEqual(code(boto3.client("s3", aws_secret_access_key="wrong", aws_access_key_id="AKIANOBODY").list_buckets), ("InvalidAccessKeyId", 403))
+        with self.assertRaises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/boto-bucket")
+        self.assertEqual(raised.exception.code, 403)
+        raised.exception.close()
+
+
+class Sts(unittest.TestCase):
+    def test_role(self):
+        sts = boto3.client("sts")
+        self.assertEqual(sts.get_caller_identity()["Account"], "000000000000")
+        keys = sts.assume_role(RoleArn="arn:aws:iam::1:role/r", RoleSessionName="me", DurationSeconds=900)["Credentials"]
+        held = {"aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"]}
+        self.assertIn("Buckets", boto3.client("s3", aws_session_token=keys["SessionToken"], **held).list_buckets())
+        self.assertEqual(code(boto3.client("s3", **held).list_buckets), ("InvalidToken", 400))
+        self.assertEqual(code(sts.assume_role, RoleArn="x" * 20, RoleSessionName="me"), ("ValidationError", 400))
+        self.assertEqual(code(sts.get_session_token), ("InvalidAction", 400))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv)
