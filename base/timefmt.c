@@ -183,6 +183,16 @@ static void quoted(sl_str pattern, size_t *at, sl_buf *out)
     *at = i + 1;
 }
 
+/* [XXX] of a time without an offset is left out: the end of the section, or `at` when it stays. */
+static size_t left_out(sl_str pattern, size_t at, sl_time_kind kind)
+{
+    bool local = kind == SL_TIME_LOCAL || kind == SL_TIME_DATE || kind == SL_TIME_OF_DAY, zone = false;
+    size_t end = at;
+    for (; end < pattern.n && pattern.p[end] != ']'; end++)
+        zone |= strchr("XxZOVz", pattern.p[end]) != NULL;
+    return local && zone && end < pattern.n ? end + 1 : at;
+}
+
 bool sl_time_format(sl_arena *arena, sl_time t, sl_str pattern, sl_str *ret, sl_err *err)
 {
     fields f = { t, sl_civil_from_seconds(sl_time_wall(t)) };
@@ -191,6 +201,10 @@ bool sl_time_format(sl_arena *arena, sl_time t, sl_str pattern, sl_str *ret, sl_
         char c = pattern.p[i];
         if (c == '\'') {
             quoted(pattern, &i, &b);
+            continue;
+        }
+        if (c == '[' && left_out(pattern, i, t.kind) > i) {
+            i = left_out(pattern, i, t.kind);
             continue;
         }
         if (!((c | 32) >= 'a' && (c | 32) <= 'z')) {

@@ -1,9 +1,8 @@
 /* connectors/dynamodb/item.c: PutItem, GetItem, DeleteItem, io.sluice.aws.dynamodb.BatchPutItem. */
 #include "base/arena.h"
-#include "base/ion.h"
 #include "base/json.h"
-#include "base/limits.h"
 #include "connectors/dynamodb/dynamodb.h"
+#include "connectors/records.h"
 
 enum { BATCH_MAX = 25, ROUNDS_MAX = 12 };
 
@@ -139,29 +138,19 @@ static bool add(batch *b, const sl_val *row, sl_err *err)
 
 static bool add_file(batch *b, sl_str uri, sl_err *err)
 {
-    SL_READER in = NULL;
-    SL_ARENA lines_arena = sl_arena_new();
-    sl_str line;
+    sl_records in;
     sl_arena *a = b->d->api.aws.arena;
-    if (!sl_task_open_in(b->d->api.aws.task, uri, &in, err))
-        return false;
-    sl_lines *lines = sl_lines_new(lines_arena, in, SL_RECORD_MAX);
+    const sl_val *row;
+    int got = sl_records_open(&in, b->d->api.aws.task, uri, err) ? 1 : -1;
     sl_arena_mark mark = sl_arena_get_mark(a);
-    int more;
-    while ((more = sl_lines_next(lines, &line, err)) == 1) {
-        sl_str rest = sl_str_trim(sl_str_dup(a, line));
-        const sl_val *row = rest.n > 0 ? sl_ion_read(a, &rest, err) : NULL;
-        if (rest.n > 0 && row == NULL)
-            return sl_err_ctx(err, "record %lld of %.*s", (long long)b->count + 1, SL_ARG(uri));
-        if (row != NULL && !add(b, row, err))
-            return false;
-        if (b->n < BATCH_MAX)
-            continue;
-        if (!send(b, err))
-            return false;
-        sl_arena_rewind(a, mark);
+    while (got == 1 && (got = sl_records_next(&in, a, &row, err)) == 1) {
+        if (!add(b, row, err) || (b->n == BATCH_MAX && !send(b, err)))
+            got = -1;
+        else if (b->n == 0)
+            sl_arena_rewind(a, mark);
     }
-    return more == 0;
+    sl_records_close(&in);
+    return got == 0;
 }
 
 static sl_outcome batch_run(sl_task *t, void *cfg, sl_err *err)

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -107,3 +109,53 @@ def dynamodb_local(folder):
     command = ["java", f"-Djava.library.path={lib}", "-cp", f"{lib}/*", "com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     with running(command, f"http://127.0.0.1:{port}/", folder / "dynamodb.log"):
         yield f"http://127.0.0.1:{port}"
+
+
+class Postgres:
+    """A server of Debian's PostgreSQL with a folder of its own; TLS with a certificate made here."""
+
+    def __init__(self, password="secret pass'word"):
+        self.password = password
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-pg-"))
+        self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        if self.user:
+            shutil.chown(self.folder, "postgres")
+        self.port = free_port()
+        try:
+            self.make()
+        except BaseException:
+            self.stop()
+            raise
+
+    def make(self):
+        (self.folder / "password").write_text(self.password + "\n")
+        certificate = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        self.run([*certificate, "-keyout", str(self.folder / "server.key"), "-out", str(self.folder / "server.crt")])
+        self.run([POSTGRES / "initdb", "-D", str(self.folder / "data"), "-U", "root", "-A", "scram-sha-256", "--pwfile", str(self.folder / "password"), "-N", "-E", "UTF8", "--no-locale"])
+        with open(self.folder / "data" / "postgresql.conf", "a") as f:
+            f.write(f"port={self.port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories='{self.folder}'\nfsync=off\ntimezone='UTC'\nssl=on\nssl_cert_file='{self.folder}/server.crt'\nssl_key_file='{self.folder}/server.key'\n")
+        self.run([POSTGRES / "pg_ctl", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-w", "start"])
+
+    def run(self, command):
+        done = subprocess.run([*self.user, *map(str, command)], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
+
+    @property
+    def url(self):
+        return f"jdbc:postgresql://127.0.0.1:{self.port}/postgres"
+
+    def psql(self, sql, database="postgres"):
+        env = {**os.environ, "PGPASSWORD": self.password}
+        done = subprocess.run([POSTGRES / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "root", "-d", database, "-Atqc", sql], env=env, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return done.stdout.strip()
+
+    def stop(self):
+        subprocess.run([*self.user, str(POSTGRES / "pg_ctl"), "-D", str(self.folder / "data"), "-m", "immediate", "stop"], cwd="/", capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+# The newest that Debian has installed.
+POSTGRES = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), default=FOLDER / "postgresql")

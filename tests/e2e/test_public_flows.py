@@ -1,13 +1,16 @@
-"""The public flows of a data engineering course, unmodified: 01, 06, 07 and 08. They lie beside a checkout (PUBLIC_FLOWS names
+"""The public flows of a data engineering course, unmodified: 01, 04 to 09 (04 and 05 but for the host). They lie beside a checkout (PUBLIC_FLOWS names
 their folder), never in it. wget is a stand-in on the PATH that answers from files: nothing leaves the machine."""
 
+import csv
 import gzip
+import io
 import os
 import pathlib
 import sys
 import time
 import unittest
 
+from peers import POSTGRES, Postgres, missing
 from server import Server
 from sluice import ROOT, Case, LocalCloud, checksum, read_csv
 from test_main_job import from_csv, from_warehouse
@@ -78,6 +81,55 @@ class PublicFlows(Case):
         self.run_file("08_gcp_taxi.yaml", "-i", "taxi=yellow", "-i", "year=2020", "-i", "month=03")
         self.same(self.merged("yellow"), "yellow_tripdata_2020-03.csv")
         self.assertEqual({r["filename"] for r in self.merged("green")}, set(files))
+
+    def postgres(self, name, server):
+        """The flow with another host."""
+        path = self.tmp / name
+        path.write_text((FLOWS / name).read_text().replace("pgdatabase:5432", f"127.0.0.1:{server.port}"))
+        return path
+
+    def same_rows(self, server, taxi, *files):
+        """Every column of every row, in any order."""
+
+        def plain(v):
+            try:
+                return repr(float(v))
+            except ValueError:
+                return v
+
+        want = [r for name in files for r in read_csv(gzip.decompress((self.site / (name + ".gz")).read_bytes()))]
+        columns = list(want[0])
+        got = csv.reader(io.StringIO(server.psql(f"COPY (SELECT {', '.join(columns)} FROM {taxi}_tripdata) TO STDOUT WITH (FORMAT CSV)", "ny_taxi")))
+        self.assertEqual(sorted([plain(v) for v in r] for r in got), sorted([plain(v) for v in r.values()] for r in want))
+
+    @unittest.skipUnless(POSTGRES.exists(), missing(POSTGRES))
+    def test_postgres_taxi(self):
+        """04, and 05 backfilled while the server is killed: counts and values equal an independent reading; twice adds nothing."""
+        green = [f"green_tripdata_2019-0{m}.csv" for m in range(1, 6)]
+        self.months(*green, "yellow_tripdata_2019-01.csv", rows=1000)
+        pg = Postgres("root")
+        self.addCleanup(pg.stop)
+        pg.psql("CREATE DATABASE ny_taxi")
+        flow = self.postgres("04_postgres_taxi.yaml", pg)
+        for args in ((), (), ("-i", "taxi=green")):
+            self.ok(self.sluice("run", flow, "-q", *args, env=self.path))
+        self.same_rows(pg, "yellow", "yellow_tripdata_2019-01.csv")
+        self.same_rows(pg, "green", green[0])
+        with Server(self, env=self.path) as s:
+            s.flow(self.postgres("05_postgres_taxi_scheduled.yaml", pg).read_text())
+            backfill = {"start": "2019-01-01T00:00:00Z", "end": "2019-05-30T00:00:00Z", "inputs": {"taxi": "green"}}
+            a = s.call("PUT", "/triggers", {"namespace": "zoomcamp", "flowId": "05_postgres_taxi_scheduled", "triggerId": "green_schedule", "backfill": backfill})
+            self.assertEqual(a.status, 200, a)
+            kills = 0
+            while any("backfill" in t for t in s.get("/triggers/zoomcamp/05_postgres_taxi_scheduled").json["results"]) or s.search(flowId="05_postgres_taxi_scheduled", state="RUNNING")["results"]:
+                time.sleep(0.4)
+                if kills < 4:
+                    s.kill()
+                    s.start()
+                    kills += 1
+            rows = s.search(flowId="05_postgres_taxi_scheduled")["results"]
+            self.assertEqual([x["state"]["current"] for x in rows], ["SUCCESS"] * 5)
+        self.same_rows(pg, "green", *green)
 
     def test_eighteen_months_of_both_taxis_on_schedule(self):
         """09, backfilled on a server over 18 months, green and yellow at the same time, killed on the way."""

@@ -1,0 +1,29 @@
+/*
+ * connectors/serdes/csv.h: CSV records from a stream (RFC 4180, and what is found in its stead).
+ *
+ * Quoted fields may hold separators, line ends and doubled quotes; lines end with LF, CRLF or CR; a quote inside of an unquoted
+ * field is a character like any other. Memory: one block, or one record where that is larger. One thread.
+ */
+#pragma once
+
+#include "base/io.h"
+
+typedef struct sl_csv_dialect {
+    char separator, quote;
+    bool lenient;                 /* characters between a closing quote and the separator are kept */
+    size_t field_max, record_max; /* bytes */
+} sl_csv_dialect;
+
+typedef struct sl_csv sl_csv;
+
+/* The reader stays the caller's. */
+sl_csv *sl_csv_new(sl_arena *arena, sl_reader *in, const sl_csv_dialect *dialect);
+/*
+ * 1: a record; its fields are valid until the next call. 0: the end. -1: err; with SL_ERR_DATA the rest of the line is skipped, and
+ * the next call goes on behind it.
+ */
+int sl_csv_next(sl_csv *c, const sl_str **fields, size_t *count, sl_err *err);
+/* The line at which the record begins, from 1. */
+int64_t sl_csv_line(const sl_csv *c);
+/* An empty line: one empty field, without quotes. */
+bool sl_csv_blank(const sl_csv *c);

@@ -1,0 +1,101 @@
+/* connectors/serdes/serdes.c: see serdes.h; the connector. */
+#include "connectors/serdes/serdes.h"
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "connectors/connectors.h"
+#include "connectors/serdes/charset.h"
+
+struct sl_out {
+    sl_task *task;
+    sl_arena *arena;
+    sl_buf buffer;
+    sl_writer *file;
+    sl_str uri;
+};
+
+const sl_opt sl_serdes_outs[] = { { .name = "uri", .type = SL_OPT_STR, .doc = "The file." }, { .name = "size", .type = SL_OPT_INT, .doc = "Records." }, { 0 } };
+
+sl_out *sl_out_open(sl_task *t, const char *name, sl_str charset, sl_err *err)
+{
+    sl_writer *file;
+    sl_str uri;
+    if (!sl_task_open_out(t, sl_str_c(name), &file, &uri, err) || (file = sl_writer_charset(file, charset, err)) == NULL)
+        return NULL;
+    sl_arena *a = sl_arena_new();
+    sl_out *o = SL_NEW(a, sl_out);
+    *o = (sl_out){ .task = t, .arena = a, .buffer = sl_buf_new(a, SIZE_MAX / 4), .file = file, .uri = uri };
+    return o;
+}
+
+void sl_out_close(sl_out *o)
+{
+    if (o == NULL)
+        return;
+    sl_writer_close(&o->file);
+    sl_arena_free(o->arena);
+}
+
+sl_buf *sl_out_buffer(sl_out *o)
+{
+    return &o->buffer;
+}
+
+static bool flush(sl_out *o, sl_err *err)
+{
+    bool ok = o->buffer.n == 0 || o->file->write(o->file, o->buffer.p, o->buffer.n, err);
+    o->buffer.n = 0;
+    return ok;
+}
+
+bool sl_out_pass(sl_out *o, sl_err *err)
+{
+    return o->buffer.n < SL_IO_BLOCK || flush(o, err);
+}
+
+bool sl_out_finish(sl_out *o, int64_t records, sl_err *err)
+{
+    if (!flush(o, err) || !o->file->finish(o->file, err))
+        return false;
+    sl_task_out_str(o->task, "uri", o->uri);
+    sl_task_out_int(o->task, "size", records);
+    sl_task_counter(o->task, "records", (double)records);
+    return true;
+}
+
+sl_reader *sl_serdes_in(sl_task *t, sl_str uri, sl_str charset, sl_err *err)
+{
+    sl_reader *in;
+    return sl_task_open_in(t, uri, &in, err) ? sl_reader_charset(in, charset, err) : NULL;
+}
+
+char *sl_serdes_quote(char *to, sl_str s)
+{
+    static const char digits[] = "0123456789abcdef";
+    *to++ = '"';
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char ch = (unsigned char)s.p[i];
+        if (ch >= 0x20 && ch != '"' && ch != '\\') {
+            *to++ = (char)ch;
+            continue;
+        }
+        *to++ = '\\';
+        switch (ch) {
+        case '\n': *to++ = 'n'; break;
+        case '\r': *to++ = 'r'; break;
+        case '\t': *to++ = 't'; break;
+        case '"':
+        case '\\': *to++ = (char)ch; break;
+        default:
+            *to++ = 'x';
+            *to++ = digits[ch >> 4];
+            *to++ = digits[ch & 15];
+            break;
+        }
+    }
+    *to++ = '"';
+    return to;
+}
+
+static const sl_task_type *const tasks[] = { &sl_csv_to_ion, &sl_ion_to_csv, &sl_ion_to_json, &sl_json_to_ion, &sl_json_to_jsonl, NULL };
+const sl_connector sl_connector_serdes = { .name = "serdes", .tasks = tasks };

@@ -1,0 +1,185 @@
+"""CSV, JSON and Ion into one another: against Python's readers, and what is found in the wild."""
+
+import csv
+import io
+import json
+import random
+import unittest
+
+from sluice import Case
+
+CSV = "io.kestra.plugin.serdes.csv."
+JSON = "io.kestra.plugin.serdes.json."
+
+
+class Serdes(Case):
+    def convert(self, type, data, rc=0, name="in.txt", **properties):
+        """The converted file and the result."""
+        path = self.tmp / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        task = {"id": "c", "type": type, "from": "{{ inputs.file }}", **properties}
+        flow = "id: f\nnamespace: tests\ninputs:\n  - {id: file, type: FILE}\ntasks:\n  - " + json.dumps(task) + "\n"
+        done = self.flow(flow, "-i", f"file=@{path}", "--output", "json")
+        self.assertEqual(done.rc, rc, done)
+        if rc:
+            return done
+        out = json.loads(done.out.splitlines()[0])["taskRuns"][0]["outputs"]
+        return (self.data / "storage" / out["uri"].removeprefix("kestra:///")).read_bytes().decode(properties.get("charset", "utf-8") if "IonTo" in type else "utf-8"), out["size"]
+
+    def rows(self, type, data, **properties):
+        text, size = self.convert(type, data, **properties)
+        lines = text.splitlines()
+        self.assertEqual(len(lines), size)
+        return [self.ion(line) for line in lines]
+
+    def ion(self, line):
+        """Ion of the kind written here as Python values: through the converter to JSON would prove less."""
+        return json.loads(self.unquoted_keys(line))
+
+    def unquoted_keys(self, line):
+        out, i, in_text = [], 0, False
+        while i < len(line):
+            ch = line[i]
+            if in_text:
+                if ch == "\\" and line[i + 1] == "x":
+                    out.append("\\u00" + line[i + 2 : i + 4])
+                    i += 4
+                    continue
+                if ch == "\\":
+                    out.append(line[i : i + 2])
+                    i += 2
+                    continue
+                in_text = ch != '"'
+                out.append(ch)
+            elif ch == '"':
+                in_text = True
+                out.append(ch)
+            elif ch == "'":
+                end = i + 1
+                while line[end] != "'":
+                    end += 2 if line[end] == "\\" else 1
+                out.append(json.dumps(line[i + 1 : end].replace("\\'", "'")))
+                i = end
+            elif ch.isdigit() or ch == "-":
+                end = i
+                while end < len(line) and line[end] in "0123456789+-.eE":
+                    end += 1
+                out.append(line[i:end])
+                i = end - 1
+            elif ch.isalpha() or ch == "_":
+                end = i
+                while end < len(line) and (line[end].isalnum() or line[end] in "_$"):
+                    end += 1
+                word = line[i:end]
+                out.append(word if word in ("null", "true", "false") and line[end : end + 1] != ":" else json.dumps(word))
+                i = end - 1
+            else:
+                out.append(ch)
+            i += 1
+        return "".join(out)
+
+    def test_csv(self):
+        data = 'id,"full name",note\r\n1,"Doe, ""J""","two\r\nlines"\r\n2,é \\N,\\N\r\n'
+        self.assertEqual(self.rows(CSV + "CsvToIon", data), [{"id": "1", "full name": 'Doe, "J"', "note": "two\r\nlines"}, {"id": "2", "full name": "é \\N", "note": None}])
+
+    def test_generated(self):
+        """What Python writes is read as Python reads it; larger than any buffer."""
+        rng = random.Random(7)
+        alphabet = ["a", "Z", ",", '"', "\n", "\r\n", "é", "\t", " ", "\\", "'", "0"]
+        for n, longest in ((2000, 12), (8, 300_000)):
+            rows = [["".join(rng.choice(alphabet) for _ in range(rng.randrange(longest))) for _ in range(7)] for _ in range(n)]
+            out = io.StringIO(newline="")
+            writer = csv.writer(out, lineterminator="\n")
+            writer.writerows([[f"c{i}" for i in range(7)], *rows])
+            with self.subTest(n):
+                got = self.rows(CSV + "CsvToIon", out.getvalue())
+                self.assertEqual([list(r.values()) for r in got], [[None if v == "\\N" else v for v in r] for r in rows])
+
+    def test_dialects(self):
+        read = lambda data, **p: self.rows(CSV + "CsvToIon", data, **p)
+        self.assertEqual(read("a;b\n1;'x;''y'\n", fieldSeparator=";", textDelimiter="'"), [{"a": "1", "b": "x;'y"}])
+        self.assertEqual(read("a\tb\n1\t2\n", fieldSeparator="\t"), [{"a": "1", "b": "2"}])
+        self.assertEqual(read("a\tb\n1\t2\n", fieldSeparator="\\t"), [{"a": "1", "b": "2"}])
+        self.assertEqual(read("1,2\n3,4\n", header=False), [["1", "2"], ["3", "4"]])
+        self.assertEqual(read("a,b\n1,2\n3,4\n5,6\n", skipRows=2), [{"a": "5", "b": "6"}])
+        self.assertEqual(read("a\n1\n\n2\n", skipEmptyRows=True), [{"a": "1"}, {"a": "2"}])
+        self.assertEqual(read("a\n1\n\n2\n"), [{"a": "1"}, {"a": ""}, {"a": "2"}])
+        self.assertEqual(read("a,b,,\n1,2,,\n"), [{"a": "1", "b": "2"}])
+        self.assertEqual(read("a,,b\n1,2,3\n", onEmptyHeader="RENAME"), [{"a": "1", "col_1": "2", "b": "3"}])
+        self.assertEqual(read("a,b\r1,2\r3,4"), [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}])
+        self.assertEqual(read('a,b\n"x"y,2\n', allowExtraCharsAfterClosingQuote=True), [{"a": "xy", "b": "2"}])
+        self.assertEqual(read('a\nx"y"\n'), [{"a": 'x"y"'}])
+        self.assertEqual(read(""), [])
+        self.assertEqual(read("a,b"), [])
+        self.assertEqual(read("a,b\n1,2"), [{"a": "1", "b": "2"}])
+
+    def test_encodings(self):
+        for charset, data in (("UTF-8", "\ufeffnaïve\n1€\n".encode()), ("ISO-8859-15", "naïve\n1€\n".encode("iso-8859-15")), ("UTF-16", "naïve\n1€\n".encode("utf-16")), ("UTF-16LE", "\ufeffnaïve\n1€\n".encode("utf-16-le")), ("windows-1252", "naïve\n1€\n".encode("cp1252"))):
+            with self.subTest(charset):
+                self.assertEqual(self.rows(CSV + "CsvToIon", data, charset=charset), [{"naïve": "1€"}])
+        text, _ = self.convert(CSV + "IonToCsv", "{'naïve':\"1€\"}\n", charset="ISO-8859-15")
+        self.assertEqual(text, "naïve\n1€\n")
+
+    def test_bad_lines(self):
+        data = 'a,b\n1,2\n3\n4,5,6\n"x"y,7\n8,9\n'
+        for mode in ("SKIP", "WARN"):
+            self.assertEqual(self.rows(CSV + "CsvToIon", data, onBadLines=mode), [{"a": "1", "b": "2"}, {"a": "8", "b": "9"}])
+        cases = {
+            data: r"the record at line 3 has 1 fields, 2 were expected",
+            'a,b\n1,"x\ny"z\n': r"a closing quote is followed by 'z' at line 3",
+            'a,b\n1,2\n3,"open\n4,5\n': r"the quote that is opened in the record at line 3 is never closed",
+        }
+        for text, expected in cases.items():
+            with self.subTest(expected):
+                self.assertRegex(self.convert(CSV + "CsvToIon", text, rc=1).err, expected)
+        self.assertRegex(self.convert(CSV + "CsvToIon", "a\n" + "x" * 2000 + "\n", rc=1, maxFieldSize=1000).err, r"longer than 1000 bytes")
+        self.assertRegex(self.convert(CSV + "CsvToIon", "a\n1\n", rc=1, fieldSeparator="ab").err, r"'fieldSeparator' must be one character")
+        self.assertRegex(self.convert(CSV + "CsvToIon", "a\n1\n", rc=1, charset="nonsense").err, r"the encoding 'nonsense' is not known here")
+        self.assertRegex(self.convert(CSV + "CsvToIon", b"a\n\xff\xfe\xfa", rc=1, charset="UTF-16").err, r"the file ends in the middle of a character of UTF-16")
+
+    ION = (
+        '{id:1,text:"a,b",flag:true,none:null,half:1.5e0,day:2024-02-29,at:2024-02-29T01:02:03.000Z,local:LocalDateTime::"2024-02-29T01:02:03",zoned:ZonedDateTime::"2024-02-29T01:02:03+01:00[Europe/Paris]",'
+        'time:LocalTime::"01:02:03",list:[1,"x"],map:{k:null}}\n'
+    )
+
+    def test_ion_to_csv(self):
+        text, size = self.convert(CSV + "IonToCsv", self.ION + '{id:2,text:"q\\"x"}\n', timeZoneId="UTC")
+        rows = list(csv.reader(io.StringIO(text)))
+        self.assertEqual(size, 2)
+        self.assertEqual(dict(zip(rows[0], rows[1])), {
+            "id": "1", "text": "a,b", "flag": "true", "none": "", "half": "1.5", "day": "2024-02-29", "at": "2024-02-29T01:02:03.000Z", "local": "2024-02-29T01:02:03.000", "zoned": "2024-02-29T00:02:03.000Z",
+            "time": "01:02:03", "list": '[1,"x"]', "map": '{"k":null}'})
+        self.assertEqual(rows[2], ["2", 'q"x'])
+        write = lambda data, **p: self.convert(CSV + "IonToCsv", data, **p)[0]
+        self.assertEqual(write('{a:1,b:"x"}\n', quoteMode="ALWAYS"), '"a","b"\n"1","x"\n')
+        self.assertEqual(write('{a:1,b:"x"}\n', quoteMode="NON_NUMERIC"), '"a","b"\n1,"x"\n')
+        self.assertEqual(write('{a:1,b:"x;"}\n', fieldSeparator=";", textDelimiter="'", lineDelimiter="\r\n", header=False), "1;'x;'\r\n")
+        self.assertEqual(write('["a",2]\n', header=False), "a,2\n")
+        self.assertEqual(write("{d:2024-02-29}\n", dateFormat="dd/MM/yyyy"), "d\n29/02/2024\n")
+        self.assertRegex(self.convert(CSV + "IonToCsv", '["a"]\n', rc=1).err, r"lists, which have no names for a header; set 'header: false'")
+        self.assertRegex(self.convert(CSV + "IonToCsv", "{a:1\n", rc=1).err, r"record 1 of kestra://")
+
+    def test_ion_to_json(self):
+        text, size = self.convert(JSON + "IonToJson", self.ION, timeZoneId="UTC")
+        self.assertEqual(json.loads(text), {"id": 1, "text": "a,b", "flag": True, "none": None, "half": 1.5, "day": "2024-02-29", "at": "2024-02-29T01:02:03Z", "local": "2024-02-29T01:02:03", "zoned": "2024-02-29T00:02:03Z", "time": "01:02:03", "list": [1, "x"], "map": {"k": None}})
+        self.assertEqual(size, 1)
+        for data, expected in (("{a:1}\n{a:2}\n", [{"a": 1}, {"a": 2}]), ("{a:1}\n", {"a": 1}), ("", [])):
+            self.assertEqual(json.loads(self.convert(JSON + "IonToJson", data, newLine=False)[0]), expected)
+        many, _ = self.convert(JSON + "IonToJson", "".join(f"{{n:{i}}}\n" for i in range(100_000)), newLine=False)
+        self.assertEqual([v["n"] for v in json.loads(many)], list(range(100_000)))
+
+    def test_json_to_ion(self):
+        value = {"a": 1, "b c": [1.5, None, "x\n\u0001"], "d": {"e": True}}
+        self.assertEqual(self.rows(JSON + "JsonToIon", json.dumps(value) + "\n\n" + json.dumps([1]) + "\n"), [{**value, "b c": [1.5, None, "x\n\x01"]}, [1]])
+        self.assertEqual(self.rows(JSON + "JsonToIon", json.dumps([value, 2], indent=1), newLine=False)[1], 2)
+        self.assertEqual(self.convert(JSON + "JsonToJsonl", '[{"a": 1}, 2]')[0], '{"a":1}\n2\n')
+        self.assertRegex(self.convert(JSON + "JsonToIon", '{"a": 1}\n{"a": }\n', rc=1).err, r"line 2 of the file")
+
+    def test_there_and_back(self):
+        data = "id,name\n" + "".join(f'{i},"n, {i}"\n' for i in range(5000))
+        ion, _ = self.convert(CSV + "CsvReader", data)
+        self.assertEqual(self.convert(CSV + "CsvWriter", ion)[0], data)
+
+
+if __name__ == "__main__":
+    unittest.main()
