@@ -1,0 +1,110 @@
+/*
+ * bench/sink.c: a place for S3 uploads that costs next to nothing: bodies are read and thrown away, every request is right.
+ * Usage: bench_sink; prints its port and the bytes received when standard input ends.
+ */
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { HEAD_MAX = 65536, BLOCK = 1 << 20 };
+
+static _Atomic long long received;
+
+static const char *answer(const char *head)
+{
+    if (strncmp(head, "POST ", 5) == 0 && strstr(head, "?uploads") != NULL)
+        return "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    if (strncmp(head, "POST ", 5) == 0)
+        return "<CompleteMultipartUploadResult><ETag>\"0\"</ETag></CompleteMultipartUploadResult>";
+    return "";
+}
+
+static bool swallow(int fd, long long left, char *block)
+{
+    while (left > 0) {
+        /* MSG_TRUNC: the kernel throws the bytes away itself. */
+        ssize_t n = recv(fd, block, left < BLOCK ? (size_t)left : BLOCK, MSG_TRUNC);
+        if (n <= 0)
+            return false;
+        left -= n;
+    }
+    return true;
+}
+
+static bool exchange(int fd, char *head, size_t *have, char *block)
+{
+    char *end;
+    while ((end = memmem(head, *have, "\r\n\r\n", 4)) == NULL) {
+        ssize_t n = *have < HEAD_MAX - 1 ? recv(fd, head + *have, HEAD_MAX - 1 - *have, 0) : 0;
+        if (n <= 0)
+            return false;
+        *have += (size_t)n;
+    }
+    *end = '\0';
+    const char *length = strcasestr(head, "\ncontent-length:");
+    long long size = length ? strtoll(length + 16, NULL, 10) : 0;
+    bool waits = strcasestr(head, "\nexpect: 100-continue") != NULL, chunked = strcasestr(head, "\ntransfer-encoding: chunked") != NULL;
+    const char *body = answer(head);
+    char reply[512];
+    size_t used = (size_t)(end - head) + 4, extra = *have - used;
+    if (chunked || (waits && send(fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL) != 25))
+        return false;
+    long long early = (long long)extra < size ? (long long)extra : size;
+    int n = snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\nETag: \"0\"\r\nContent-Type: application/xml\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    memmove(head, head + used + early, extra - (size_t)early);
+    *have = extra - (size_t)early;
+    if (!swallow(fd, size - early, block))
+        return false;
+    if (strncmp(reply, "HTTP", 4) != 0 || send(fd, reply, (size_t)n, MSG_NOSIGNAL) != n)
+        return false;
+    if (body[0] == '\0')
+        received += size;
+    return true;
+}
+
+static void *serve(void *self)
+{
+    int fd = (int)(long)self;
+    char *head = calloc(1, HEAD_MAX), *block = malloc(BLOCK);
+    size_t have = 0;
+    while (head != NULL && block != NULL && exchange(fd, head, &have, block))
+        ;
+    free(head);
+    free(block);
+    close(fd);
+    return NULL;
+}
+
+static void *listener(void *self)
+{
+    int fd = (int)(long)self;
+    for (;;) {
+        pthread_t t;
+        int client = accept(fd, NULL, NULL);
+        if (client >= 0 && pthread_create(&t, NULL, serve, (void *)(long)client) == 0)
+            pthread_detach(t);
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    pthread_t t;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 128) != 0 || getsockname(fd, (struct sockaddr *)&address, &size) != 0 || pthread_create(&t, NULL, listener, (void *)(long)fd) != 0)
+        return 1;
+    printf("%d\n", ntohs(address.sin_port));
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+    printf("%lld\n", (long long)received);
+    return 0;
+}
