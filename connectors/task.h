@@ -109,6 +109,9 @@ bool sl_task_purge_files(sl_task *t, const sl_val **ret_uris, sl_err *err);
 /* An empty folder for this attempt (shared inside of a WorkingDirectory), removed afterwards. */
 bool sl_task_workdir(sl_task *t, sl_str *ret_path, sl_err *err);
 
+/* A folder that is kept between executions, for what can be made again. */
+bool sl_task_cache_dir(sl_task *t, const char *kind, sl_str *ret_path, sl_err *err);
+
 /* Key-value store. */
 bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err);  /* *ret NULL when missing */
 bool sl_task_kv_set(sl_task *t, sl_str ns, sl_str key, const sl_val *value, sl_str type, int64_t ttl_ms, bool overwrite, sl_str description, sl_err *err);

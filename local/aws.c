@@ -1,5 +1,6 @@
 /* local/aws.c: the AWS face: its port, the access key, temporary keys (STS), and which service a request is for. See aws.h. */
 #include "local/aws.h"
+#include "local/dynamo.h"
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -158,6 +159,10 @@ static void post_root(void *self, sl_server_request *req, sl_server_response *re
     sl_str target = sl_request_header(req, "x-amz-target");
     if (target.n == 0) {
         sl_aws_sts(self, req, resp);
+        return;
+    }
+    if (sl_str_starts(target, SL_S("DynamoDB_20120810."))) {
+        sl_dynamo_face(self, req, resp, sl_str_sub(target, 18, target.n));
         return;
     }
     sl_refusal why;

@@ -1,5 +1,5 @@
 /*
- * local/cloud.h: the local cloud: the wire protocols of GCS, BigQuery, Google's token endpoint, S3 and STS on loopback, over one data
+ * local/cloud.h: the local cloud: the wire protocols of GCS, BigQuery, Google's token endpoint, S3, DynamoDB and STS on loopback, over one data
  * folder, with DuckDB as the warehouse.
  *
  * State survives a restart and a kill at any instant. Every request is written to requests.jsonl in the data folder.

@@ -29,6 +29,9 @@ const sl_migration sl_gcs_migrations[] = {
          "CREATE TABLE s3_parts(upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, md5 TEXT NOT NULL, checksum TEXT NOT NULL, modified_ms INTEGER NOT NULL,"
          " PRIMARY KEY(upload, number)) STRICT, WITHOUT ROWID;"
          "CREATE TABLE aws_sessions(id TEXT PRIMARY KEY, secret TEXT NOT NULL, token TEXT NOT NULL, role TEXT NOT NULL, expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID" },
+    { 3, "CREATE TABLE ddb_tables(name TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+         "CREATE TABLE ddb_items(tab TEXT NOT NULL, pk TEXT NOT NULL, sk TEXT NOT NULL, ord REAL NOT NULL, item TEXT NOT NULL, PRIMARY KEY(tab, pk, sk)) STRICT, WITHOUT ROWID;"
+         "CREATE INDEX ddb_order ON ddb_items(tab, pk, ord, sk)" },
     { 0, NULL },
 };
 

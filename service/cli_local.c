@@ -23,7 +23,7 @@ static int serve(sl_cli *c, sl_cloud *cloud)
     struct sigaction act = { .sa_handler = on_signal };
     (void)sigaction(SIGINT, &act, NULL);
     (void)sigaction(SIGTERM, &act, NULL);
-    sl_cli_print("the local cloud is at %s (GCS, BigQuery, OAuth, sample data) and %s (S3, STS); `sluice local env` prints the settings for other clients\n", sl_cloud_url(cloud), sl_cloud_aws_url(cloud));
+    sl_cli_print("the local cloud is at %s (GCS, BigQuery, OAuth, sample data) and %s (S3, DynamoDB, STS); `sluice local env` prints the settings for other clients\n", sl_cloud_url(cloud), sl_cloud_aws_url(cloud));
     (void)fflush(stdout);
     (void)c;
     while (!stop)

@@ -307,6 +307,12 @@ bool sl_task_purge_files(sl_task *t, const sl_val **ret, sl_err *err)
     return sl_storage_purge(&t->engine->storage, t->arena, t->info.ns, t->info.flow_id, t->info.execution_id, ret, err);
 }
 
+bool sl_task_cache_dir(sl_task *t, const char *kind, sl_str *ret, sl_err *err)
+{
+    *ret = sl_fmt(t->arena, "%s/cache/%s", t->engine->data_dir, kind);
+    return sl_fs_mkdirs(ret->p, err);
+}
+
 bool sl_task_workdir(sl_task *t, sl_str *ret, sl_err *err)
 {
     if (t->workdir.n == 0) {

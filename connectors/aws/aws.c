@@ -37,6 +37,8 @@ bool sl_aws_open(sl_aws_client *c, sl_task *t, const char *service, const char *
     bool local;
     *c = (sl_aws_client){ .task = t, .arena = sl_task_arena(t), .service = service, .region = sl_str_trim(cfg->region), .base = without_slash(cfg->endpoint), .ca_file = sl_aws_ca_file(sl_task_arena(t)) };
     const char *configured = sl_task_endpoint(t, service, &local);
+    if (local && configured == NULL && c->base.n == 0)
+        return sl_err_set(err, SL_ERR_CONFIG, "aws.local", "the local cloud has no %s; set 'endpointOverride', or run without --local", service);
     if (c->base.n == 0)
         c->base = sl_str_c(configured ? configured : sl_aws_endpoint(c->arena, variable));
     if (c->base.n > 0 && sl_str_find(c->base, SL_S("://")) < 0)

@@ -238,6 +238,51 @@ class S3(unittest.TestCase):
         raised.exception.close()
 
 
+class Dynamo(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.db = boto3.client("dynamodb")
+        cls.db.create_table(TableName="things", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}], AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}, {"AttributeName": "n", "AttributeType": "N"}], BillingMode="PAY_PER_REQUEST")
+        cls.db.get_waiter("table_exists").wait(TableName="things")
+
+    def item(self, id, n, **more):
+        return {"id": {"S": id}, "n": {"N": str(n)}, **more}
+
+    def test_items(self):
+        item = self.item("a", 1, b={"B": b"\x00\xff"}, l={"L": [{"NULL": True}, {"M": {"x": {"BOOL": False}}}]}, s={"SS": ["x", "y"]})
+        self.db.put_item(TableName="things", Item=item)
+        self.assertEqual(self.db.get_item(TableName="things", Key=self.item("a", "1.0"))["Item"], item)
+        self.assertEqual(code(self.db.put_item, TableName="things", Item=item, ConditionExpression="attribute_not_exists(id)"), ("ConditionalCheckFailedException", 400))
+        self.db.put_item(TableName="things", Item=item, ConditionExpression="#n = :one AND size(s) = :two", ExpressionAttributeNames={"#n": "n"}, ExpressionAttributeValues={":one": {"N": "1.00"}, ":two": {"N": "2"}})
+        self.assertEqual(self.db.delete_item(TableName="things", Key=self.item("a", 1), ReturnValues="ALL_OLD")["Attributes"], item)
+        self.assertNotIn("Item", self.db.get_item(TableName="things", Key=self.item("a", 1)))
+        self.assertEqual(code(self.db.put_item, TableName="things", Item={"id": {"S": "x"}}), ("ValidationException", 400))
+        self.assertEqual(code(self.db.put_item, TableName="things", Item={"id": {"N": "1"}, "n": {"N": "1"}}), ("ValidationException", 400))
+        self.assertEqual(code(self.db.get_item, TableName="none", Key=self.item("a", 1)), ("ResourceNotFoundException", 400))
+        self.assertEqual(code(self.db.create_table, TableName="things", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}], AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}], BillingMode="PAY_PER_REQUEST"), ("ResourceInUseException", 400))
+        self.assertEqual(code(boto3.client("dynamodb", aws_secret_access_key="x", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]).list_tables), ("InvalidSignatureException", 400))
+
+    def test_many(self):
+        numbers = [-5, 0.5, 2, 10, 100]
+        requests = [{"PutRequest": {"Item": self.item("q", n, even={"BOOL": n % 2 == 0}, pad={"S": "x" * 300_000})}} for n in numbers]
+        self.assertEqual(self.db.batch_write_item(RequestItems={"things": requests})["UnprocessedItems"], {})
+        self.assertEqual(code(self.db.batch_write_item, RequestItems={"things": [requests[0], requests[0]]}), ("ValidationException", 400))
+        get = lambda operation, **kw: [float(i["n"]["N"]) for p in self.db.get_paginator(operation).paginate(TableName="things", **kw) for i in p["Items"]]
+        key = {"KeyConditionExpression": "id = :id", "ExpressionAttributeValues": {":id": {"S": "q"}}}
+        self.assertEqual(get("query", **key), numbers)
+        self.assertGreater(len(list(self.db.get_paginator("query").paginate(TableName="things", **key))), 1, "pages of 1 MB")
+        self.assertEqual(get("query", ScanIndexForward=False, **key), numbers[::-1])
+        ranged = {"KeyConditionExpression": "id = :id AND n BETWEEN :a AND :b", "ExpressionAttributeValues": {":id": {"S": "q"}, ":a": {"N": "0"}, ":b": {"N": "10"}}}
+        self.assertEqual(get("query", **ranged), [0.5, 2, 10])
+        odd = {"FilterExpression": "even = :no OR contains(pad, :y) OR n IN (:m, :m)", "ExpressionAttributeValues": {":no": {"BOOL": False}, ":y": {"S": "y"}, ":m": {"N": "2"}}}
+        self.assertEqual([n for n in get("scan", **odd)], [-5, 0.5, 2])
+        self.assertEqual(self.db.scan(TableName="things", ProjectionExpression="n", Limit=1)["Items"][0].keys(), {"n"})
+        self.assertEqual(self.db.scan(TableName="things", Select="COUNT")["Count"], 4, "a page")
+        for bad in ("id =", "id = :id AND", "nope(id)", "id ! :id", "(" * 100, "id = :missing"):
+            self.assertEqual(code(self.db.query, TableName="things", KeyConditionExpression=bad, ExpressionAttributeValues={":id": {"S": "q"}}), ("ValidationException", 400), bad)
+        self.assertEqual(code(self.db.update_item, TableName="things", Key=self.item("q", 2)), ("UnknownOperationException", 400))
+
+
 class Sts(unittest.TestCase):
     def test_role(self):
         sts = boto3.client("sts")

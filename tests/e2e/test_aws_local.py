@@ -6,6 +6,8 @@ import unittest
 
 from peers import BOTO3, missing
 from sluice import ROOT, Case, LocalCloud
+from test_dynamodb import ROUND as DYNAMO
+from test_dynamodb import check as check_dynamo
 from test_s3 import ROUND, UPLOAD, LARGE, S3Case, keys
 
 BOTO_TESTS = ROOT / "tests" / "e2e" / "boto.py"
@@ -54,6 +56,11 @@ tasks:
 """
         done = self.ok(self.flow(flow, "--local", "--output", "json"))
         self.assertEqual(self.outputs(done)["l"], {"objects": []})
+
+    def test_dynamodb(self):
+        """The same flow as against Amazon's DynamoDB Local."""
+        done = self.flow(DYNAMO.replace('      endpointOverride: "{{ inputs.endpoint }}"\n', ""), "--input", "endpoint=unused", "--output", "json", "--local")
+        check_dynamo(self, self.outputs(self.ok(done)), lambda uri: self.stored(uri).read_text())
 
     def test_survives_a_kill(self):
         """A multipart upload goes on after both the cloud and the client were killed."""

@@ -61,6 +61,24 @@ ROUND = (
 )
 
 
+def check(case, out, stored):
+    """What ROUND has to give."""
+    case.assertEqual((out["table"]["created"], out["again"]["created"]), (True, False))
+    row = out["get"]["row"]
+    case.assertEqual({k: row[k] for k in ("id", "n", "text", "flag", "no", "nothing", "price", "deep")}, {"id": "a", "n": 2, "text": 'ä "q"', "flag": True, "no": False, "nothing": None, "price": "12.5", "deep": {"k": "v", "list": ["l"]}})
+    case.assertEqual(sorted(row["tags"]), ["x", "y"])
+    case.assertEqual(out["get_json"]["row"], {"id": "a", "n": 3, "price": 12.5, "list": [1, "two", None, {"x": False}]})
+    case.assertEqual(out["none"], {})
+    case.assertEqual(out["batch"], {"size": 1013})
+    case.assertEqual(out["query"]["size"], 990, "all pages: 3 MB in pages of 1 MB")
+    case.assertEqual(len(stored(out["query"]["uri"]).splitlines()), 990)
+    case.assertEqual([(r["n"], r.get("v")) for r in out["some"]["rows"]], [(1, "last"), (2, None)])
+    case.assertEqual(out["last"]["row"], {"id": "list", "n": 2})
+    case.assertEqual((out["limited"]["size"], len(stored(out["limited"]["uri"]).splitlines())), (700, 700))
+    case.assertEqual([r["n"] for r in out["filtered"]["rows"]], [1])
+    case.assertEqual(out["gone"], {})
+
+
 class DynamoCase(Case):
     def run_flow(self, flow, url):
         return self.flow(flow, "--input", f"endpoint={url}", "--output", "json")
@@ -77,20 +95,7 @@ class DynamodbLocal(DynamoCase):
     def test_round(self):
         with dynamodb_local(self.tmp) as url:
             out = self.outputs(self.ok(self.run_flow(ROUND, url)))
-        self.assertEqual((out["table"]["created"], out["again"]["created"]), (True, False))
-        row = out["get"]["row"]
-        self.assertEqual({k: row[k] for k in ("id", "n", "text", "flag", "no", "nothing", "price", "deep")}, {"id": "a", "n": 2, "text": 'ä "q"', "flag": True, "no": False, "nothing": None, "price": "12.5", "deep": {"k": "v", "list": ["l"]}})
-        self.assertEqual(sorted(row["tags"]), ["x", "y"])
-        self.assertEqual(out["get_json"]["row"], {"id": "a", "n": 3, "price": 12.5, "list": [1, "two", None, {"x": False}]})
-        self.assertEqual(out["none"], {})
-        self.assertEqual(out["batch"], {"size": 1013})
-        self.assertEqual(out["query"]["size"], 990, "all pages: 3 MB in pages of 1 MB")
-        self.assertEqual(len(self.stored(out["query"]["uri"]).splitlines()), 990)
-        self.assertEqual([(r["n"], r.get("v")) for r in out["some"]["rows"]], [(1, "last"), (2, None)])
-        self.assertEqual(out["last"]["row"], {"id": "list", "n": 2})
-        self.assertEqual((out["limited"]["size"], len(self.stored(out["limited"]["uri"]).splitlines())), (700, 700))
-        self.assertEqual([r["n"] for r in out["filtered"]["rows"]], [1])
-        self.assertEqual(out["gone"], {})
+        check(self, out, self.stored)
 
     def test_refused(self):
         table = "  - {id: table, type: io.sluice.aws.dynamodb.CreateTable, tableName: ttt, partitionKey: {name: id, type: N}}\n"

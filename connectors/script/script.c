@@ -1,5 +1,5 @@
 /*
- * connectors/shell.c: io.kestra.plugin.scripts.shell.Commands and Script with the Process runner.
+ * connectors/script/script.c: commands and scripts with the Process runner: the text, the environment, what it prints.
  *
  * The commands are one text for one shell. It is handed over in an anonymous file, not on the command line, because
  * rendered secrets would show in /proc there. The child sees PATH, the task's `env` and a few variables of ours.
@@ -12,52 +12,12 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/proc.h"
-#include "connectors/connectors.h"
 #include "connectors/files.h"
-
-typedef struct shell_cfg {
-    const sl_val *commands, *before, *env, *input_files, *output_files, *runner, *interpreter;
-    sl_str script, legacy_runner, image, target_os;
-    bool fail_fast, warning_on_stderr;
-} shell_cfg;
+#include "connectors/script/script.h"
 
 static const char PROCESS[] = "io.kestra.plugin.core.runner.Process";
 
-#define SHARED                                                                                                                                                                                     \
-    { .name = "taskRunner", .type = SL_OPT_ANY, .offset = SL_FIELD(shell_cfg, runner), .doc = "Where the commands run; only " "io.kestra.plugin.core.runner.Process is supported." },              \
-    { .name = "beforeCommands", .type = SL_OPT_STRS, .offset = SL_FIELD(shell_cfg, before), .doc = "Commands before them, in the same shell." },                                                     \
-    { .name = "env", .type = SL_OPT_MAP, .offset = SL_FIELD(shell_cfg, env), .doc = "Environment variables." },                                                                                     \
-    { .name = "interpreter", .type = SL_OPT_STRS, .offset = SL_FIELD(shell_cfg, interpreter), .doc = "Program that gets the text (/bin/sh -c)." },                                                  \
-    { .name = "failFast", .type = SL_OPT_BOOL, .offset = SL_FIELD(shell_cfg, fail_fast), .fallback = "true", .doc = "Stop at the first failing command (set -e)." },                                \
-    { .name = "inputFiles", .type = SL_OPT_ANY, .offset = SL_FIELD(shell_cfg, input_files), .doc = "Files to put into the working folder: name to content or kestra:// URI." },                     \
-    { .name = "outputFiles", .type = SL_OPT_STRS, .offset = SL_FIELD(shell_cfg, output_files), .doc = "Globs of files to keep." },                                                                  \
-    { .name = "containerImage", .type = SL_OPT_STR, .flags = SL_LATE, .offset = SL_FIELD(shell_cfg, image), .doc = "Used by container runners only." },                                                                       \
-    { .name = "targetOS", .type = SL_OPT_STR, .flags = SL_STATIC, .offset = SL_FIELD(shell_cfg, target_os), .doc = "Accepted and ignored." },                                                                                     \
-    { .name = "warningOnStdErr", .type = SL_OPT_BOOL, .flags = SL_STATIC, .offset = SL_FIELD(shell_cfg, warning_on_stderr), .doc = "Accepted; the state depends on the exit code only." },         \
-    { .name = "runner", .type = SL_OPT_STR, .flags = SL_STATIC | SL_DEPRECATED, .offset = SL_FIELD(shell_cfg, legacy_runner), .doc = "Older form of taskRunner: PROCESS." }
-
-static const sl_opt commands_opts[] = {
-    { .name = "commands", .type = SL_OPT_STRS, .offset = SL_FIELD(shell_cfg, commands), .flags = SL_REQUIRED, .doc = "The commands." },
-    SHARED,
-    { 0 },
-};
-
-static const sl_opt script_opts[] = {
-    { .name = "script", .type = SL_OPT_STR, .offset = SL_FIELD(shell_cfg, script), .flags = SL_REQUIRED, .doc = "The script." },
-    SHARED,
-    { 0 },
-};
-
-static const sl_opt outs[] = {
-    { .name = "exitCode", .type = SL_OPT_INT, .doc = "Exit code of the shell." },
-    { .name = "vars", .type = SL_OPT_MAP, .doc = "What the commands printed as ::{\"outputs\": …}::." },
-    { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Relative path of a file to its URI." },
-    { .name = "stdOutLineCount", .type = SL_OPT_INT, .doc = "Lines on the standard output." },
-    { .name = "stdErrLineCount", .type = SL_OPT_INT, .doc = "Lines on the standard error." },
-    { 0 },
-};
-
-static void check(const sl_val *props, sl_str where, sl_problems *problems)
+void sl_script_check(const sl_val *props, sl_str where, sl_problems *problems)
 {
     const sl_val *runner = sl_get(props, "taskRunner");
     sl_str type = sl_is(runner, SL_MAP) ? sl_get_text(runner, "type") : sl_get_text(props, "runner");
@@ -68,10 +28,28 @@ static void check(const sl_val *props, sl_str where, sl_problems *problems)
                    type.n ? " is" : "the default Docker task runner is", PROCESS);
 }
 
+const sl_opt sl_script_outs[] = {
+    { .name = "exitCode", .type = SL_OPT_INT, .doc = "Exit code of the shell." },
+    { .name = "vars", .type = SL_OPT_MAP, .doc = "What the commands printed as ::{\"outputs\": …}::." },
+    { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Relative path of a file to its URI." },
+    { .name = "stdOutLineCount", .type = SL_OPT_INT, .doc = "Lines on the standard output." },
+    { .name = "stdErrLineCount", .type = SL_OPT_INT, .doc = "Lines on the standard error." },
+    { 0 },
+};
+
+sl_str sl_script_folder(sl_task *t, sl_str dir)
+{
+    return sl_fmt(sl_task_arena(t), "%.*s/.sluice-%.*s", SL_ARG(dir), SL_ARG(sl_task_about(t)->taskrun_id));
+}
+
+sl_str sl_script_word(sl_arena *arena, sl_str text)
+{
+    return sl_fmt(arena, "'%.*s'", SL_ARG(sl_str_replace(arena, text, SL_S("'"), SL_S("'\\''"))));
+}
+
 /* ---- the text ---- */
 
-/* Every kestra:/// URI in the text becomes the path of the file. */
-static bool localize(sl_task *t, sl_str text, sl_str *ret, sl_err *err)
+bool sl_script_localize(sl_task *t, sl_str text, sl_str *ret, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     sl_buf b = sl_buf_new(a, 16 << 20);
@@ -92,21 +70,26 @@ static bool localize(sl_task *t, sl_str text, sl_str *ret, sl_err *err)
     return !b.overflow || sl_err_set(err, SL_ERR_LIMIT, "script.size", "the script is larger than 16 MiB");
 }
 
-static bool build_text(sl_task *t, const shell_cfg *c, sl_str *ret, sl_err *err)
+static bool build_text(sl_task *t, const sl_script_cfg *c, const sl_script_language *language, sl_str dir, sl_str *ret, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     sl_buf b = sl_buf_new(a, 16 << 20);
     if (c->fail_fast)
         sl_buf_addc(&b, "set -e\n");
+    if (language->prepare != NULL && !language->prepare(t, c, dir, &b, err))
+        return false;
     const sl_val *lists[] = { c->before, c->commands };
     for (size_t k = 0; k < SL_COUNT(lists); k++)
         for (size_t i = 0; i < sl_val_count(lists[k]); i++) {
             sl_buf_add(&b, sl_text(sl_at(lists[k], i)));
             sl_buf_char(&b, '\n');
         }
-    sl_buf_add(&b, c->script.p ? c->script : SL_S(""));
+    if (language->finish != NULL && c->script.p != NULL)
+        language->finish(t, dir, &b);
+    else
+        sl_buf_add(&b, c->script.p ? c->script : SL_S(""));
     sl_buf_char(&b, '\n');
-    return localize(t, sl_buf_str(&b), ret, err);
+    return sl_script_localize(t, sl_buf_str(&b), ret, err);
 }
 
 static bool is_plain_shell(const sl_val *interpreter)
@@ -117,7 +100,7 @@ static bool is_plain_shell(const sl_val *interpreter)
 }
 
 /* argv, and for shells the descriptor that holds the script. */
-static bool build_argv(sl_task *t, const shell_cfg *c, sl_str text, const char ***ret, int *fd, sl_err *err)
+static bool build_argv(sl_task *t, const sl_script_cfg *c, sl_str text, const char ***ret, int *fd, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     size_t n = sl_val_count(c->interpreter);
@@ -146,12 +129,13 @@ static bool build_argv(sl_task *t, const shell_cfg *c, sl_str text, const char *
     return false;
 }
 
-static const char **build_env(sl_task *t, const shell_cfg *c, sl_str dir)
+static const char **build_env(sl_task *t, const sl_script_cfg *c, const sl_script_language *language, sl_str dir)
 {
     sl_arena *a = sl_task_arena(t);
     const sl_val *base = sl_task_process_env(t);
     const sl_task_info *info = sl_task_about(t);
-    size_t n = 0, room = sl_val_count(base) + sl_val_count(c->env) + 8;
+    size_t n = 0, room = sl_val_count(base) + sl_val_count(c->env) + 16;
+    const char *const *own = language->env;
     const char **env = SL_ARRAY(a, const char *, room);
     for (size_t i = 0; i < sl_val_count(base); i++) {
         sl_str line = sl_text(sl_at(base, i)), rest = line, name;
@@ -163,6 +147,8 @@ static const char **build_env(sl_task *t, const shell_cfg *c, sl_str dir)
     env[n++] = sl_fmt(a, "SLUICE_ATTEMPT=%d", info->attempt).p;
     env[n++] = sl_fmt(a, "SLUICE_IDEMPOTENCY_KEY=%.*s", SL_ARG(sl_task_key(t, "script"))).p;
     env[n++] = sl_fmt(a, "SLUICE_EXECUTION_ID=%.*s", SL_ARG(info->execution_id)).p;
+    for (; own != NULL && *own != NULL && n + 1 + sl_val_count(c->env) < room; own++)
+        env[n++] = *own;
     for (size_t i = 0; i < sl_val_count(c->env); i++)
         env[n++] = sl_fmt(a, "%.*s=%.*s", SL_ARG(c->env->map.entries[i].key), SL_ARG(sl_val_text(a, c->env->map.entries[i].value))).p;
     return env;
@@ -222,9 +208,8 @@ static void on_line(void *self, bool is_stderr, sl_str line)
         sl_task_log_str(l->t, is_stderr ? SL_ERROR : SL_INFO, line);
 }
 
-static sl_outcome shell_run(sl_task *t, void *cfg, sl_err *err)
+sl_outcome sl_script_run(sl_task *t, const sl_script_cfg *c, const sl_script_language *language, sl_err *err)
 {
-    const shell_cfg *c = cfg;
     sl_arena *a = sl_task_arena(t);
     sl_str dir, text;
     const char **argv;
@@ -232,9 +217,9 @@ static sl_outcome shell_run(sl_task *t, void *cfg, sl_err *err)
     listener l = { t, sl_map(a) };
     if (!sl_task_workdir(t, &dir, err) || !sl_files_put(t, dir, c->input_files, err))
         return SL_TASK_FAILED;
-    if (!build_text(t, c, &text, err) || !build_argv(t, c, text, &argv, &fd, err))
+    if (!build_text(t, c, language, dir, &text, err) || !build_argv(t, c, text, &argv, &fd, err))
         return SL_TASK_FAILED;
-    sl_proc p = { .argv = argv, .env = build_env(t, c, dir), .cwd = dir.p, .pass_fd = fd, .grace_ms = 10000, .self = &l, .on_line = on_line,
+    sl_proc p = { .argv = argv, .env = build_env(t, c, language, dir), .cwd = dir.p, .pass_fd = fd, .grace_ms = 10000, .self = &l, .on_line = on_line,
                   .cancelled = sl_task_cancelled, .cancel_self = t };
     sl_proc_result r;
     bool ran = sl_proc_run(&p, &r, err);
@@ -244,6 +229,8 @@ static sl_outcome shell_run(sl_task *t, void *cfg, sl_err *err)
     if (!ran)
         return SL_TASK_FAILED;
     const sl_val *files;
+    if (!sl_fs_remove(sl_script_folder(t, dir).p, err))
+        return SL_TASK_FAILED;
     sl_task_out_int(t, "exitCode", r.exit_code);
     sl_task_out_int(t, "stdOutLineCount", r.lines_out);
     sl_task_out_int(t, "stdErrLineCount", r.lines_err);
@@ -255,13 +242,3 @@ static sl_outcome shell_run(sl_task *t, void *cfg, sl_err *err)
     sl_err_set(err, SL_ERR_REMOTE, "script.exit", "Command failed with exit code %d%s", r.exit_code, r.exit_code == 127 ? " (a program was not found; is it installed and on the PATH?)" : "");
     return SL_TASK_FAILED;
 }
-
-static const sl_task_type commands = {
-    .type = "io.kestra.plugin.scripts.shell.Commands", .doc = "Runs shell commands.", .cfg_size = sizeof(shell_cfg), .opts = commands_opts, .outs = outs, .run = shell_run, .check = check,
-};
-static const sl_task_type script = {
-    .type = "io.kestra.plugin.scripts.shell.Script", .doc = "Runs a shell script.", .cfg_size = sizeof(shell_cfg), .opts = script_opts, .outs = outs, .run = shell_run, .check = check,
-};
-
-static const sl_task_type *const tasks[] = { &commands, &script, NULL };
-const sl_connector sl_connector_shell = { .name = "shell", .tasks = tasks };
