@@ -67,7 +67,7 @@ sl_aws *sl_task_aws(sl_task *t);
 void sl_task_prepare(sl_task *t, sl_http_request *req);
 /* Killed, timed out, or the server stops: end soon. */
 bool sl_task_cancelled(void *t);
-/* Is the service of that name ("gcs", "bigquery", "s3", "dynamodb") somewhere else? Base URL or NULL. *ret_local: it is our local cloud. */
+/* Is the service of that name ("gcs", "bigquery", "s3", "dynamodb", "redshift") somewhere else? Base URL or NULL. *ret_local: it is our local cloud. */
 const char *sl_task_endpoint(sl_task *t, const char *service, bool *ret_local);
 
 /* The document is on disk when this returns true. At most SL_CHECKPOINT_SIZE_MAX bytes of JSON. */

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "local/aws.h"
 #include "local/bq.h"
+#include "local/redshift.h"
 
 static void health(void *self, sl_server_request *req, sl_server_response *resp)
 {
@@ -117,7 +118,7 @@ sl_cloud *sl_cloud_join(const sl_cloud_options *options, sl_err *err)
         (void)snprintf(c->url, sizeof c->url, "http://127.0.0.1:%.*s", SL_ARG(sl_str_trim(port)));
         c->key = sl_secret_new(key);
         sl_redact_add(key);
-        if (sl_aws_face_join(c, err))
+        if (sl_aws_face_join(c, err) && sl_redshift_join(c, err))
             return c;
     }
     sl_err_ctx(err, "joining the local cloud that runs with %s", c->dir);
@@ -133,7 +134,7 @@ sl_cloud *sl_cloud_start(const sl_cloud_options *options, sl_err *err)
               && (c->db = sl_db_open(sl_fmt(a, "%s/cloud.db", c->dir).p, sl_gcs_migrations, err)) != NULL;
     c->log_fd = ok ? open(sl_fmt(a, "%s/requests.jsonl", c->dir).p, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
     ok = ok && (c->log_fd >= 0 || sl_err_errno(err, "open the request log in", c->dir));
-    ok = ok && listen_on(c, options->port, err) && sl_oauth_init(c, err) && sl_aws_face_start(c, err);
+    ok = ok && listen_on(c, options->port, err) && sl_oauth_init(c, err) && sl_aws_face_start(c, err) && sl_redshift_start(c, err);
     if (ok)
         return c;
     sl_err_ctx(err, "starting the local cloud");
@@ -147,6 +148,7 @@ void sl_cloud_stop(sl_cloud *c)
         return;
     if (c->server != NULL)
         sl_server_stop(c->server);
+    sl_redshift_stop(c);
     sl_aws_face_stop(c);
     sl_bq_stop(c);
     sl_uploads_free(c);
@@ -177,6 +179,11 @@ sl_str sl_cloud_key(const sl_cloud *c)
 const char *sl_cloud_aws_url(const sl_cloud *c)
 {
     return c->aws_url;
+}
+
+const char *sl_cloud_redshift_url(const sl_cloud *c)
+{
+    return c->redshift_url;
 }
 
 sl_str sl_cloud_aws_key_id(const sl_cloud *c)

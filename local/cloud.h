@@ -1,5 +1,5 @@
 /*
- * local/cloud.h: the local cloud: the wire protocols of GCS, BigQuery, Google's token endpoint, S3, DynamoDB and STS on loopback, over one data
+ * local/cloud.h: the local cloud: the wire protocols of GCS, BigQuery, Google's token endpoint, S3, DynamoDB, STS and Redshift on loopback, over one data
  * folder, with DuckDB as the warehouse.
  *
  * State survives a restart and a kill at any instant. Every request is written to requests.jsonl in the data folder.
@@ -26,6 +26,7 @@ const char *sl_cloud_url(const sl_cloud *c);   /* http://127.0.0.1:PORT */
 sl_str sl_cloud_key(const sl_cloud *c);        /* its own service account key (JSON); a secret */
 /* The AWS services' address, and an access key for them; the secret is one. */
 const char *sl_cloud_aws_url(const sl_cloud *c);
+const char *sl_cloud_redshift_url(const sl_cloud *c); /* jdbc:redshift://…; any user, the secret as password */
 sl_str sl_cloud_aws_key_id(const sl_cloud *c);
 sl_str sl_cloud_aws_secret(const sl_cloud *c);
 /* Where DuckDB's library was found, with its version; empty with err when it is missing. */

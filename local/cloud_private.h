@@ -20,6 +20,9 @@ struct sl_cloud {
     sl_server *aws_server;        /* the AWS services have a port of their own: S3's paths begin with any bucket's name */
     sl_str aws_key_id;
     sl_secret *aws_secret;
+    char redshift_url[64];        /* jdbc:redshift://127.0.0.1:PORT/dev */
+    struct sl_pgwire *redshift;
+    sl_duck *redshift_duck;       /* NULL until the first connection */
     sl_db *db;                    /* buckets, objects, sessions, tokens; locked with sl_db_lock */
     sl_secret *key;               /* the service account's JSON */
     sl_str project;

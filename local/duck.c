@@ -39,6 +39,9 @@ static struct {
     bool (*value_is_null)(duckdb_result *r, idx_t col, idx_t row);
     void (*free)(void *p);
     const char *(*version)(void);
+    const char *(*column_name)(duckdb_result *r, idx_t col);
+    int (*column_type)(duckdb_result *r, idx_t col);
+    int (*return_type)(duckdb_result r);
 } api;
 
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -66,6 +69,8 @@ static bool resolve(void)
         { "duckdb_row_count", &api.row_count },         { "duckdb_rows_changed", &api.rows_changed },
         { "duckdb_value_varchar", &api.value_varchar }, { "duckdb_value_is_null", &api.value_is_null },
         { "duckdb_free", &api.free },                   { "duckdb_library_version", &api.version },
+        { "duckdb_column_name", &api.column_name },     { "duckdb_column_type", &api.column_type },
+        { "duckdb_result_return_type", &api.return_type },
     };
     for (size_t i = 0; i < SL_COUNT(symbols); i++) {
         void *p = dlsym(api.handle, symbols[i].name);
@@ -196,7 +201,28 @@ static const sl_val *take_rows(sl_arena *arena, duckdb_result *r)
     return rows;
 }
 
+/* duckdb_result_type */
+enum { QUERY_RESULT = 3 };
+
+static const sl_val *take_columns(sl_arena *arena, duckdb_result *r)
+{
+    sl_val *columns = sl_list(arena);
+    if (api.return_type(*r) != QUERY_RESULT)
+        return NULL;
+    for (idx_t k = 0; k < api.column_count(r); k++) {
+        sl_val *one = sl_map_of(arena, "name", sl_val_str(arena, sl_str_dup(arena, sl_str_c(api.column_name(r, k)))));
+        sl_map_set_int(arena, one, "type", api.column_type(r, k));
+        sl_list_add(arena, columns, one);
+    }
+    return columns;
+}
+
 bool sl_duck_run(sl_duck_con *c, sl_arena *arena, sl_str sql, const sl_val **ret, int64_t *changed, sl_err *err)
+{
+    return sl_duck_query(c, arena, sql, ret, NULL, changed, err);
+}
+
+bool sl_duck_query(sl_duck_con *c, sl_arena *arena, sl_str sql, const sl_val **ret, const sl_val **columns, int64_t *changed, sl_err *err)
 {
     duckdb_result r;
     memset(&r, 0, sizeof r);
@@ -207,6 +233,8 @@ bool sl_duck_run(sl_duck_con *c, sl_arena *arena, sl_str sql, const sl_val **ret
     } else {
         if (ret != NULL)
             *ret = take_rows(arena, &r);
+        if (columns != NULL)
+            *columns = take_columns(arena, &r);
         if (changed != NULL)
             *changed = (int64_t)api.rows_changed(&r);
     }

@@ -21,6 +21,8 @@ void sl_duck_interrupt(sl_duck_con *c);     /* from another thread */
 
 /* Runs one statement. *ret (may be NULL): list of rows, each a list of texts and nulls. *changed (may be NULL): rows changed. */
 bool sl_duck_run(sl_duck_con *c, sl_arena *arena, sl_str sql, const sl_val **ret, int64_t *changed, sl_err *err);
+/* As sl_duck_run, and the result's columns: list of {name, type}, type: DuckDB's number; NULL: the statement has no rows to give. */
+bool sl_duck_query(sl_duck_con *c, sl_arena *arena, sl_str sql, const sl_val **rows, const sl_val **columns, int64_t *changed, sl_err *err);
 bool sl_duck_exec(sl_duck_con *c, const char *sql, sl_err *err);
 sl_str sl_duck_text(sl_arena *arena, sl_str s);   /* 'literal' */
 sl_str sl_duck_ident(sl_arena *arena, sl_str s);  /* "identifier" */

@@ -150,7 +150,7 @@ static bool read_key(call *x, const sl_val *item, bool alone, key *ret)
 {
     const sl_val *schema = sl_get(x->table, "KeySchema");
     sl_val *map = sl_map(x->a);
-    *ret = (key){ .map = map };
+    *ret = (key){ .map = map, .sort = SL_S("") };
     for (size_t i = 0; i < sl_val_count(schema); i++) {
         sl_str name = sl_get_text(sl_at(schema, i), "AttributeName"), type = key_type(x, name);
         const sl_val *v = sl_get_str(item, name), *inner = sl_get_str(v, type);

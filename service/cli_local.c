@@ -23,7 +23,7 @@ static int serve(sl_cli *c, sl_cloud *cloud)
     struct sigaction act = { .sa_handler = on_signal };
     (void)sigaction(SIGINT, &act, NULL);
     (void)sigaction(SIGTERM, &act, NULL);
-    sl_cli_print("the local cloud is at %s (GCS, BigQuery, OAuth, sample data) and %s (S3, DynamoDB, STS); `sluice local env` prints the settings for other clients\n", sl_cloud_url(cloud), sl_cloud_aws_url(cloud));
+    sl_cli_print("the local cloud is at %s (GCS, BigQuery, OAuth, sample data) and %s (S3, DynamoDB, STS), Redshift at %s; `sluice local env` prints the settings for other clients\n", sl_cloud_url(cloud), sl_cloud_aws_url(cloud), sl_cloud_redshift_url(cloud) + sizeof "jdbc:" - 1);
     (void)fflush(stdout);
     (void)c;
     while (!stop)
@@ -40,6 +40,9 @@ static int print_aws_env(sl_cli *c, sl_str dir)
         key = sl_json_parse(c->arena, text, &err);
     if (key == NULL)
         return sl_cli_error(1, &err);
+    sl_str redshift;
+    if (sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/redshift-port", SL_ARG(dir)).p, 32, &redshift, &err))
+        sl_cli_print("export REDSHIFT_HOST=127.0.0.1\nexport REDSHIFT_PORT=%.*s\nexport REDSHIFT_DATABASE=dev\nexport REDSHIFT_USER=local\nexport REDSHIFT_PASSWORD=%.*s\n", SL_ARG(sl_str_trim(redshift)), SL_ARG(sl_get_text(key, "secretAccessKey")));
     sl_cli_print("export AWS_ENDPOINT_URL=http://127.0.0.1:%.*s\n", SL_ARG(sl_str_trim(port)));
     sl_cli_print("export AWS_ACCESS_KEY_ID=%.*s\n", SL_ARG(sl_get_text(key, "accessKeyId")));
     sl_cli_print("export AWS_SECRET_ACCESS_KEY=%.*s\n", SL_ARG(sl_get_text(key, "secretAccessKey")));

@@ -25,7 +25,7 @@ typedef struct sl_live sl_live;         /* an execution in memory */
 
 /* Where the services are, when they are not where they usually are. */
 typedef struct sl_endpoints {
-    const char *gcs, *bigquery, *s3, *dynamodb; /* base URLs; NULL = the environment's, then the real ones */
+    const char *gcs, *bigquery, *s3, *dynamodb, *redshift; /* base URLs; NULL = the environment's, then the real ones */
     bool local;                         /* they are our local cloud's */
     sl_str google_key;                  /* the local cloud's service account key */
     sl_str aws_key_id, aws_secret;      /* and access key */

@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "connectors/postgres/pg.h"
 #include "connectors/records.h"
-#include "connectors/sql/split.h"
+#include "base/sql.h"
 
 enum { FATE_POLL_MS = 500, CHUNK_MAX = 100000 };
 

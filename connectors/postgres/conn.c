@@ -6,7 +6,7 @@
 #include "base/fs.h"
 #include "base/secret.h"
 #include "connectors/postgres/pg.h"
-#include "connectors/sql/split.h"
+#include "base/sql.h"
 
 enum { CONNECT_MS = 30000, POLL_MS = 100, CANCEL_MS = 5000, KEYWORDS_MAX = 32, NOTICE_MAX = 2000 };
 
@@ -222,8 +222,28 @@ static void learn_dialect(sl_pg *p, bool redshift)
     p->knows_fate = p->dialect == SL_PG_POSTGRES && PQserverVersion(p->conn) >= 100000;
 }
 
-bool sl_pg_open(sl_pg *p, sl_task *t, const sl_pg_cfg *c, bool redshift, sl_err *err)
+/* With the local cloud, Redshift is its own, with its own password: that of a flow that is meant for AWS is of no use to it. */
+static bool use_local(sl_task *t, sl_pg_cfg *c, const char *url, sl_err *err)
 {
+    sl_aws_options any = { 0 };
+    sl_aws_keys keys;
+    sl_aws_cred *cred = sl_aws_find(sl_task_aws(t), &any, err);
+    if (cred == NULL || !sl_aws_get_keys(cred, sl_task_arena(t), false, &keys, err))
+        return false;
+    c->url = sl_str_c(url);
+    c->username = SL_S("local");
+    c->password = keys.secret;
+    return true;
+}
+
+bool sl_pg_open(sl_pg *p, sl_task *t, const sl_pg_cfg *given, bool redshift, sl_err *err)
+{
+    sl_pg_cfg own = *given;
+    const sl_pg_cfg *c = &own;
+    bool local;
+    const char *url = redshift ? sl_task_endpoint(t, "redshift", &local) : NULL;
+    if (url != NULL && !use_local(t, &own, url, err))
+        return false;
     const char *names[KEYWORDS_MAX + 1] = { 0 }, *values[KEYWORDS_MAX + 1] = { 0 };
     sl_pg_close(p);
     p->task = t;

@@ -4,7 +4,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "connectors/postgres/pg.h"
-#include "connectors/sql/split.h"
+#include "base/sql.h"
 
 enum { FATE_POLL_MS = 500 };
 

@@ -7,7 +7,7 @@
 #include "base/arena.h"
 #include "connectors/connectors.h"
 #include "connectors/postgres/pg.h"
-#include "connectors/sql/split.h"
+#include "base/sql.h"
 
 enum { FATE_POLL_MS = 500 };
 
@@ -93,6 +93,26 @@ static bool commit(run *r, sl_err *err)
     return true;
 }
 
+/* A COPY of Redshift that failed says only where the reason can be read: it is read, and told. */
+static bool explain_load(run *r, sl_err *err)
+{
+    static const char *const queries[] = {
+        "SELECT 'file ' || trim(file_name) || ', line ' || line_number || ', column ' || trim(column_name) || ' (' || trim(column_type) || '): ' || trim(error_message)"
+        " FROM sys_load_error_detail WHERE session_id = pg_backend_pid() ORDER BY start_time DESC, line_number LIMIT 1",
+        "SELECT 'file ' || trim(filename) || ', line ' || line_number || ', column ' || trim(colname) || ' (' || trim(type) || '), value ''' || trim(raw_field_value) || ''': ' || trim(err_reason)"
+        " FROM stl_load_errors WHERE session = pg_backend_pid() ORDER BY starttime DESC, line_number LIMIT 1",
+    };
+    sl_err ignored;
+    sl_str detail = SL_S("");
+    if (r->p.dialect != SL_PG_REDSHIFT || strstr(err->message, "load_error") == NULL)
+        return false;
+    if (PQtransactionStatus(r->p.conn) == PQTRANS_INERROR)
+        (void)sl_pg_run(&r->p, "ROLLBACK", &ignored);
+    for (size_t i = 0; i < SL_COUNT(queries) && detail.n == 0; i++)
+        (void)sl_pg_scalar(&r->p, queries[i], NULL, &detail, &ignored);
+    return detail.n > 0 ? sl_err_ctx(err, "%.*s", SL_ARG(detail)) : false;
+}
+
 /* One statement; its rows become an element of the outputs, or join the others'. */
 static bool execute(run *r, const sl_statement *s, sl_err *err)
 {
@@ -110,7 +130,7 @@ static bool execute(run *r, const sl_statement *s, sl_err *err)
     if (ok && rows && !joins)
         sl_list_add(a, r->outputs, out);
     sl_result_close(&own);
-    return ok;
+    return ok || explain_load(r, err);
 }
 
 /* A transaction that the text itself has ended is begun anew. */

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "connectors/postgres/pg.h"
-#include "connectors/sql/split.h"
+#include "base/sql.h"
 
 enum { DOUBT_TEXT_MAX = 200, RECONNECTS_MAX = 5, STATE_MAX = 256 << 20 };
 

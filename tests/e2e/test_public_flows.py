@@ -1,4 +1,4 @@
-"""The public flows of a data engineering course, unmodified: 01, 04 to 09 (04 and 05 but for the host). They lie beside a checkout (PUBLIC_FLOWS names
+"""The public flows of a data engineering course, unmodified: 01, 04 to 09 (04 and 05 but for the host), and the AWS pipeline (but for hosts, names and the bucket). They lie beside a checkout (PUBLIC_FLOWS names
 their folder), never in it. wget is a stand-in on the PATH that answers from files: nothing leaves the machine."""
 
 import csv
@@ -11,11 +11,13 @@ import time
 import unittest
 
 from peers import POSTGRES, Postgres, missing
+from scripted import Scripted
 from server import Server
 from sluice import ROOT, Case, LocalCloud, checksum, read_csv
 from test_main_job import from_csv, from_warehouse
 
 FLOWS = pathlib.Path(os.environ.get("PUBLIC_FLOWS", ROOT.parent / "shared" / "flows"))
+DATA = FLOWS.parent / "data"
 WGET = """#!{python}
 import pathlib, sys
 assert sys.argv[1] == "-qO-", sys.argv
@@ -81,6 +83,30 @@ class PublicFlows(Case):
         self.run_file("08_gcp_taxi.yaml", "-i", "taxi=yellow", "-i", "year=2020", "-i", "month=03")
         self.same(self.merged("yellow"), "yellow_tripdata_2020-03.csv")
         self.assertEqual({r["filename"] for r in self.merged("green")}, set(files))
+
+    @unittest.skipUnless((DATA / "products.csv").exists(), "SKIPPED: products.csv and orders.csv are not beside the flows")
+    def test_aws_pipeline(self):
+        """Products to DynamoDB row by row, orders to S3, both into Redshift, joined, back to S3; but for hosts, names and the bucket."""
+        pages = {"/" + name: (DATA / name).read_bytes() for name in ("products.csv", "orders.csv")}
+        with Scripted(lambda r: (200, {"Content-Type": "text/csv"}, pages["/" + r.path.rsplit("/", 1)[1]])) as site, Server(self, "--local") as s:
+            for name in ("aws_product_upload", "aws_data_preparation", "aws_aws_data_pipeline"):
+                text = (FLOWS / f"{name}.yaml").read_text().replace("https://huggingface.co", site.url).replace("namespace: prod", "namespace: dev").replace("smantri-test-bucket", "kestra-bucket")
+                s.flow(text.replace("<redshift-cluster>", "cluster").replace("<access-key>", "a").replace("<secret-key>", "s"))
+            s.flow("id: setup\nnamespace: dev\ntasks:\n  - {id: b, type: io.kestra.plugin.aws.s3.CreateBucket, bucket: kestra-bucket}\n  - {id: t, type: io.sluice.aws.dynamodb.CreateTable, tableName: products, partitionKey: {name: id}}\n")
+            s.flow("id: back\nnamespace: dev\ntasks:\n  - {id: d, type: io.kestra.plugin.aws.s3.Download, bucket: kestra-bucket, key: kestra/output/detailed_orders.csv}\n")
+            for flow in ("setup", "data_preparation", "aws_data_pipeline", "back"):
+                done = s.run("dev", flow)
+                self.assertEqual(done["state"]["current"], "SUCCESS", self.trouble(s))
+            uri = done["taskRunList"][0]["outputs"]["uri"]
+            got = read_csv((self.data / "storage" / uri.removeprefix("kestra:///")).read_bytes())
+        products = {p["product_id"]: p for p in read_csv(pages["/products.csv"])}
+        want = [(o["order_id"], o["customer_name"], products[o["product_id"]]["product_name"], products[o["product_id"]]["brand"], float(o["total"])) for o in read_csv(pages["/orders.csv"]) if o["product_id"] in products]
+        self.assertEqual(sorted((r["order_id"], r["customer_name"], r["product_name"], r["product_brand"], float(r["total"])) for r in got), sorted(want))
+        self.assertEqual((len(products), len(want)), (20, 100))
+
+    def trouble(self, server):
+        """What went wrong anywhere, for messages."""
+        return [server.get(f"/logs/{x['id']}/download?minLevel=WARN").body.decode()[-1000:] for x in server.search()["results"] if x["state"]["current"] != "SUCCESS"]
 
     def postgres(self, name, server):
         """The flow with another host."""

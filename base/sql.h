@@ -1,5 +1,5 @@
 /*
- * connectors/sql/split.h: SQL text cut into statements, its :names made into parameters, the verb of a statement.
+ * base/sql.h: SQL text cut into statements, its :names made into parameters, the verb of a statement.
  *
  * Quotes ('…' "…" `…`), comments (-- and nested slash-star), dollar quotes and casts (::) are respected; BEGIN … END bodies of
  * routines stay whole. Nothing is parsed beyond that. Threads: no state.
@@ -30,6 +30,12 @@ bool sl_sql_in_transaction(sl_arena *arena, sl_str statement);
 bool sl_sql_bind(sl_arena *arena, sl_str statement, const sl_val *parameters, sl_str *ret, sl_val *ret_values, sl_err *err);
 /* ? becomes $1, $2, …; *count of them. */
 sl_str sl_sql_positions(sl_arena *arena, sl_str statement, size_t *count);
+/* $1, $2, … become literals: texts in quotes, nulls NULL. false: there is no such value. */
+bool sl_sql_fill(sl_arena *arena, sl_str statement, const sl_val *values, sl_str *ret);
+
+/* Words, quoted things and single characters, one after the other; comments and blanks are passed over. .n == 0: the end. */
+sl_str sl_sql_token(sl_str *rest);
+
 /* Line and column (from 1) of a byte. */
 void sl_sql_place(sl_str sql, size_t offset, uint32_t *line, uint32_t *column);
 /* "a""b" */

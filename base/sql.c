@@ -1,5 +1,5 @@
-/* connectors/sql/split.c: see split.h. */
-#include "connectors/sql/split.h"
+/* base/sql.c: see sql.h. */
+#include "base/sql.h"
 
 #include "base/arena.h"
 
@@ -258,6 +258,48 @@ sl_str sl_sql_positions(sl_arena *a, sl_str s, size_t *count)
         at = next;
     }
     return sl_buf_str(&b);
+}
+
+bool sl_sql_fill(sl_arena *a, sl_str s, const sl_val *values, sl_str *ret)
+{
+    sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
+    for (size_t at = 0; at < s.n;) {
+        size_t next = skip(s, at), digits = at + 1;
+        while (next == at && s.p[at] == '$' && digits < s.n && s.p[digits] >= '0' && s.p[digits] <= '9')
+            digits++;
+        if (next == at && digits > at + 1) {
+            int64_t n = 0;
+            if (!sl_parse_int(sl_str_sub(s, at + 1, digits), &n) || n < 1 || (size_t)n > sl_val_count(values))
+                return false;
+            const sl_val *v = sl_at(values, (size_t)n - 1);
+            sl_buf_add(&b, v->type == SL_NULL ? SL_S("NULL") : sl_sql_text(a, v->s));
+            at = digits;
+            continue;
+        }
+        next = next > at ? next : at + 1;
+        sl_buf_add(&b, sl_str_sub(s, at, next));
+        at = next;
+    }
+    *ret = sl_buf_str(&b);
+    return true;
+}
+
+sl_str sl_sql_token(sl_str *rest)
+{
+    size_t at = 0;
+    while (at < rest->n) {
+        size_t next = skip(*rest, at);
+        bool comment = next > at && (rest->p[at] == '-' || rest->p[at] == '/');
+        if (!comment && !strchr(" \t\r\n\f", rest->p[at])) {
+            size_t end = next > at ? next : word_char(rest->p[at]) ? at + word_at(*rest, at).n : at + 1;
+            sl_str token = sl_str_sub(*rest, at, end);
+            *rest = sl_str_sub(*rest, end, rest->n);
+            return token;
+        }
+        at = comment ? next : at + 1;
+    }
+    *rest = SL_S("");
+    return SL_S("");
 }
 
 void sl_sql_place(sl_str sql, size_t offset, uint32_t *line, uint32_t *column)

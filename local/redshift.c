@@ -1,0 +1,237 @@
+/* local/redshift.c: sessions of the Redshift face: transactions, results and their types. See redshift.h. */
+#include "local/redshift.h"
+
+#include "base/arena.h"
+#include "base/fs.h"
+#include "base/sql.h"
+
+/* DuckDB's numbers of types (duckdb.h) and PostgreSQL's. */
+static const struct {
+    int duck, oid;
+} types[] = { { 1, 16 }, { 2, 21 }, { 3, 21 }, { 4, 23 }, { 5, 20 }, { 6, 21 }, { 7, 23 }, { 8, 20 }, { 9, 1700 }, { 10, 700 }, { 11, 701 }, { 12, 1114 }, { 13, 1082 }, { 14, 1083 }, { 16, 1700 }, { 17, 1043 }, { 19, 1700 },
+              { 20, 1114 }, { 21, 1114 }, { 22, 1114 }, { 31, 1184 } };
+
+enum { DUCK_BOOLEAN = 1, VARCHAR_OID = 1043 };
+
+static const sl_val *with_oids(sl_arena *a, const sl_val *columns)
+{
+    sl_val *out = sl_list(a);
+    if (columns == NULL)
+        return NULL;
+    for (size_t i = 0; i < sl_val_count(columns); i++) {
+        sl_val *one = sl_map_shallow(a, sl_at(columns, i));
+        int64_t type = sl_get_int(one, "type", 0), oid = VARCHAR_OID;
+        for (size_t k = 0; k < SL_COUNT(types); k++)
+            if (types[k].duck == type)
+                oid = types[k].oid;
+        sl_map_set_int(a, one, "oid", oid);
+        sl_list_add(a, out, one);
+    }
+    return out;
+}
+
+/* Truth values as PostgreSQL writes them. */
+static const sl_val *with_bools(sl_arena *a, const sl_val *columns, const sl_val *rows)
+{
+    bool any = false;
+    for (size_t k = 0; k < sl_val_count(columns); k++)
+        any |= sl_get_int(sl_at(columns, k), "type", 0) == DUCK_BOOLEAN;
+    if (!any)
+        return rows;
+    sl_val *out = sl_list(a);
+    for (size_t i = 0; i < sl_val_count(rows); i++) {
+        sl_val *row = sl_list(a);
+        for (size_t k = 0; k < sl_val_count(columns); k++) {
+            const sl_val *v = sl_at(sl_at(rows, i), k);
+            bool truth = sl_get_int(sl_at(columns, k), "type", 0) == DUCK_BOOLEAN && v->type != SL_NULL;
+            sl_list_add(a, row, truth ? sl_val_c(a, sl_str_eqc(v->s, "true") ? "t" : "f") : v);
+        }
+        sl_list_add(a, out, row);
+    }
+    return out;
+}
+
+static sl_str tag_of(sl_arena *a, sl_str verb, const sl_pgwire_result *r, int64_t changed)
+{
+    if (sl_str_eqc(verb, "INSERT"))
+        return sl_fmt(a, "INSERT 0 %lld", (long long)changed);
+    if (sl_str_eqc(verb, "UPDATE") || sl_str_eqc(verb, "DELETE") || sl_str_eqc(verb, "MERGE"))
+        return sl_fmt(a, "%.*s %lld", SL_ARG(verb), (long long)changed);
+    if (r->columns != NULL)
+        return sl_fmt(a, "SELECT %zu", sl_val_count(r->rows));
+    return verb;
+}
+
+static bool failed(sl_redshift_session *s, sl_err *err)
+{
+    /* "Catalog Error: Table with name x does not exist!" and the like: the class is told by the first words. */
+    static const struct {
+        const char *words, *code;
+    } known[] = { { "Catalog Error: Table with name", "pg.42P01" }, { "Binder Error: Referenced column", "pg.42703" }, { "Catalog Error: Scalar Function", "pg.42883" }, { "Parser Error", "pg.42601" }, { "Conversion Error", "pg.22P02" },
+                  { "Constraint Error", "pg.23505" },               { "TransactionContext Error", "pg.40001" } };
+    for (size_t i = 0; i < SL_COUNT(known); i++)
+        if (strncmp(err->message, known[i].words, strlen(known[i].words)) == 0)
+            (void)snprintf(err->code, sizeof err->code, "%s", known[i].code);
+    if (s->status == 'T')
+        s->status = 'E';
+    return false;
+}
+
+/* BEGIN, COMMIT, ROLLBACK; *handled: it was one of them. */
+static bool transaction(sl_redshift_session *s, sl_str verb, bool *handled, sl_str *tag, sl_err *err)
+{
+    bool begin = sl_str_eqc(verb, "BEGIN") || sl_str_eqc(verb, "START"), commit = sl_str_eqc(verb, "COMMIT") || sl_str_eqc(verb, "END"), rollback = sl_str_eqc(verb, "ROLLBACK") || sl_str_eqc(verb, "ABORT");
+    *handled = begin || commit || rollback;
+    if (!*handled)
+        return true;
+    bool back = rollback || (commit && s->status == 'E');
+    *tag = begin ? SL_S("BEGIN") : back ? SL_S("ROLLBACK") : SL_S("COMMIT");
+    if (begin ? s->status != 'I' : s->status == 'I')
+        return true; /* a warning there, no error */
+    bool ok = sl_duck_exec(s->con, begin ? "BEGIN" : back ? "ROLLBACK" : "COMMIT", err);
+    s->status = begin && ok ? 'T' : 'I';
+    return ok;
+}
+
+static bool run(void *self, sl_arena *a, sl_str statement, sl_pgwire_result *ret, sl_err *err)
+{
+    sl_redshift_session *s = self;
+    sl_str verb = sl_sql_verb(a, statement), sql;
+    bool handled;
+    int64_t changed = 0;
+    if (!transaction(s, verb, &handled, &ret->tag, err) || handled)
+        return handled && ret->tag.n > 0 && err->kind == SL_ERR_NONE;
+    if (s->status == 'E')
+        return sl_err_set(err, SL_ERR_DATA, "pg.25P02", "current transaction is aborted, commands ignored until end of transaction block");
+    if (sl_str_eqc(verb, "COPY")) {
+        ret->tag = SL_S("COPY");
+        return sl_redshift_copy(s, a, statement, &s->copied, err) || failed(s, err);
+    }
+    const sl_val *columns;
+    if (!sl_redshift_rewrite(s, a, statement, &sql, err) || !sl_duck_query(s->con, a, sql, &ret->rows, &columns, &changed, err))
+        return failed(s, err);
+    ret->columns = with_oids(a, columns);
+    ret->rows = with_bools(a, ret->columns, ret->rows);
+    ret->tag = tag_of(a, verb, ret, changed);
+    return true;
+}
+
+static bool describe(void *self, sl_arena *a, sl_str statement, const sl_val **columns, sl_err *err)
+{
+    sl_redshift_session *s = self;
+    sl_str sql;
+    const sl_val *rows;
+    *columns = NULL;
+    if (!sl_sql_reads(a, statement) && !sl_str_eqc(sl_sql_verb(a, statement), "WITH"))
+        return true;
+    /* Parameters are nulls here: only the columns count. */
+    sl_val *nulls = sl_list(a);
+    for (int i = 0; i < 64; i++)
+        sl_list_add(a, nulls, &sl_null_val);
+    if (!sl_sql_fill(a, statement, nulls, &sql) || !sl_redshift_rewrite(s, a, sql, &sql, err))
+        return sl_err_set(err, SL_ERR_DATA, "pg.0A000", "the statement has too many parameters");
+    if (!sl_duck_query(s->con, a, sl_fmt(a, "SELECT * FROM (%.*s) LIMIT 0", SL_ARG(sql)), &rows, columns, NULL, err))
+        return failed(s, err);
+    *columns = with_oids(a, *columns);
+    return true;
+}
+
+/* ---- sessions ---- */
+
+static bool open_warehouse(sl_cloud *c, sl_err *err)
+{
+    static const char *const setup[] = {
+        "CREATE TABLE IF NOT EXISTS sys_load_error_detail(user_id INTEGER, query_id BIGINT, transaction_id BIGINT, session_id INTEGER, database_name VARCHAR, table_id INTEGER, start_time TIMESTAMP, file_name VARCHAR, line_number BIGINT,"
+        " column_name VARCHAR, column_type VARCHAR, column_length VARCHAR, position INTEGER, error_code INTEGER, error_message VARCHAR)",
+        "CREATE OR REPLACE VIEW stl_load_errors AS SELECT user_id AS userid, 0 AS slice, table_id AS tbl, start_time AS starttime, session_id AS session, query_id AS query, file_name AS filename, line_number, column_name AS colname,"
+        " column_type AS type, column_length AS col_length, position, '' AS raw_line, '' AS raw_field_value, error_code AS err_code, error_message AS err_reason FROM sys_load_error_detail",
+    };
+    SL_ARENA a = sl_arena_new();
+    pthread_mutex_lock(&c->lock);
+    bool ok = c->redshift_duck != NULL || (c->redshift_duck = sl_duck_open(sl_fmt(a, "%s/redshift.duckdb", c->dir).p, err)) != NULL;
+    pthread_mutex_unlock(&c->lock);
+    sl_duck_con *con = ok ? sl_duck_connect(c->redshift_duck, err) : NULL;
+    for (size_t i = 0; con != NULL && ok && i < SL_COUNT(setup); i++)
+        ok = sl_duck_exec(con, setup[i], err);
+    sl_duck_disconnect(con);
+    return ok && con != NULL;
+}
+
+static void *open_session(void *self, sl_err *err)
+{
+    sl_cloud *c = self;
+    static _Atomic int next_pid = 1000;
+    if (!open_warehouse(c, err))
+        return NULL;
+    sl_redshift_session *s = sl_malloc(sizeof *s);
+    *s = (sl_redshift_session){ .c = c, .pid = next_pid++, .status = 'I', .con = sl_duck_connect(c->redshift_duck, err) };
+    /* Redshift compares numbers with texts. */
+    if (s->con != NULL && sl_duck_exec(s->con, "SET old_implicit_casting=true", err))
+        return s;
+    sl_duck_disconnect(s->con);
+    free(s);
+    return NULL;
+}
+
+static void close_session(void *self)
+{
+    sl_redshift_session *s = self;
+    sl_err ignored;
+    if (s->status != 'I')
+        (void)sl_duck_exec(s->con, "ROLLBACK", &ignored);
+    sl_duck_disconnect(s->con);
+    free(s);
+}
+
+static char status_of(void *self)
+{
+    return ((sl_redshift_session *)self)->status;
+}
+
+static int pid_of(void *self)
+{
+    return ((sl_redshift_session *)self)->pid;
+}
+
+static bool read_port(sl_cloud *c, int64_t *ret)
+{
+    SL_ARENA a = sl_arena_new();
+    sl_str text;
+    sl_err ignored;
+    return sl_fs_read(a, sl_fmt(a, "%s/redshift-port", c->dir).p, 32, &text, &ignored) && sl_parse_int(sl_str_trim(text), ret);
+}
+
+static void keep_url(sl_cloud *c, int64_t port)
+{
+    (void)snprintf(c->redshift_url, sizeof c->redshift_url, "jdbc:redshift://127.0.0.1:%lld/dev", (long long)port);
+}
+
+bool sl_redshift_start(sl_cloud *c, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    int64_t last = 0;
+    sl_pgwire_backend b = { .self = c, .open = open_session, .close = close_session, .run = run, .describe = describe, .status = status_of, .pid = pid_of, .password = sl_secret_reveal(c->aws_secret), .version = "8.0.2" };
+    (void)read_port(c, &last);
+    c->redshift = sl_pgwire_start(&b, (int)last, err);
+    if (c->redshift == NULL)
+        c->redshift = sl_pgwire_start(&b, 0, err);
+    if (c->redshift == NULL)
+        return false;
+    keep_url(c, sl_pgwire_port(c->redshift));
+    return sl_fs_write_atomic(sl_fmt(a, "%s/redshift-port", c->dir).p, sl_fmt(a, "%d\n", sl_pgwire_port(c->redshift)), 0600, err);
+}
+
+bool sl_redshift_join(sl_cloud *c, sl_err *err)
+{
+    int64_t port;
+    if (!read_port(c, &port))
+        return sl_err_set(err, SL_ERR_IO, "local.redshift", "the running local cloud has no Redshift; it is of an older version");
+    keep_url(c, port);
+    return true;
+}
+
+void sl_redshift_stop(sl_cloud *c)
+{
+    sl_pgwire_stop(c->redshift);
+    sl_duck_close(c->redshift_duck);
+}

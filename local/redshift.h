@@ -1,0 +1,23 @@
+/* local/redshift.h: the Redshift face: the PostgreSQL protocol over DuckDB, COPY from the local S3 and DynamoDB. */
+#pragma once
+
+#include "local/cloud_private.h"
+#include "local/pgwire.h"
+
+/* Starts with the cloud; the warehouse opens with the first connection. */
+bool sl_redshift_start(sl_cloud *c, sl_err *err);
+bool sl_redshift_join(sl_cloud *c, sl_err *err);   /* of a cloud that another process serves */
+void sl_redshift_stop(sl_cloud *c);
+
+typedef struct sl_redshift_session {
+    sl_cloud *c;
+    sl_duck_con *con;
+    int pid;
+    char status;                  /* I, T, E */
+    int64_t copied;               /* pg_last_copy_count() */
+} sl_redshift_session;
+
+/* redshift_sql.c: a statement of Redshift as DuckDB understands it. */
+bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_str *ret, sl_err *err);
+/* redshift_copy.c: COPY table FROM 's3://…' or 'dynamodb://…'. */
+bool sl_redshift_copy(sl_redshift_session *s, sl_arena *arena, sl_str statement, int64_t *rows, sl_err *err);

@@ -1,0 +1,352 @@
+/*
+ * local/redshift_copy.c: COPY into a table of the Redshift face, from objects of the local S3 and items of the local DynamoDB.
+ * Source: https://docs.aws.amazon.com/redshift/latest/dg/r_COPY.html
+ *
+ * All or nothing; what a line is wrong with is in sys_load_error_detail. Credentials must be given, as there; whose they are is
+ * not looked at.
+ */
+#include "base/arena.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/fs.h"
+#include "base/sql.h"
+#include "local/redshift.h"
+
+enum { MANIFEST_MAX = 16 << 20, INSERT_ROWS = 200 };
+
+typedef struct copy {
+    sl_redshift_session *s;
+    sl_arena *a;
+    sl_str table, url;
+    const sl_val *columns;        /* named in the statement; empty: all */
+    sl_val *types;                /* [{name, type}] of the columns that are filled */
+    sl_str delimiter, quote, null_text, date_format, time_format;
+    int64_t skip, max_error;
+    bool csv, gzip, manifest, empty_as_null, credentials, read_ratio, blank_as_null;
+} copy;
+
+static bool is(sl_str token, const char *word)
+{
+    return sl_str_ieq(token, sl_str_c(word));
+}
+
+static sl_str unquoted(sl_arena *a, sl_str token)
+{
+    return token.n >= 2 && token.p[0] == '\'' ? sl_str_replace(a, sl_str_sub(token, 1, token.n - 1), SL_S("''"), SL_S("'")) : token;
+}
+
+/* The value of an option, with or without AS. */
+static sl_str value(copy *c, sl_str *rest)
+{
+    sl_str token = sl_sql_token(rest);
+    if (is(token, "AS"))
+        token = sl_sql_token(rest);
+    return unquoted(c->a, token);
+}
+
+static bool number(copy *c, sl_str name, sl_str *rest, int64_t *ret, sl_err *err)
+{
+    sl_str text = value(c, rest);
+    return sl_parse_int(text, ret) || sl_err_set(err, SL_ERR_DATA, "pg.42601", "%.*s needs a number, not '%.*s'", SL_ARG(name), SL_ARG(text));
+}
+
+static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
+{
+    static const char *const with_value[] = { "REGION", "ENCODING", "COMPUPDATE", "STATUPDATE" }, *const alone[] = { "ACCEPTANYDATE", "TRUNCATECOLUMNS", "TRIMBLANKS", "IGNOREBLANKLINES", "FILLRECORD", "ROUNDEC", "AS", "FORMAT" };
+    sl_str after = *rest, next = sl_sql_token(&after);
+    if (is(name, "CREDENTIALS") || is(name, "IAM_ROLE") || is(name, "ACCESS_KEY_ID") || is(name, "SECRET_ACCESS_KEY") || is(name, "SESSION_TOKEN") || (is(name, "WITH") && is(next, "CREDENTIALS"))) {
+        c->credentials = true;
+        if (!is(name, "WITH"))
+            (void)value(c, rest);
+        return true;
+    }
+    if (is(name, "CSV")) {
+        c->csv = true;
+        if (c->delimiter.n == 0)
+            c->delimiter = SL_S(",");
+    } else if (is(name, "DELIMITER"))
+        c->delimiter = sl_str_replace(c->a, value(c, rest), SL_S("\\t"), SL_S("\t"));
+    else if (is(name, "QUOTE"))
+        c->quote = value(c, rest);
+    else if (is(name, "NULL"))
+        c->null_text = value(c, rest);
+    else if (is(name, "IGNOREHEADER"))
+        return number(c, name, rest, &c->skip, err);
+    else if (is(name, "MAXERROR"))
+        return number(c, name, rest, &c->max_error, err);
+    else if (is(name, "READRATIO")) {
+        int64_t ratio = 0;
+        c->read_ratio = true;
+        return number(c, name, rest, &ratio, err) && ((ratio >= 1 && ratio <= 200) || sl_err_set(err, SL_ERR_DATA, "pg.42601", "READRATIO must be from 1 to 200"));
+    } else if (is(name, "GZIP"))
+        c->gzip = true;
+    else if (is(name, "MANIFEST"))
+        c->manifest = true;
+    else if (is(name, "EMPTYASNULL"))
+        c->empty_as_null = true;
+    else if (is(name, "BLANKSASNULL"))
+        c->blank_as_null = true;
+    else if (is(name, "DATEFORMAT") || is(name, "TIMEFORMAT")) {
+        sl_str format = value(c, rest);
+        if (!is(format, "auto"))
+            return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "the local Redshift knows %.*s 'auto' only", SL_ARG(name));
+    } else {
+        for (size_t i = 0; i < SL_COUNT(with_value); i++)
+            if (is(name, with_value[i])) {
+                (void)value(c, rest);
+                return true;
+            }
+        for (size_t i = 0; i < SL_COUNT(alone); i++)
+            if (is(name, alone[i]))
+                return true;
+        return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "the local Redshift does not know the option %.*s of COPY", SL_ARG(name));
+    }
+    return true;
+}
+
+static bool parse(copy *c, sl_str statement, sl_err *err)
+{
+    sl_str rest = statement, token;
+    sl_val *columns = sl_list(c->a);
+    (void)sl_sql_token(&rest);
+    sl_buf table = sl_buf_new(c->a, 1024);
+    while ((token = sl_sql_token(&rest)).n > 0 && !is(token, "FROM") && !is(token, "("))
+        sl_buf_add(&table, token);
+    while (is(token, "(") || is(token, ",")) {
+        sl_list_add(c->a, columns, sl_val_str(c->a, sl_sql_token(&rest)));
+        token = sl_sql_token(&rest);
+    }
+    if (is(token, ")"))
+        token = sl_sql_token(&rest);
+    c->table = sl_buf_str(&table);
+    c->columns = columns;
+    c->url = unquoted(c->a, sl_sql_token(&rest));
+    if (!is(token, "FROM") || c->table.n == 0 || c->url.n == 0)
+        return sl_err_set(err, SL_ERR_DATA, "pg.42601", "syntax error in COPY: COPY table FROM 's3://bucket/prefix' with credentials is expected");
+    while ((token = sl_sql_token(&rest)).n > 0)
+        if (!option(c, token, &rest, err))
+            return false;
+    if (!c->credentials)
+        return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY needs credentials: IAM_ROLE '…', CREDENTIALS '…', or ACCESS_KEY_ID and SECRET_ACCESS_KEY");
+    if (c->delimiter.n == 0)
+        c->delimiter = SL_S("|");
+    return true;
+}
+
+/* Names and types of the columns that are filled, in their order. */
+static bool load_types(copy *c, sl_err *err)
+{
+    const sl_val *rows;
+    sl_str table = c->table;
+    ptrdiff_t dot = sl_str_rfind(table, SL_S("."));
+    sl_str name = sl_str_replace(c->a, sl_str_sub(table, (size_t)(dot + 1), table.n), SL_S("\""), SL_S(""));
+    c->types = sl_list(c->a);
+    if (!sl_duck_run(c->s->con, c->a, sl_fmt(c->a, "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(table_name) = lower(%.*s) AND NOT internal ORDER BY column_index", SL_ARG(sl_duck_text(c->a, name))), &rows, NULL, err))
+        return false;
+    if (sl_val_count(rows) == 0)
+        return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42P01", "relation \"%.*s\" does not exist", SL_ARG(c->table));
+    size_t n = sl_val_count(c->columns) > 0 ? sl_val_count(c->columns) : sl_val_count(rows);
+    for (size_t i = 0; i < n; i++) {
+        const sl_val *row = sl_val_count(c->columns) > 0 ? NULL : sl_at(rows, i);
+        for (size_t k = 0; row == NULL && k < sl_val_count(rows); k++)
+            if (sl_str_ieq(sl_at(sl_at(rows, k), 0)->s, sl_str_replace(c->a, sl_at(c->columns, i)->s, SL_S("\""), SL_S(""))))
+                row = sl_at(rows, k);
+        if (row == NULL)
+            return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42703", "column \"%.*s\" of relation \"%.*s\" does not exist", SL_ARG(sl_at(c->columns, i)->s), SL_ARG(c->table));
+        sl_val *one = sl_map_of(c->a, "name", sl_at(row, 0));
+        sl_map_setc(c->a, one, "type", sl_at(row, 1));
+        sl_list_add(c->a, c->types, one);
+    }
+    return true;
+}
+
+static sl_str column_list(copy *c)
+{
+    sl_buf b = sl_buf_new(c->a, 1 << 20);
+    for (size_t i = 0; i < sl_val_count(c->types); i++) {
+        sl_str name = sl_duck_ident(c->a, sl_get_text(sl_at(c->types, i), "name"));
+        sl_buf_fmt(&b, "%s%.*s", i ? ", " : "", SL_ARG(name));
+    }
+    return sl_buf_str(&b);
+}
+
+/* ---- S3 ---- */
+
+/* Paths of the blobs of all objects whose keys begin so; names: their URLs. */
+static bool objects(copy *c, sl_str url, bool exact, sl_val *paths, sl_val *names, sl_err *err)
+{
+    sl_str key = sl_str_sub(url, 5, url.n), bucket;
+    if (!sl_str_starts(url, SL_S("s3://")) || !sl_str_cut(&key, '/', &bucket) || key.p == NULL)
+        return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "COPY reads from s3://bucket/prefix or dynamodb://table here, not from '%.*s'", SL_ARG(url));
+    size_t before = sl_val_count(paths);
+    sl_db_lock(c->s->c->db);
+    sl_stmt *s = sl_db_query(c->s->c->db, err, "SELECT key, blob FROM s3_objects WHERE bucket=? AND key>=? ORDER BY key", "ss", bucket, key);
+    bool opened = s != NULL;
+    while (s != NULL && sl_stmt_next(s, err) == 1) {
+        sl_str name = sl_col_str(s, c->a, 0);
+        if (!sl_str_starts(name, key) || (exact && !sl_str_eq(name, key))) {
+            sl_stmt_done(s);
+            break;
+        }
+        sl_list_add(c->a, paths, sl_val_str(c->a, sl_gcs_blob_path(c->s->c, c->a, sl_col_str(s, c->a, 1))));
+        sl_list_add(c->a, names, sl_val_str(c->a, sl_fmt(c->a, "s3://%.*s/%.*s", SL_ARG(bucket), SL_ARG(name))));
+    }
+    sl_db_unlock(c->s->c->db);
+    if (opened && sl_val_count(paths) == before)
+        return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.XX000", "The specified S3 prefix '%.*s' does not exist in the bucket '%.*s'", SL_ARG(key), SL_ARG(bucket));
+    return opened;
+}
+
+/* {"entries": [{"url": …, "mandatory": true}]} */
+static bool manifest(copy *c, sl_val *paths, sl_val *names, sl_err *err)
+{
+    sl_val *own = sl_list(c->a), *ignored = sl_list(c->a);
+    sl_str text;
+    if (!objects(c, c->url, true, own, ignored, err) || !sl_fs_read(c->a, sl_at(own, 0)->s.p, MANIFEST_MAX, &text, err))
+        return false;
+    const sl_val *doc = sl_json_parse(c->a, text, err), *entries = sl_get(doc, "entries");
+    if (doc == NULL)
+        return sl_err_ctx(err, "the manifest %.*s", SL_ARG(c->url));
+    for (size_t i = 0; i < sl_val_count(entries); i++) {
+        const sl_val *e = sl_at(entries, i);
+        if (!objects(c, sl_get_text(e, "url"), true, paths, names, err)) {
+            if (sl_get_bool(e, "mandatory", false))
+                return false;
+            sl_err_clear(err);
+        }
+    }
+    return true;
+}
+
+static sl_str reader(copy *c, const sl_val *paths)
+{
+    sl_buf b = sl_buf_new(c->a, 16 << 20);
+    sl_buf_addc(&b, "read_csv([");
+    for (size_t i = 0; i < sl_val_count(paths); i++) {
+        sl_str path = sl_duck_text(c->a, sl_at(paths, i)->s);
+        sl_buf_fmt(&b, "%s%.*s", i ? ", " : "", SL_ARG(path));
+    }
+    sl_buf_addc(&b, "], columns = {");
+    for (size_t i = 0; i < sl_val_count(c->types); i++) {
+        sl_str name = sl_duck_text(c->a, sl_get_text(sl_at(c->types, i), "name")), type = sl_duck_text(c->a, sl_get_text(sl_at(c->types, i), "type"));
+        sl_buf_fmt(&b, "%s%.*s: %.*s", i ? ", " : "", SL_ARG(name), SL_ARG(type));
+    }
+    sl_str delimiter = sl_duck_text(c->a, c->delimiter), quote = sl_duck_text(c->a, c->csv ? (c->quote.n ? c->quote : SL_S("\"")) : SL_S("")), null_text = sl_duck_text(c->a, c->null_text.p ? c->null_text : SL_S("\\N"));
+    sl_buf_fmt(&b, "}, auto_detect = false, header = false, skip = %lld, delim = %.*s, quote = %.*s, escape = %.*s, nullstr = [%.*s%s], compression = '%s', null_padding = false, store_rejects = true, rejects_table = 'sl_rejects', rejects_scan = 'sl_scans', rejects_limit = 0)",
+               (long long)c->skip, SL_ARG(delimiter), SL_ARG(quote), SL_ARG(quote), SL_ARG(null_text), c->empty_as_null || c->csv ? ", ''" : "", c->gzip ? "gzip" : "none");
+    return sl_buf_str(&b);
+}
+
+/* What was wrong goes into the system's table, outside of the transaction that is rolled back. */
+static bool keep_rejects(copy *c, const sl_val *rejects, const sl_val *paths, const sl_val *names, sl_err *err)
+{
+    for (size_t i = 0; i < sl_val_count(rejects); i++) {
+        const sl_val *r = sl_at(rejects, i);
+        sl_str file = sl_at(r, 0)->s, column = sl_at(r, 2)->type == SL_NULL ? SL_S("") : sl_at(r, 2)->s, type = SL_S("");
+        for (size_t k = 0; k < sl_val_count(paths); k++)
+            if (sl_str_eq(sl_at(paths, k)->s, file))
+                file = sl_at(names, k)->s;
+        for (size_t k = 0; k < sl_val_count(c->types); k++)
+            if (sl_str_eq(sl_get_text(sl_at(c->types, k), "name"), column))
+                type = sl_get_text(sl_at(c->types, k), "type");
+        sl_str line = sl_at(r, 1)->s, texts[4] = { sl_duck_text(c->a, file), sl_duck_text(c->a, column), sl_duck_text(c->a, type), sl_duck_text(c->a, sl_str_sub(sl_at(r, 3)->s, 0, 500)) };
+        if (!sl_duck_run(c->s->con, c->a, sl_fmt(c->a, "INSERT INTO sys_load_error_detail VALUES (100, 0, 0, %d, 'dev', 0, (now() AT TIME ZONE 'UTC')::TIMESTAMP, %.*s, %.*s, %.*s, %.*s, '', 0, 1207, %.*s)", c->s->pid, SL_ARG(texts[0]),
+                                                 SL_ARG(line), SL_ARG(texts[1]), SL_ARG(texts[2]), SL_ARG(texts[3])),
+                         NULL, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+static bool from_s3(copy *c, int64_t *rows, sl_err *err)
+{
+    sl_val *paths = sl_list(c->a), *names = sl_list(c->a);
+    const sl_val *rejects = NULL;
+    sl_err ignored;
+    sl_duck_con *con = c->s->con;
+    bool own = c->s->status == 'I';
+    if (!(c->manifest ? manifest(c, paths, names, err) : objects(c, c->url, false, paths, names, err)))
+        return false;
+    sl_str list = column_list(c), from = reader(c, paths);
+    (void)sl_duck_exec(con, "DROP TABLE IF EXISTS sl_rejects; DROP TABLE IF EXISTS sl_scans", &ignored);
+    if (own && !sl_duck_exec(con, "BEGIN", err))
+        return false;
+    bool ok = sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO %.*s (%.*s) SELECT * FROM %.*s", SL_ARG(c->table), SL_ARG(list), SL_ARG(from)), NULL, rows, err)
+              && sl_duck_run(con, c->a, SL_S("SELECT s.file_path, r.line, r.column_name, r.error_message FROM sl_rejects r JOIN sl_scans s USING (scan_id, file_id) ORDER BY r.line"), &rejects, NULL, err);
+    bool good = ok && (int64_t)sl_val_count(rejects) <= c->max_error;
+    if (own && !sl_duck_exec(con, good ? "COMMIT" : "ROLLBACK", ok ? err : &ignored))
+        return false;
+    (void)sl_duck_exec(con, "DROP TABLE IF EXISTS sl_rejects; DROP TABLE IF EXISTS sl_scans", &ignored);
+    if (!ok || (own && !keep_rejects(c, rejects, paths, names, err)))
+        return false;
+    return good || sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Load into table '%.*s' failed. Check 'sys_load_error_detail' system table for details.", SL_ARG(c->table));
+}
+
+/* ---- DynamoDB ---- */
+
+/* Attributes of types S and N, found by name without regard to case. */
+static sl_str cell(copy *c, const sl_val *item, sl_str column)
+{
+    for (size_t i = 0; i < sl_val_count(item); i++) {
+        const sl_entry *e = &item->map.entries[i];
+        sl_str text = sl_get_text(e->value, "S");
+        if (text.p == NULL || text.n == 0)
+            text = sl_get(e->value, "N") ? sl_get_text(e->value, "N") : text;
+        if (sl_str_ieq(e->key, column) && (sl_get(e->value, "S") != NULL || sl_get(e->value, "N") != NULL))
+            return sl_duck_text(c->a, text);
+    }
+    return SL_S("NULL");
+}
+
+static bool insert_items(copy *c, const sl_val *items, int64_t *rows, sl_err *err)
+{
+    sl_str list = column_list(c);
+    for (size_t at = 0; at < sl_val_count(items); at += INSERT_ROWS) {
+        sl_buf b = sl_buf_new(c->a, 64 << 20);
+        int64_t changed = 0;
+        sl_buf_fmt(&b, "INSERT INTO %.*s (%.*s) VALUES ", SL_ARG(c->table), SL_ARG(list));
+        for (size_t i = at; i < sl_val_count(items) && i < at + INSERT_ROWS; i++) {
+            sl_buf_addc(&b, i > at ? ", (" : "(");
+            for (size_t k = 0; k < sl_val_count(c->types); k++) {
+                sl_str text = cell(c, sl_at(items, i), sl_get_text(sl_at(c->types, k), "name"));
+                sl_buf_fmt(&b, "%s%.*s", k ? ", " : "", SL_ARG(text));
+            }
+            sl_buf_addc(&b, ")");
+        }
+        if (!sl_duck_run(c->s->con, c->a, sl_buf_str(&b), NULL, &changed, err))
+            return false;
+        *rows += changed;
+    }
+    return true;
+}
+
+static bool from_dynamo(copy *c, int64_t *rows, sl_err *err)
+{
+    sl_str table = sl_str_sub(c->url, 11, c->url.n);
+    sl_val *items = sl_list(c->a);
+    bool known = false, own = c->s->status == 'I';
+    sl_err ignored;
+    if (!c->read_ratio)
+        return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY from DynamoDB needs READRATIO");
+    sl_db_lock(c->s->c->db);
+    sl_stmt *s = sl_db_query(c->s->c->db, err, "SELECT 1 FROM ddb_tables WHERE name=?", "s", table);
+    if (s != NULL && (known = sl_stmt_next(s, err) == 1))
+        sl_stmt_done(s);
+    s = known ? sl_db_query(c->s->c->db, err, "SELECT item FROM ddb_items WHERE tab=? ORDER BY pk, ord, sk", "s", table) : NULL;
+    while (s != NULL && sl_stmt_next(s, err) == 1)
+        sl_list_add(c->a, items, sl_json_parse(c->a, sl_col_str(s, c->a, 0), err));
+    sl_db_unlock(c->s->c->db);
+    if (!known)
+        return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.XX000", "there is no DynamoDB table '%.*s'", SL_ARG(table));
+    *rows = 0;
+    if (own && !sl_duck_exec(c->s->con, "BEGIN", err))
+        return false;
+    bool ok = insert_items(c, items, rows, err);
+    return (!own || sl_duck_exec(c->s->con, ok ? "COMMIT" : "ROLLBACK", ok ? err : &ignored)) && ok;
+}
+
+bool sl_redshift_copy(sl_redshift_session *s, sl_arena *a, sl_str statement, int64_t *rows, sl_err *err)
+{
+    copy c = { .s = s, .a = a };
+    return parse(&c, statement, err) && load_types(&c, err) && (sl_str_starts(c.url, SL_S("dynamodb://")) ? from_dynamo(&c, rows, err) : from_s3(&c, rows, err));
+}

@@ -1,0 +1,169 @@
+"""The local cloud's Redshift: the public pipeline's steps with examples of our own, psql, COPY and what it refuses."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import unittest
+
+from peers import POSTGRES, missing
+from sluice import LocalCloud
+from test_s3 import S3Case
+
+RS = "io.kestra.plugin.jdbc.redshift."
+PRODUCTS = [(str(i), f"Product {i}", "Ä, quoted" if i % 3 == 0 else "plain", f"brand {i % 4}") for i in range(1, 21)]
+ORDERS = [(1000 + i, f"Customer {i}", f"c{i}@example.org", i % 25 + 1, i + 0.25, i % 5 + 1) for i in range(100)]
+HEAD = f"""
+pluginDefaults:
+  - {{type: io.kestra.plugin.jdbc.redshift, values: {{url: "jdbc:redshift://cluster.example.org:5439/dev", username: of_aws, password: of_aws}}}}
+  - {{type: io.kestra.plugin.aws, values: {{accessKeyId: of_aws, secretKeyId: of_aws, region: eu-central-1}}}}
+  - {{type: io.sluice.aws, values: {{accessKeyId: of_aws, secretKeyId: of_aws, region: eu-central-1}}}}
+"""
+PIPELINE = (
+    """
+id: pipeline
+namespace: tests
+inputs:
+  - {id: products, type: FILE}
+  - {id: orders, type: FILE}
+"""
+    + HEAD
+    + f"""
+tasks:
+  - {{id: bucket, type: io.kestra.plugin.aws.s3.CreateBucket, bucket: a-bucket}}
+  - {{id: table, type: io.sluice.aws.dynamodb.CreateTable, tableName: products, partitionKey: {{name: id}}}}
+  - {{id: read, type: io.kestra.plugin.serdes.csv.CsvToIon, from: "{{{{ inputs.products }}}}"}}
+  - {{id: items, type: io.sluice.aws.dynamodb.BatchPutItem, tableName: products, from: "{{{{ outputs.read.uri }}}}"}}
+  - {{id: upload, type: io.kestra.plugin.aws.s3.Upload, from: "{{{{ inputs.orders }}}}", bucket: a-bucket, key: input/orders.csv}}
+  - id: tables
+    type: {RS}Queries
+    sql: |
+      create table if not exists products (id varchar(5) distkey, name varchar(250), category varchar(100) encode zstd, brand varchar(100)) sortkey (id);
+      create table if not exists orders (order_id int, customer_name varchar(200), customer_email varchar(200), product_id int, price float, quantity int) diststyle even compound sortkey (order_id, product_id);
+  - {{id: copy_products, type: {RS}Query, sql: "copy products from 'dynamodb://products' credentials 'aws_access_key_id=x;aws_secret_access_key=y' readratio 50;"}}
+  - {{id: copy_orders, type: {RS}Query, sql: "copy orders from 's3://a-bucket/input/orders.csv' credentials 'aws_access_key_id=x;aws_secret_access_key=y' ignoreheader 1 csv;"}}
+  - id: join
+    type: {RS}Query
+    sql: select o.order_id, o.customer_name, p.id as product_id, p.name, p.category, o.price, o.quantity, o.price * o.quantity as total from orders o join products p on o.product_id = p.id order by o.order_id
+    store: true
+  - {{id: csv, type: io.kestra.plugin.serdes.csv.IonToCsv, from: "{{{{ outputs.join.uri }}}}"}}
+  - {{id: out, type: io.kestra.plugin.aws.s3.Upload, from: "{{{{ outputs.csv.uri }}}}", bucket: a-bucket, key: output/joined.csv}}
+  - {{id: back, type: io.kestra.plugin.aws.s3.Download, bucket: a-bucket, key: output/joined.csv}}
+"""
+)
+
+
+def csv_text(header, rows):
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([header, *rows])
+    return out.getvalue()
+
+
+class Redshift(S3Case):
+    def play(self, tasks, rc=0, **kw):
+        done = self.flow("id: f\nnamespace: tests\n" + HEAD + "tasks:\n" + tasks, "--local", "--output", "json", **kw)
+        self.assertEqual(done.rc, rc, done)
+        return done if rc else self.outputs(done)
+
+    def query(self, sql, rc=0, kind="Query", **properties):
+        task = {"id": "q", "type": RS + kind, "sql": sql, **properties}
+        done = self.play("  - " + json.dumps(task) + "\n", rc=rc)
+        return done if rc else done["q"]
+
+    def upload(self, **files):
+        """Objects in a-bucket."""
+        folder = self.tmp / "objects"
+        folder.mkdir(exist_ok=True)
+        tasks = "  - {id: bucket, type: io.kestra.plugin.aws.s3.CreateBucket, bucket: a-bucket, allowFailure: true}\n"
+        names = {}
+        for i, (key, data) in enumerate(files.items()):
+            (folder / f"f{i}").write_bytes(data if isinstance(data, bytes) else data.encode())
+            names[f"f{i}"] = key
+        shell = "\n".join(f"      - cp {folder}/{n} {n}" for n in names)
+        tasks += f"  - id: make\n    type: io.kestra.plugin.scripts.shell.Commands\n    taskRunner: {{type: io.kestra.plugin.core.runner.Process}}\n    outputFiles: ['f*']\n    commands:\n{shell}\n"
+        for n, key in names.items():
+            tasks += f"  - {{id: up_{n}, type: io.kestra.plugin.aws.s3.Upload, from: \"{{{{ outputs.make.outputFiles['{n}'] }}}}\", bucket: a-bucket, key: {json.dumps(key)}}}\n"
+        self.ok(self.flow("id: f\nnamespace: tests\n" + HEAD + "tasks:\n" + tasks, "--local", "-q"))
+
+    def test_pipeline(self):
+        (self.tmp / "products.csv").write_text(csv_text(["id", "name", "category", "brand"], PRODUCTS))
+        (self.tmp / "orders.csv").write_text(csv_text(["order_id", "customer_name", "customer_email", "product_id", "price", "quantity"], ORDERS))
+        done = self.flow(PIPELINE, "--local", "--output", "json", "-i", f"products=@{self.tmp}/products.csv", "-i", f"orders=@{self.tmp}/orders.csv")
+        out = self.outputs(self.ok(done))
+        got = list(csv.DictReader(io.StringIO(self.stored(out["back"]["uri"]).read_text())))
+        products = {p[0]: p for p in PRODUCTS}
+        want = [
+            {"order_id": str(o[0]), "customer_name": o[1], "product_id": str(o[3]), "name": products[str(o[3])][1], "category": products[str(o[3])][2], "price": o[4], "quantity": str(o[5]), "total": o[4] * o[5]}
+            for o in ORDERS
+            if str(o[3]) in products
+        ]
+        self.assertEqual([{**r, "price": float(r["price"]), "total": float(r["total"])} for r in got], want)
+
+    def test_types_and_functions(self):
+        row = self.query("SELECT 1::smallint a, 2::bigint b, 1.5::float c, true d, NULL::int e, DATE '2024-02-29' f, TIMESTAMP '2024-02-29 01:02:03' g, 12.50::decimal(10,2) h, nvl(NULL, 'x') i, len('abc') j, '{\"k\": [1]}' k", fetchType="FETCH_ONE")["row"]
+        self.assertEqual(row, {"a": 1, "b": 2, "c": 1.5, "d": True, "e": None, "f": "2024-02-29", "g": "2024-02-29T01:02:03", "h": 12.5, "i": "x", "j": 3, "k": '{"k": [1]}'})
+        row = self.query("SELECT :n::int + 1 AS n, :t AS t", fetchType="FETCH_ONE", parameters={"n": 41, "t": "it's"})["row"]
+        self.assertEqual(row, {"n": 42, "t": "it's"})
+
+    def test_transactions(self):
+        self.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)")
+        done = self.query("INSERT INTO t VALUES (3); SELECT * FROM nowhere", rc=1, kind="Queries")
+        self.assertRegex(done.err, r"(?s)nowhere does not exist.*SQLSTATE 42P01")
+        self.assertEqual(self.query("SELECT count(*) AS n FROM t", fetchType="FETCH_ONE")["row"], {"n": 2})
+
+    def test_copy(self):
+        self.query("CREATE TABLE t (id int, name varchar(20), ts timestamp)")
+        import gzip
+
+        self.upload(**{"in/a.csv": 'id,name,ts\n1,"a, ""b""",2024-02-29 01:02:03\n2,,\n', "in/b.csv": "id,name,ts\n3,c,2024-03-01\n", "packed/x.gz": gzip.compress(b"4|d|\\N\n5|e|2024-01-01\n"),
+                      "list.json": json.dumps({"entries": [{"url": "s3://a-bucket/in/b.csv", "mandatory": True}, {"url": "s3://a-bucket/none", "mandatory": False}]})})
+        role = "IAM_ROLE 'arn:aws:iam::0:role/r'"
+        self.query(f"COPY t FROM 's3://a-bucket/in/' {role} CSV IGNOREHEADER 1; COPY t FROM 's3://a-bucket/packed/' {role} GZIP; COPY t (name, id) FROM 's3://a-bucket/list.json' {role} FORMAT AS CSV MANIFEST IGNOREHEADER 1 MAXERROR 5")
+        rows = self.query("SELECT id, name, ts FROM t ORDER BY id", fetchType="FETCH")["rows"]
+        self.assertEqual([(r["id"], r["name"], r["ts"]) for r in rows], [(1, 'a, "b"', "2024-02-29T01:02:03"), (2, None, None), (3, "c", "2024-03-01T00:00"), (4, "d", None), (5, "e", "2024-01-01T00:00")])
+
+    def test_copy_refused(self):
+        self.query("CREATE TABLE t (id int, name varchar(20))")
+        self.upload(**{"bad.csv": "1,a\nx,b\n3,c\n"})
+        role = "IAM_ROLE 'arn:aws:iam::0:role/r'"
+        done = self.query(f"COPY t FROM 's3://a-bucket/bad.csv' {role} CSV", rc=1)
+        self.assertRegex(done.err, r"Load into table 't' failed.*file s3://a-bucket/bad.csv, line 2, column id \(INTEGER\): .*x")
+        self.assertEqual(self.query("SELECT count(*) AS n FROM t", fetchType="FETCH_ONE")["row"], {"n": 0}, "all or nothing")
+        self.query(f"COPY t FROM 's3://a-bucket/bad.csv' {role} CSV MAXERROR 1")
+        self.assertEqual(self.query("SELECT count(*) AS n FROM t", fetchType="FETCH_ONE")["row"], {"n": 2})
+        for sql, said in {
+            "COPY t FROM 's3://a-bucket/bad.csv' CSV": r"COPY needs credentials",
+            f"COPY t FROM 's3://a-bucket/none' {role} CSV": r"prefix 'none' does not exist in the bucket 'a-bucket'",
+            f"COPY none FROM 's3://a-bucket/bad.csv' {role} CSV": r'relation "none" does not exist',
+            f"COPY t FROM 'dynamodb://x' {role}": r"needs READRATIO",
+            f"COPY t FROM 's3://a-bucket/bad.csv' {role} FORMAT AS PARQUET": r"does not know the option PARQUET",
+            "UNLOAD ('select 1') TO 's3://a-bucket/x' " + role: r"the local Redshift does not know UNLOAD",
+            "CREATE EXTERNAL TABLE x (a int)": r"does not know CREATE EXTERNAL",
+            "SELECT nope FROM t": r"SQLSTATE 42703",
+            "SELEC 1": r"SQLSTATE 42601",
+        }.items():
+            with self.subTest(sql):
+                self.assertRegex(self.query(sql, rc=1).err, said)
+
+    @unittest.skipUnless((POSTGRES / "psql").exists(), missing(POSTGRES))
+    def test_psql(self):
+        with LocalCloud(self):
+            env = dict(line.removeprefix("export ").split("=", 1) for line in self.ok(self.sluice("local", "env")).out.splitlines())
+            base = [POSTGRES / "psql", "-h", env["REDSHIFT_HOST"], "-p", env["REDSHIFT_PORT"], "-U", env["REDSHIFT_USER"], "-d", env["REDSHIFT_DATABASE"], "-At", "-v", "ON_ERROR_STOP=1"]
+
+            def psql(*args, password=env["REDSHIFT_PASSWORD"], stdin=None):
+                return subprocess.run([*base, *args], env={**os.environ, "PGPASSWORD": password}, input=stdin, capture_output=True, text=True, timeout=60)
+
+            done = psql(stdin="CREATE TABLE t (a int, b varchar(max));\nBEGIN;\nINSERT INTO t VALUES (1, 'x'), (2, NULL);\nSELECT a, b FROM t ORDER BY a; SELECT count(*) FROM t;\nROLLBACK;\nSELECT count(*) FROM t;\n")
+            self.assertEqual((done.returncode, done.stdout.splitlines()), (0, ["CREATE", "BEGIN", "INSERT 0 2", "1|x", "2|", "2", "ROLLBACK", "0"]), done.stderr)
+            done = psql("-c", "SELECT 1/0 +")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("ERROR:", done.stderr)
+            done = psql("-c", "SELECT 1", password="wrong")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("password authentication failed", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
