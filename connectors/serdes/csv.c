@@ -154,24 +154,23 @@ static found quoted(sl_csv *c, size_t *p, sl_err *err)
     }
     for (const char *l = c->buffer + begin; (l = memchr(l, '\n', (size_t)(c->buffer + scan - l))) != NULL; l++)
         lines++;
-    size_t end = scan;
+    size_t end = scan, extra = 0;
     if (c->d.lenient) {
         const char *stop = plain_end(c->buffer + scan + 1, c->buffer + c->end, c->d.separator);
         if (stop == c->buffer + c->end && !c->ended)
             return MORE;
-        size_t extra = (size_t)(stop - c->buffer) - scan - 1;
-        memmove(c->buffer + scan, c->buffer + scan + 1, extra);
-        end = scan + extra;
-        scan = (size_t)(stop - c->buffer) - 1;
+        extra = (size_t)(stop - c->buffer) - scan - 1;
     }
-    size_t after = scan + 1;
+    size_t after = scan + 1 + extra;
     int64_t before = c->next_line;
     c->next_line += (int64_t)lines;
     found f = behind(c, &after, err);
     if (f == MORE) {
         c->next_line = before;
-        return MORE;
+        return MORE; /* nothing may have been changed so far: the field is looked at again */
     }
+    memmove(c->buffer + scan, c->buffer + scan + 1, extra);
+    end = scan + extra;
     size_t to = begin;
     for (size_t i = begin; doubled > 0 && i < end; i++) {
         c->buffer[to++] = c->buffer[i];

@@ -113,6 +113,15 @@ class Serdes(Case):
         self.assertEqual(read("a,b"), [])
         self.assertEqual(read("a,b\n1,2"), [{"a": "1", "b": "2"}])
 
+    def test_block_ends_in_a_line_end(self):
+        """A CR at the end of what has been read: whether an LF follows is not known yet, and nothing may be lost."""
+        tail = '"x"y\r'
+        room = (1 << 20) - len("a\n") - len(tail)
+        data = "a\n" + "p\n" * (room // 2 - 1) + "p" * (1 + room % 2) + "\n" + tail
+        self.assertEqual(data[(1 << 20) - 1], "\r")
+        rows = self.rows(CSV + "CsvToIon", data + "\nz\n", allowExtraCharsAfterClosingQuote=True, onBadLines="ERROR")
+        self.assertEqual([r["a"] for r in rows[-2:]], ["xy", "z"])
+
     def test_encodings(self):
         for charset, data in (("UTF-8", "\ufeffnaïve\n1€\n".encode()), ("ISO-8859-15", "naïve\n1€\n".encode("iso-8859-15")), ("UTF-16", "naïve\n1€\n".encode("utf-16")), ("UTF-16LE", "\ufeffnaïve\n1€\n".encode("utf-16-le")), ("windows-1252", "naïve\n1€\n".encode("cp1252"))):
             with self.subTest(charset):

@@ -9,13 +9,19 @@
 #include "base/ion.h"
 #include "base/json.h"
 #include "base/regex.h"
+#include "base/sql.h"
 #include "base/time.h"
+#include "base/xml.h"
 #include "base/yaml.h"
+#include "connectors/postgres/pg.h"
+#include "connectors/serdes/csv.h"
 #include "flows/cron.h"
 #include "flows/expr.h"
 #include "flows/model.h"
 #include "flows/store.h"
 #include "flows/trigger.h"
+#include "local/aws_chunked.h"
+#include "local/dynamo.h"
 #include "local/gsql.h"
 #include "net/http.h"
 #include "net/multipart.h"
@@ -139,11 +145,139 @@ static void fuzz_trigger(sl_arena *a, sl_str text, sl_err *err)
     (void)sl_history_parse(a, text, &h);
 }
 
+/* A reader that gives few bytes at a time. */
+typedef struct drip {
+    sl_reader reader;
+    sl_str rest;
+    size_t most;
+} drip;
+
+static ptrdiff_t drip_read(sl_reader *self, void *to, size_t n, sl_err *err)
+{
+    drip *d = (drip *)self;
+    (void)err;
+    n = n < d->most ? n : d->most;
+    n = n < d->rest.n ? n : d->rest.n;
+    memcpy(to, d->rest.p, n);
+    d->rest = sl_str_sub(d->rest, n, d->rest.n);
+    return (ptrdiff_t)n;
+}
+
+static void drip_close(sl_reader *self)
+{
+    (void)self;
+}
+
+/* All that the reader finds, as one text. */
+static sl_str csv_found(sl_arena *a, sl_str text, const sl_csv_dialect *d, size_t most)
+{
+    drip in = { .reader = { drip_read, drip_close }, .rest = text, .most = most };
+    sl_csv *c = sl_csv_new(a, &in.reader, d);
+    sl_buf b = sl_buf_new(a, 1 << 24);
+    const sl_str *fields;
+    size_t n;
+    int got;
+    sl_err err;
+    while ((got = sl_csv_next(c, &fields, &n, &err)) != 0) {
+        sl_buf_fmt(&b, "%lld %d:", (long long)sl_csv_line(c), got);
+        for (size_t i = 0; got == 1 && i < n; i++)
+            sl_buf_fmt(&b, "<%zu>%.*s", fields[i].n, SL_ARG(fields[i]));
+    }
+    return sl_buf_str(&b);
+}
+
+/* However the bytes come, the records are the same. */
+static void fuzz_csv(sl_arena *a, sl_str text, sl_err *err)
+{
+    (void)err;
+    if (text.n < 2)
+        return;
+    sl_csv_dialect d = { .separator = text.p[0] & 1 ? ',' : ';', .quote = text.p[0] & 2 ? '"' : '\'', .lenient = (text.p[0] & 4) != 0, .field_max = 1 << 20, .record_max = 1 << 22 };
+    sl_str rest = sl_str_sub(text, 1, text.n), whole = csv_found(a, rest, &d, 1 << 20);
+    sl_assert(sl_str_eq(whole, csv_found(a, rest, &d, 1)));
+    sl_assert(sl_str_eq(whole, csv_found(a, rest, &d, 3)));
+}
+
+static void fuzz_split(sl_arena *a, sl_str text, sl_err *err)
+{
+    sl_statement *list;
+    sl_str out, rest = text;
+    size_t n = sl_sql_split(a, text, &list), count;
+    sl_val *values = sl_list(a), *bound = sl_list(a);
+    sl_list_add(a, values, sl_val_c(a, "it's"));
+    for (size_t i = 0; i < n; i++) {
+        sl_assert(list[i].text.p == text.p + list[i].offset && list[i].offset + list[i].text.n <= text.n);
+        (void)sl_sql_reads(a, list[i].text);
+        (void)sl_sql_in_transaction(a, list[i].text);
+        (void)sl_sql_bind(a, list[i].text, sl_map_of(a, "a", sl_at(values, 0)), &out, bound, err);
+        (void)sl_sql_positions(a, list[i].text, &count);
+        (void)sl_sql_fill(a, list[i].text, values, &out);
+    }
+    while (sl_sql_token(&rest).n > 0)
+        ;
+}
+
+static void fuzz_xml(sl_arena *a, sl_str text, sl_err *err)
+{
+    const sl_val *doc = sl_xml_parse(a, text, NULL, err);
+    (void)sl_xml_text(doc, "Error/Code");
+    (void)sl_xml_escape(a, text);
+}
+
+static bool collect(void *self, const void *data, size_t n)
+{
+    sl_buf_add(self, (sl_str){ data, n });
+    return true;
+}
+
+/* However the bytes come, the content is the same. */
+static void fuzz_chunked(sl_arena *a, sl_str text, sl_err *err)
+{
+    (void)err;
+    sl_caller caller = { .signature = SL_S("") };
+    sl_buf found[2] = { sl_buf_new(a, 1 << 20), sl_buf_new(a, 1 << 20) };
+    bool ok[2], complete[2];
+    for (int k = 0; k < 2; k++) {
+        sl_chunked c;
+        sl_refusal why = { 0 };
+        ok[k] = sl_chunked_begin(&c, a, &caller, SL_S(SL_SIGV4_UNSIGNED_TRAILER));
+        for (size_t at = 0; ok[k] && at < text.n; at += k ? 1 : text.n)
+            ok[k] = sl_chunked_add(&c, text.p + at, k ? 1 : text.n, collect, &found[k], &why);
+        complete[k] = ok[k] && sl_chunked_complete(&c);
+    }
+    sl_assert(ok[0] == ok[1] && complete[0] == complete[1] && (!complete[0] || sl_str_eq(sl_buf_str(&found[0]), sl_buf_str(&found[1]))));
+}
+
+static void fuzz_dynamo(sl_arena *a, sl_str text, sl_err *err)
+{
+    sl_val *values = sl_map(a), *item = sl_map(a);
+    sl_dynamo_names n = { .values = values };
+    sl_refusal why;
+    bool ret;
+    const sl_val *shown;
+    (void)err;
+    sl_map_setc(a, values, ":v", sl_map_of(a, "S", sl_val_c(a, "x")));
+    sl_map_setc(a, item, "a", sl_map_of(a, "S", sl_val_c(a, "xy")));
+    sl_map_setc(a, item, "l", sl_map_of(a, "L", sl_list(a)));
+    (void)sl_dynamo_holds(a, text, &n, item, &ret, &why);
+    (void)sl_dynamo_project(a, text, &n, item, &shown, &why);
+}
+
+static void fuzz_pg(sl_arena *a, sl_str text, sl_err *err)
+{
+    static const unsigned oids[] = { 16, 17, 23, 114, 701, 1082, 1114, 1184, 1186, 1700, 1007, 1009, 1115, 3807 };
+    if (text.n == 0)
+        return;
+    (void)sl_pg_value(a, oids[(unsigned char)text.p[0] % SL_COUNT(oids)], sl_str_dup(a, sl_str_sub(text, 1, text.n)), sl_tz_utc());
+    (void)sl_pg_keywords(a, text, "postgresql", "5432", sl_map(a), err);
+}
+
 static const struct {
     const char *name;
     void (*run)(sl_arena *a, sl_str text, sl_err *err);
 } targets[] = { { "multipart", fuzz_multipart }, { "trigger", fuzz_trigger }, { "json", fuzz_json }, { "yaml", fuzz_yaml }, { "flow", fuzz_flow }, { "expr", fuzz_expr }, { "sql", fuzz_sql },
-                { "cron", fuzz_cron }, { "time", fuzz_time }, { "url", fuzz_url },   { "jwt", fuzz_jwt },   { "ion", fuzz_ion } };
+                { "cron", fuzz_cron }, { "time", fuzz_time }, { "url", fuzz_url },   { "jwt", fuzz_jwt },   { "ion", fuzz_ion },
+                { "csv", fuzz_csv },           { "split", fuzz_split },     { "xml", fuzz_xml },   { "chunked", fuzz_chunked }, { "dynamo", fuzz_dynamo }, { "pg", fuzz_pg } };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
