@@ -28,7 +28,8 @@ static const sl_str *local_secret(const sl_engine *e, sl_str key)
         const char *name;
         const sl_str *value;
     } known[] = { { "GCP_CREDS", &ep->google_key },          { "GCP_SERVICE_ACCOUNT", &ep->google_key }, { "GOOGLE_APPLICATION_CREDENTIALS", &ep->google_key },
-                  { "AWS_ACCESS_KEY_ID", &ep->aws_key_id },  { "AWS_SECRET_KEY_ID", &ep->aws_secret },   { "AWS_SECRET_ACCESS_KEY", &ep->aws_secret } };
+                  { "AWS_ACCESS_KEY_ID", &ep->aws_key_id },  { "AWS_SECRET_KEY_ID", &ep->aws_secret },   { "AWS_SECRET_ACCESS_KEY", &ep->aws_secret },
+                  { "REDSHIFT_PASSWORD", &ep->aws_secret } };
     for (size_t i = 0; ep->local && i < SL_COUNT(known); i++)
         if (sl_str_eqc(key, known[i].name))
             return known[i].value;

@@ -96,4 +96,8 @@ bool sl_pg_bare(sl_pg_work *w, sl_str statement, const sl_val *state, sl_err *er
 /* It has run. */
 bool sl_pg_done(sl_pg_work *w, const sl_val *state, sl_err *err);
 
+/* query.c: statements in one transaction on Redshift, without results. */
+sl_outcome sl_redshift_execute(sl_task *t, const sl_pg_cfg *cfg, sl_str sql, sl_err *err);
+
+extern const sl_task_type sl_redshift_copy_from_s3, sl_redshift_merge;
 extern const sl_task_type sl_pg_query, sl_pg_queries, sl_pg_trigger, sl_pg_copy_in, sl_pg_copy_out, sl_pg_batch, sl_redshift_query, sl_redshift_queries, sl_redshift_trigger;

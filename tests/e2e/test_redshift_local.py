@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 from peers import POSTGRES, missing
-from sluice import LocalCloud
+from sluice import EXAMPLES, LocalCloud, read_csv
 from test_s3 import S3Case
 
 RS = "io.kestra.plugin.jdbc.redshift."
@@ -100,6 +100,28 @@ class Redshift(S3Case):
         ]
         self.assertEqual([{**r, "price": float(r["price"]), "total": float(r["total"])} for r in got], want)
 
+    def test_example(self):
+        """The example of the README: every column of every row; twice adds nothing, two months add up."""
+        months = ("2019-01", "2019-02")
+        with LocalCloud(self) as cloud:
+            files = {m: read_csv(cloud.get(f"/sample-data/trips/green_tripdata_{m}.csv?rows=500")[1]) for m in months}
+        runs = [self.outputs(self.ok(self.sluice("run", EXAMPLES / "aws_trips.yaml", "--local", "--output", "json", "-i", "rows=500", "-i", f"month={m}"))) for m in (months[0], months[0], months[1])]
+        paid = {m: sum(float(r["total_amount"]) for r in files[m]) for m in months}
+        self.assertEqual([(r["total"]["row"]["trips"], r["total"]["row"]["paid"]) for r in runs], [(500, round(paid[months[0]], 2))] * 2 + [(1000, round(paid[months[0]] + paid[months[1]], 2))])
+        names = list(files[months[0]][0])
+        got = self.query(f"SELECT {', '.join(names)} FROM trips", fetchType="FETCH")["rows"]
+
+        def plain(v):
+            if v is None or v == "":
+                return ""
+            try:
+                return repr(float(v))
+            except ValueError:
+                return str(v).replace("T", " ").ljust(19, "0") if ":" in str(v) else v
+
+        same = lambda rows: sorted([plain(r[n]).replace(" ", "T")[:16] for n in names] for r in rows)
+        self.assertEqual(same(got), same(files[months[0]] + files[months[1]]))
+
     def test_types_and_functions(self):
         row = self.query("SELECT 1::smallint a, 2::bigint b, 1.5::float c, true d, NULL::int e, DATE '2024-02-29' f, TIMESTAMP '2024-02-29 01:02:03' g, 12.50::decimal(10,2) h, nvl(NULL, 'x') i, len('abc') j, '{\"k\": [1]}' k", fetchType="FETCH_ONE")["row"]
         self.assertEqual(row, {"a": 1, "b": 2, "c": 1.5, "d": True, "e": None, "f": "2024-02-29", "g": "2024-02-29T01:02:03", "h": 12.5, "i": "x", "j": 3, "k": '{"k": [1]}'})
@@ -122,6 +144,26 @@ class Redshift(S3Case):
         self.query(f"COPY t FROM 's3://a-bucket/in/' {role} CSV IGNOREHEADER 1; COPY t FROM 's3://a-bucket/packed/' {role} GZIP; COPY t (name, id) FROM 's3://a-bucket/list.json' {role} FORMAT AS CSV MANIFEST IGNOREHEADER 1 MAXERROR 5")
         rows = self.query("SELECT id, name, ts FROM t ORDER BY id", fetchType="FETCH")["rows"]
         self.assertEqual([(r["id"], r["name"], r["ts"]) for r in rows], [(1, 'a, "b"', "2024-02-29T01:02:03"), (2, None, None), (3, "c", "2024-03-01T00:00"), (4, "d", None), (5, "e", "2024-01-01T00:00")])
+
+    def test_ready_tasks(self):
+        """CopyFromS3 and Merge write the SQL, show it, and keep the secret to themselves."""
+        self.query("CREATE TABLE t (id int, name varchar(20), n int); CREATE TABLE s (id int, name varchar(20), n int); INSERT INTO t VALUES (1, 'old', 1), (9, 'kept', 9)")
+        self.upload(**{"in/a.csv": "id;name;n\n1;new;10\n2;two;20\n"})
+        connection = "url: 'jdbc:redshift://x/dev', username: u, password: p"
+        copy = f"  - {{id: c, type: io.sluice.redshift.CopyFromS3, {connection}, table: s, from: 's3://a-bucket/in/', delimiter: ';', ignoreHeader: 1, accessKeyId: k, secretKeyId: canary-4711, mode: REPLACE}}\n"
+        merge = f"  - {{id: m, type: io.sluice.redshift.Merge, {connection}, table: t, from: s, keys: [id], columns: [id, name, n]}}\n"
+        head = "id: f\nnamespace: tests\ntasks:\n"
+        done = self.ok(self.flow(head + copy + copy.replace("id: c", "id: again") + merge, "--local", "--output", "json"))
+        self.assertNotIn("canary-4711", done.out + done.err)
+        self.assertIn("SECRET_ACCESS_KEY '***'", self.outputs(done)["c"]["sql"])
+        rows = lambda: [(r["id"], r["name"], r["n"]) for r in self.query("SELECT id, name, n FROM t ORDER BY id", fetchType="FETCH")["rows"]]
+        self.assertEqual(rows(), [(1, "new", 10), (2, "two", 20), (9, "kept", 9)])
+        self.query("UPDATE s SET name = 'ignored'; INSERT INTO s VALUES (3, 'three', 30)")
+        self.ok(self.flow(head + merge.replace("columns:", "ifMatched: IGNORE, clearStaging: true, columns:"), "--local", "-q"))
+        self.assertEqual(rows(), [(1, "new", 10), (2, "two", 20), (3, "three", 30), (9, "kept", 9)])
+        self.assertEqual(self.query("SELECT count(*) AS n FROM s", fetchType="FETCH_ONE")["row"], {"n": 0})
+        for bad, said in ((copy.replace("accessKeyId: k, ", ""), "either 'iamRole', or"), (copy.replace("s3://", "gs://"), "'from' must be s3://"), (merge.replace("columns: [id, name, n]", "columns: [id]"), "nothing to update"), (merge.replace("keys: [id]", "keys: [x]"), "must hold all of 'keys'")):
+            self.assertIn(said, self.flow(head + bad, "--local").err)
 
     def test_copy_refused(self):
         self.query("CREATE TABLE t (id int, name varchar(20))")
