@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import unittest
 import urllib.parse
 
 from peers import VERSITYGW, missing, versitygw
 from scripted import Cut, Scripted
+from server import Server
 from sluice import Case
 
 HEAD = """
@@ -207,6 +209,22 @@ class Versitygw(S3Case):
                             self.assertEqual(sum(p.stat().st_size for p in found if ".sgwtmp" not in p.parts), size)
                             left = [p for p in found if ".sgwtmp" in p.parts]
                             self.assertEqual(left, [], "parts of an upload that nobody finishes")
+
+    def test_killed_by_a_user(self):
+        """An upload that is killed while it runs is aborted: its parts do not stay."""
+        flow = UPLOAD.replace("inputs:\n  - {id: endpoint, type: STRING}\n", "").replace("{{ inputs.endpoint }}", "ENDPOINT") + LARGE
+        with versitygw(self.tmp) as url, Server(self, env={"SLUICE_FAULT": "upload.before_complete:1:sleep4000"}) as s:
+            s.flow(flow.replace("ENDPOINT", url))
+            x = s.run("tests", "s3", wait=False)
+            parts = lambda: [p for p in (self.tmp / "objects").rglob("*") if p.is_file() and ".sgwtmp" in p.parts]
+            for _ in range(200):
+                if len(parts()) >= 5:
+                    break
+                time.sleep(0.02)
+            self.assertEqual(len(parts()), 5)
+            self.assertEqual(s.call("DELETE", f"/executions/{x['id']}/kill").status, 202)
+            self.assertEqual(s.until(x["id"], "KILLED")["state"]["current"], "KILLED")
+            self.assertEqual(parts(), [])
 
     def test_sweep(self):
         sweep = "  - {id: sweep, type: io.sluice.aws.s3.AbortUploads, bucket: b-one, olderThan: PT0S}\n"
