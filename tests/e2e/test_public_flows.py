@@ -1,4 +1,5 @@
-"""The public flows of a data engineering course, unmodified: 01, 04 to 09 (04 and 05 but for the host), and the AWS pipeline (but for hosts, names and the bucket). They lie beside a checkout (PUBLIC_FLOWS names
+"""The public flows of a data engineering course, unmodified: 01, 04 to 09 (04, 05 and the CrateDB flow but for the hosts), and the AWS
+pipeline (but for hosts, names and the bucket). They lie beside a checkout (PUBLIC_FLOWS names
 their folder), never in it. wget is a stand-in on the PATH that answers from files: nothing leaves the machine."""
 
 import csv
@@ -156,6 +157,31 @@ class PublicFlows(Case):
             rows = s.search(flowId="05_postgres_taxi_scheduled")["results"]
             self.assertEqual([x["state"]["current"] for x in rows], ["SUCCESS"] * 5)
         self.same_rows(pg, "green", *green)
+
+    @unittest.skipUnless(POSTGRES.exists(), missing(POSTGRES))
+    def test_cratedb_copy(self):
+        """Rows from one cluster to another. No CrateDB can be had: two PostgreSQLs stand in, with an aggregate max_by."""
+        columns = "vendorid int, pickup timestamp, dropoff timestamptz, passenger_count int, trip_distance double precision, ratecodeid int, flag text, pu int, dolocation int, payment_type int, fare_amount numeric(10,2), extra real, tags text[], doc jsonb, day date, ok boolean, id bigint"
+        text = (FLOWS / "cratedb_kestra.yaml").read_text().replace("my_super_secret_password", "a-password")
+        servers = []
+        for host in ("cratedb-kestra.aks1.westeurope.azure.cratedb.net:5432", "cratedb-kestra2.aks1.eastus2.azure.cratedb.net:5432"):
+            pg = Postgres("a-password")
+            self.addCleanup(pg.stop)
+            servers.append(pg)
+            self.assertIn(host, text)
+            text = text.replace(host, f"127.0.0.1:{pg.port}")
+            pg.psql("CREATE ROLE admin LOGIN SUPERUSER PASSWORD 'a-password'")
+            pg.psql("CREATE DATABASE admin")
+            pg.psql(f"CREATE SCHEMA doc; CREATE TABLE doc.nyc_taxi ({columns})", "admin")
+            pg.psql("CREATE FUNCTION later(numeric[], int, numeric) RETURNS numeric[] LANGUAGE sql AS 'SELECT CASE WHEN $1 IS NULL OR $3 >= $1[2] THEN ARRAY[$2, $3] ELSE $1 END';"
+                    "CREATE FUNCTION first_of(numeric[]) RETURNS int LANGUAGE sql AS 'SELECT $1[1]::int'; CREATE AGGREGATE max_by(int, numeric) (SFUNC = later, STYPE = numeric[], FINALFUNC = first_of)", "admin")
+        servers[0].psql("INSERT INTO doc.nyc_taxi SELECT g, timestamp '2024-01-01' + g * interval '1 minute', timestamptz '2024-01-01 12:00+02' + g * interval '1 s', g % 7, g / 3.0, NULL, 'a ''q'' \"d\" ' || g, g, g, 1, g % 97, 0.5, ARRAY['x', 'y,' || g], jsonb_build_object('k', g), date '2024-02-29', g % 2 = 0, 9007199254740993 FROM generate_series(1, 900) g", "admin")
+        path = self.tmp / "crate.yaml"
+        path.write_text(text)
+        self.ok(self.sluice("run", path, "-q"))
+        rows = [pg.psql("SELECT * FROM doc.nyc_taxi ORDER BY vendorid", "admin") for pg in servers]
+        self.assertEqual(len(rows[0].splitlines()), 900)
+        self.assertEqual(rows[0], rows[1])
 
     def test_eighteen_months_of_both_taxis_on_schedule(self):
         """09, backfilled on a server over 18 months, green and yellow at the same time, killed on the way."""
