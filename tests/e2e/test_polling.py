@@ -4,10 +4,12 @@ import http.client
 import http.server
 import json
 import random
+import subprocess
 import threading
 import time
 import unittest
 
+from peers import POSTGRES, VERSITYGW, Postgres, missing, versitygw
 from server import Server
 from sluice import Case, LocalCloud
 from test_server import CORE, back, flow, log, sleep
@@ -210,6 +212,73 @@ class Cloud(Case):
             self.sql("INSERT INTO d.t VALUES (1), (2), (3)")
             wait(lambda: s.search(flowId="g", state=["SUCCESS"])["total"] == 1)
             self.assertEqual(s.search(flowId="g")["results"][0]["taskRunList"][0]["outputs"]["value"], "3")
+
+
+@unittest.skipUnless(VERSITYGW.exists(), missing(VERSITYGW))
+class S3(Case):
+    def curl(self, url, *args, **kw):
+        command = ["curl", "-sSf", "--user", "peer-key:peer-secret", "--aws-sigv4", "aws:amz:us-east-1:s3", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", *args, url]
+        subprocess.run(command, check=True, capture_output=True, timeout=30, **kw)
+
+    def put(self, url, name, body):
+        self.curl(f"{url}/inbox/{name}", "-T", "-", "-H", f"Content-Length: {len(body)}", "-H", "Transfer-Encoding:", input=body)
+
+    def reading(self, url, **rest):
+        read = {"id": "r", "type": CORE + "debug.Return", "format": "{% for o in trigger.objects %}{{ o.key }}={{ read(o.uri) }}={{ o.changeType }};{% endfor %}"}
+        access = {"accessKeyId": "peer-key", "secretKeyId": "peer-secret", "region": "us-east-1", "endpointOverride": url}
+        return flow("f", [read], trigger("t", "io.kestra.plugin.aws.s3.Trigger", bucket="inbox", **access, **rest))
+
+    seen = Cloud.seen
+
+    def keys(self):
+        folder = self.tmp / "objects" / "inbox"
+        return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and ".sgwtmp" not in p.parts)
+
+    def test_objects_that_come_and_change(self):
+        with versitygw(self.tmp) as url, Server(self) as s:
+            self.curl(url + "/inbox", "-X", "PUT")
+            self.put(url, "a", b"1")
+            s.flow(self.reading(url, action="NONE"))
+            wait(lambda: self.seen(s) == ["a=1=CREATE"])
+            self.put(url, "a", b"2")
+            wait(lambda: self.seen(s) == ["a=1=CREATE", "a=2=UPDATE"])
+            time.sleep(0.6)
+            self.assertEqual(len(self.seen(s)), 2)
+
+    def test_every_object_fires_once_though_the_server_is_killed(self):
+        with versitygw(self.tmp) as url, Server(self) as s:
+            self.curl(url + "/inbox", "-X", "PUT")
+            s.flow(self.reading(url, prefix="new/", action="MOVE", moveTo={"bucket": "inbox", "key": "done"}, maxFiles=3))
+            for i in range(20):
+                self.put(url, f"new/{i:02d}", b"%d" % i)
+            kills = 0
+            while any(k.startswith("new/") for k in self.keys()) or kills < 6:
+                time.sleep(random.uniform(0.02, 0.3))
+                s.kill()
+                kills += 1
+                s.start()
+            wait(lambda: s.search(state=["RUNNING", "CREATED"])["total"] == 0)
+            self.assertEqual(self.seen(s), sorted(f"new/{i:02d}={i}=CREATE" for i in range(20)), f"{kills} kills")
+            self.assertEqual(self.keys(), [f"done/{i:02d}" for i in range(20)])
+
+
+@unittest.skipUnless(POSTGRES.exists(), missing(POSTGRES))
+class Sql(Case):
+    def test_rows_of_a_query(self):
+        pg = Postgres("a-password")
+        self.addCleanup(pg.stop)
+        pg.psql("CREATE TABLE t (n int)")
+        access = {"url": pg.url, "username": "root", "password": "a-password"}
+        with Server(self) as s:
+            delete = {"id": "e", "type": "io.kestra.plugin.jdbc.postgresql.Query", "sql": "TRUNCATE t", **access}
+            s.flow(flow("f", [back("r", "{{ trigger.size }} {{ trigger.rows }}"), delete], trigger("t", "io.kestra.plugin.jdbc.postgresql.Trigger", sql="SELECT n FROM t ORDER BY n", **access)))
+            time.sleep(0.6)
+            self.assertEqual(s.search()["total"], 0)
+            pg.psql("INSERT INTO t VALUES (1), (2)")
+            wait(lambda: s.search(state=["SUCCESS"])["total"] == 1)
+            self.assertEqual(s.search()["results"][0]["taskRunList"][0]["outputs"]["value"], '2 [{"n":1},{"n":2}]')
+            time.sleep(0.6)
+            self.assertEqual(s.search()["total"], 1)
 
 
 if __name__ == "__main__":
