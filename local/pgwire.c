@@ -12,8 +12,9 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/sql.h"
+#include "base/time.h"
 
-enum { CONNECTIONS_MAX = 64, MESSAGE_MAX = 64 << 20, PROTOCOL = 196608, SSL_REQUEST = 80877103, GSS_REQUEST = 80877104, CANCEL_REQUEST = 80877102, OUT_BLOCK = 256 << 10, TEXT_OID = 25 };
+enum { CONNECTIONS_MAX = 64, MESSAGE_MAX = 64 << 20, PROTOCOL = 196608, SSL_REQUEST = 80877103, GSS_REQUEST = 80877104, CANCEL_REQUEST = 80877102, OUT_BLOCK = 256 << 10, TEXT_OID = 25, EPOCH_2000_S = 946684800, DAY_S = 86400 };
 
 struct sl_pgwire {
     sl_pgwire_backend backend;
@@ -34,7 +35,8 @@ typedef struct conn {
     sl_buf out;
     void *session;
     sl_val *statements;           /* name -> {sql, oids} */
-    sl_val *portals;              /* name -> filled statement */
+    sl_val *portals;              /* name -> {sql, formats} */
+    const sl_val *formats;        /* of the result at hand: codes of its columns; NULL: text */
     sl_pgwire_result done;        /* of the portal that was described: it has run */
     sl_str done_portal;
     bool skipping;                /* an error: messages are passed over until Sync */
@@ -180,6 +182,13 @@ static int width_of(int64_t oid)
     return oid == 16 ? 1 : oid == 21 ? 2 : oid == 23 || oid == 700 || oid == 1082 ? 4 : oid == 20 || oid == 701 || oid == 1114 || oid == 1184 ? 8 : -1;
 }
 
+/* 1 where the client wants the column in binary form: one code is for all. */
+static int64_t format_of(const conn *c, size_t column)
+{
+    size_t n = sl_val_count(c->formats);
+    return n == 0 ? 0 : n == 1 ? sl_at(c->formats, 0)->i : column < n ? sl_at(c->formats, column)->i : 0;
+}
+
 static void say_columns(conn *c, const sl_val *columns)
 {
     size_t at = begin(c, 'T');
@@ -192,10 +201,70 @@ static void say_columns(conn *c, const sl_val *columns)
         put32(&c->out, oid);
         put16(&c->out, width_of(oid));
         put32(&c->out, -1);
-        put16(&c->out, 0);
+        put16(&c->out, (int)format_of(c, i));
     }
     end(c, at);
 }
+
+static void put_bytes(sl_buf *b, uint64_t v, int bytes)
+{
+    put32(b, bytes);
+    for (int i = bytes - 1; i >= 0; i--)
+        sl_buf_char(b, (char)(v >> (8 * i) & 255));
+}
+
+/* Numbers big-endian; times in microseconds and dates in days since 2000. false: there is no such form here. */
+static bool put_binary(sl_buf *b, int64_t oid, sl_str s)
+{
+    int64_t i = 0;
+    double d = 0;
+    sl_time t;
+    sl_str iso = s;
+    char text[40];
+    int width = width_of(oid);
+    if (oid == 16)
+        put_bytes(b, sl_str_eqc(s, "t"), 1);
+    else if (oid == 21 || oid == 23 || oid == 20) {
+        if (!sl_parse_int(s, &i))
+            return false;
+        put_bytes(b, (uint64_t)i, width);
+    } else if (oid == 700 || oid == 701) {
+        uint64_t bits = 0;
+        if (!sl_parse_double(s, &d))
+            return false;
+        float f = (float)d;
+        memcpy(&bits, oid == 700 ? (const void *)&f : (const void *)&d, (size_t)width);
+        put_bytes(b, bits, width);
+    } else if (oid == 1082 || oid == 1114 || oid == 1184) {
+        if (s.n > 10 && s.n < sizeof text) {
+            (void)snprintf(text, sizeof text, "%.*sT%.*s%s", 10, s.p, (int)s.n - 11, s.p + 11, oid == 1184 ? ":00" : "");
+            iso = sl_str_c(text);
+        }
+        if (!sl_time_parse(iso, &t))
+            return false;
+        put_bytes(b, oid == 1082 ? (uint64_t)((t.s - EPOCH_2000_S) / DAY_S) : (uint64_t)((t.s - EPOCH_2000_S) * 1000000 + t.ns / 1000), width);
+    } else if (oid == 25 || oid == 1043) {
+        put32(b, (int64_t)s.n);
+        sl_buf_add(b, s);
+    } else
+        return false;
+    return true;
+}
+
+static bool put_value(conn *c, const sl_pgwire_result *r, size_t column, const sl_val *v)
+{
+    if (v->type == SL_NULL) {
+        put32(&c->out, -1);
+        return true;
+    }
+    if (format_of(c, column) == 1)
+        return put_binary(&c->out, sl_get_int(sl_at(r->columns, column), "oid", TEXT_OID), v->s);
+    put32(&c->out, (int64_t)v->s.n);
+    sl_buf_add(&c->out, v->s);
+    return true;
+}
+
+static void wrong(conn *c, const char *state, const char *message);
 
 static bool say_rows(conn *c, const sl_pgwire_result *r)
 {
@@ -203,12 +272,12 @@ static bool say_rows(conn *c, const sl_pgwire_result *r)
         const sl_val *row = sl_at(r->rows, i);
         size_t at = begin(c, 'D');
         put16(&c->out, (int)sl_val_count(row));
-        for (size_t k = 0; k < sl_val_count(row); k++) {
-            const sl_val *v = sl_at(row, k);
-            put32(&c->out, v->type == SL_NULL ? -1 : (int64_t)v->s.n);
-            if (v->type != SL_NULL)
-                sl_buf_add(&c->out, v->s);
-        }
+        for (size_t k = 0; k < sl_val_count(row); k++)
+            if (!put_value(c, r, k, sl_at(row, k))) {
+                c->out.n = at - 1; /* the row that was begun */
+                wrong(c, "0A000", "a column of this type is given as text only, not in binary form");
+                return true;
+            }
         end(c, at);
         if (c->out.n > OUT_BLOCK && !flush(c))
             return false;
@@ -318,6 +387,7 @@ static bool run(conn *c, sl_str statement, sl_pgwire_result *ret)
 
 static bool simple_query(conn *c, sl_str text)
 {
+    c->formats = NULL;
     sl_statement *list;
     size_t n = sl_sql_split(c->turn, text, &list);
     if (n == 0)
@@ -379,7 +449,17 @@ static bool binary_text(sl_arena *a, int64_t oid, sl_str raw, sl_str *ret)
         double d;
         memcpy(&d, &v, sizeof d);
         *ret = sl_double_text(a, d);
-    } else if (oid == 25 || oid == 1043 || oid == 1042 || oid == 705 || oid == 0)
+    } else if (oid == 700 && raw.n == 4) {
+        float f;
+        uint32_t bits = (uint32_t)v;
+        memcpy(&f, &bits, sizeof f);
+        *ret = sl_float_text(a, f);
+    } else if ((oid == 1114 || oid == 1184) && raw.n == 8) {
+        int64_t us = (int64_t)v, s = us >= 0 ? us / 1000000 : -((999999 - us) / 1000000);
+        *ret = sl_time_java(a, (sl_time){ .s = s + EPOCH_2000_S, .ns = (int32_t)(us - s * 1000000) * 1000, .kind = oid == 1114 ? SL_TIME_LOCAL : SL_TIME_INSTANT });
+    } else if (oid == 1082 && raw.n == 4)
+        *ret = sl_time_java(a, (sl_time){ .s = (int64_t)(int32_t)v * DAY_S + EPOCH_2000_S, .kind = SL_TIME_DATE });
+    else if (oid == 25 || oid == 1043 || oid == 1042 || oid == 705 || oid == 0)
         *ret = raw;
     else
         return false;
@@ -429,12 +509,11 @@ static void bind_portal(conn *c, sl_str rest)
         return;
     }
     (void)take_int(&rest, 2, &n);
-    for (int64_t i = 0; i < n; i++)
-        if (take_int(&rest, 2, &code) && code != 0) {
-            wrong(c, "0A000", "results are given as text, not in binary form");
-            return;
-        }
-    sl_map_set(c->arena, c->portals, sl_str_dup(c->arena, portal), sl_val_str(c->arena, sql));
+    sl_val *one = sl_map_of(c->arena, "sql", sl_val_str(c->arena, sql)), *formats = sl_list(c->arena);
+    for (int64_t i = 0; i < n && take_int(&rest, 2, &code); i++)
+        sl_list_add(c->arena, formats, sl_val_int(c->arena, code));
+    sl_map_setc(c->arena, one, "formats", formats);
+    sl_map_set(c->arena, c->portals, sl_str_dup(c->arena, portal), one);
     c->done_portal.p = NULL;
     say_empty(c, '2');
 }
@@ -442,7 +521,8 @@ static void bind_portal(conn *c, sl_str rest)
 /* A portal runs when it is described: only then are its columns known for certain. */
 static bool ran(conn *c, sl_str portal)
 {
-    const sl_val *sql = sl_get_str(c->portals, portal);
+    const sl_val *one = sl_get_str(c->portals, portal), *sql = sl_get(one, "sql");
+    c->formats = sl_get(one, "formats");
     if (c->done_portal.p != NULL && sl_str_eq(c->done_portal, portal))
         return true;
     if (sql == NULL) {
@@ -475,6 +555,7 @@ static void describe(conn *c, sl_str rest)
         return;
     } else {
         const sl_val *oids = sl_get(statement, "oids");
+        c->formats = NULL;
         size_t at = begin(c, 't');
         put16(&c->out, (int)sl_val_count(oids));
         for (size_t i = 0; i < sl_val_count(oids); i++)
@@ -500,6 +581,8 @@ static bool execute(conn *c, sl_str rest)
     c->done_portal.p = NULL;
     if (!say_rows(c, &c->done))
         return false;
+    if (c->skipping)
+        return true;
     if (c->done.tag.n > 0)
         say_tag(c, c->done.tag);
     else

@@ -18,6 +18,7 @@ GCS_EMULATOR = FOLDER / "gcp-storage-emulator" / "bin" / "gcp-storage-emulator"
 BQEMULATOR = FOLDER / "bqemulator" / "bin" / "bqemulator"
 GSUTIL = FOLDER / "gsutil" / "bin" / "gsutil"
 VERSITYGW = FOLDER / "versitygw" / "bin" / "versitygw"
+AWS = FOLDER / "aws-clients" / "bin" / "aws"
 BOTO3 = FOLDER / "boto3" / "bin" / "python"
 DYNAMODB_LOCAL = FOLDER / "dynamodb-local"
 

@@ -1,15 +1,38 @@
 """The local cloud's AWS services: Amazon's client, and our own tasks, against them."""
 
-import json
+import os
 import subprocess
 import unittest
 
-from peers import BOTO3, missing
+from peers import AWS, BOTO3, missing
 from sluice import ROOT, Case, LocalCloud
 from test_dynamodb import ROUND as DYNAMO
 from test_dynamodb import check as check_dynamo
 from test_s3 import ROUND, UPLOAD, LARGE, S3Case, keys
 
+CONNECTOR = '''
+import datetime, os, redshift_connector
+c = redshift_connector.connect(host=os.environ["REDSHIFT_HOST"], port=int(os.environ["REDSHIFT_PORT"]), database="dev", user="local", password=os.environ["REDSHIFT_PASSWORD"], ssl=False)
+cur = c.cursor()
+cur.execute("create table t (a int, b varchar(10), c float, d date, e timestamp, f bigint, g boolean, h real)")
+rows = [[1, "x", 1.5, datetime.date(2024, 2, 29), datetime.datetime(1999, 12, 31, 23, 59, 59, 500000), -9007199254740993, True, 0.25], [2, "\u00e4 '", None, None, None, None, False, None]]
+cur.execute("insert into t values (%s, %s, %s, %s, %s, %s, %s, %s)", tuple(rows[0]))
+cur.executemany("insert into t values (%s, %s, %s, %s, %s, %s, %s, %s)", [tuple(rows[1])])
+c.commit()
+cur.execute("select * from t order by a")
+got = [list(r) for r in cur.fetchall()]
+assert got == rows, got
+cur.execute("select count(*) from t where b = %s", ("x",))
+assert list(cur.fetchone()) == [1]
+try:
+    cur.execute("select nope from t")
+    raise SystemExit("no error came")
+except redshift_connector.error.ProgrammingError as e:
+    assert "42703" in str(e), e
+c.rollback()
+cur.execute("select 1")
+assert list(cur.fetchone()) == [1]
+'''
 BOTO_TESTS = ROOT / "tests" / "e2e" / "boto.py"
 
 
@@ -27,6 +50,47 @@ class Boto3(LocalCase):
             done = subprocess.run([BOTO3, "-W", "ignore", BOTO_TESTS, "-v"], env=env, cwd=self.tmp, capture_output=True, text=True, timeout=200)
         self.assertEqual(done.returncode, 0, done.stderr[-6000:])
         self.assertNotIn("skipped", done.stderr)
+
+
+class Clients(LocalCase):
+    """Amazon's own clients beside boto3: the command line, and Redshift's driver."""
+
+    @unittest.skipUnless(AWS.exists(), missing(AWS))
+    def test_aws_cli(self):
+        big = self.tmp / "big.bin"
+        big.write_bytes(os.urandom(20_000_000))
+        folder = self.tmp / "dir"
+        folder.mkdir()
+        for i in range(12):
+            (folder / f"f {i}.txt").write_text("x" * i)
+        with LocalCloud(self):
+            env = {**self.env(), **self.settings()}
+
+            def aws(*args):
+                done = subprocess.run([AWS, *map(str, args)], env=env, cwd=self.tmp, capture_output=True, text=True, timeout=60)
+                self.assertEqual(done.returncode, 0, f"{args}: {done.stdout[-500:]}{done.stderr[-1000:]}")
+                return done.stdout
+
+            aws("s3", "mb", "s3://cli-bucket")
+            aws("s3", "cp", big, "s3://cli-bucket/big.bin")
+            aws("s3", "sync", folder, "s3://cli-bucket/dir")
+            self.assertEqual(aws("s3", "sync", folder, "s3://cli-bucket/dir"), "", "nothing has changed")
+            self.assertEqual(len(aws("s3", "ls", "s3://cli-bucket/dir/").splitlines()), 12)
+            aws("s3", "mv", "s3://cli-bucket/dir/f 1.txt", "s3://cli-bucket/moved.txt")
+            aws("s3", "cp", "s3://cli-bucket/big.bin", "back.bin")
+            self.assertEqual((self.tmp / "back.bin").read_bytes(), big.read_bytes())
+            aws("s3", "rm", "--recursive", "s3://cli-bucket/dir")
+            self.assertEqual(len(aws("s3", "ls", "--recursive", "s3://cli-bucket").splitlines()), 2)
+            aws("s3", "rb", "--force", "s3://cli-bucket")
+            self.assertIn("000000000000", aws("sts", "get-caller-identity"))
+
+    @unittest.skipUnless(AWS.exists(), missing(AWS))
+    def test_redshift_connector(self):
+        """It asks for numbers and times in binary form."""
+        with LocalCloud(self):
+            env = {**self.env(), **self.settings()}
+            done = subprocess.run([AWS.parent / "python", "-W", "ignore", "-c", CONNECTOR], env=env, cwd=self.tmp, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr[-3000:])
 
 
 class Local(LocalCase):
