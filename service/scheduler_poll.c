@@ -132,6 +132,8 @@ static void fire(sl_engine *e, sl_trigger_entry *t, const sl_live *l, const sl_v
     if (f.ref != NULL)
         sl_scheduler_launch(e, &f, now);
     t->row.last_ms = now;
+    if (t->row.next_ms <= now) /* the look took longer than the interval */
+        t->row.next_ms = now + 1;
 }
 
 void sl_poll_ended(sl_engine *e, sl_live *l, int64_t now)

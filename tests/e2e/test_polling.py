@@ -23,11 +23,12 @@ class Page(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         page = self
-        self.status, self.body, self.asked = 200, b"no", 0
+        self.status, self.body, self.asked, self.delay = 200, b"no", 0, 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 page.asked += 1
+                time.sleep(page.delay)
                 self.send_response(page.status)
                 self.send_header("Content-Length", str(len(page.body)))
                 self.end_headers()
@@ -68,6 +69,7 @@ class Http(Case):
             asked = page.asked
             wait(lambda: page.asked > asked + 1)
             self.assertEqual(s.search()["total"], 0)
+            page.delay = 0.5  # a look that takes longer than the interval
             page.status = 200
             wait(lambda: s.search(state=["SUCCESS"])["total"] == 1)
             x = s.search()["results"][0]
