@@ -50,6 +50,7 @@ typedef struct run {
     const query_cfg *c;
     sl_str fetch_type;
     bool redshift, several;       /* several: Queries */
+    bool held;                    /* the text itself has begun a transaction */
     sl_statement *list;
     size_t count, next;
     sl_val *outputs;              /* list: of each statement with rows */
@@ -150,12 +151,37 @@ static bool alone(run *r, const sl_statement *s, sl_err *err)
     return sl_pg_done(&r->work, r->before, err);
 }
 
+/* BEGIN, COMMIT and ROLLBACK in the text: what is committed is remembered as with any other COMMIT. *handled: it was one of them. */
+static bool control(run *r, const sl_statement *s, bool *handled, sl_err *err)
+{
+    sl_str verb = sl_sql_verb(r->p.arena, s->text), rest = s->text;
+    (void)sl_sql_token(&rest);
+    bool savepoint = sl_str_ieq(sl_sql_token(&rest), SL_S("TO")), inside = PQtransactionStatus(r->p.conn) != PQTRANS_IDLE;
+    bool opens = sl_str_eqc(verb, "BEGIN") || sl_str_eqc(verb, "START"), commits = sl_str_eqc(verb, "COMMIT") || sl_str_eqc(verb, "END");
+    bool back = (sl_str_eqc(verb, "ROLLBACK") || sl_str_eqc(verb, "ABORT")) && !savepoint;
+    *handled = r->p.dialect != SL_PG_CRATE && (opens || commits || back);
+    if (!*handled)
+        return true;
+    for (sl_str word; (word = sl_sql_token(&rest)).n; )
+        if (!opens && sl_str_ieq(word, SL_S("CHAIN")))
+            return sl_err_set(err, SL_ERR_CONFIG, "sql.chain", "%s ... CHAIN in 'sql' is not supported: write BEGIN as a statement of its own", sl_cstr(r->p.arena, verb));
+    r->next++;
+    r->held = opens;
+    if (opens)                    /* in its own words: it may name an isolation level */
+        return sl_pg_run(&r->p, sl_cstr(r->p.arena, s->text), err);
+    return !inside || (commits ? commit(r, err) : sl_pg_run(&r->p, "ROLLBACK", err));
+}
+
 /* All in one transaction, but for those that may not stand in one. */
 static bool together(run *r, sl_err *err)
 {
     for (; r->next < r->count; ) {
         const sl_statement *s = &r->list[r->next];
-        bool fits = r->p.dialect != SL_PG_CRATE && sl_sql_in_transaction(r->p.arena, s->text);
+        bool fits = r->p.dialect != SL_PG_CRATE && sl_sql_in_transaction(r->p.arena, s->text), handled;
+        if (!control(r, s, &handled, err))
+            return false;
+        if (handled)
+            continue;
         if (!fits) {
             if (PQtransactionStatus(r->p.conn) == PQTRANS_INTRANS && !commit(r, err))
                 return false;
@@ -174,6 +200,11 @@ static bool one_by_one(run *r, sl_err *err)
 {
     while (r->next < r->count) {
         const sl_statement *s = &r->list[r->next];
+        bool handled = false;
+        if (r->p.knows_fate && !control(r, s, &handled, err))
+            return false;
+        if (handled)
+            continue;
         if (!r->p.knows_fate || !sl_sql_in_transaction(r->p.arena, s->text)) {
             if (!alone(r, s, err))
                 return false;
@@ -182,10 +213,10 @@ static bool one_by_one(run *r, sl_err *err)
         if (!begin(r, err) || !execute(r, s, err))
             return false;
         r->next++;
-        if (PQtransactionStatus(r->p.conn) == PQTRANS_INTRANS && !commit(r, err))
+        if (!r->held && PQtransactionStatus(r->p.conn) == PQTRANS_INTRANS && !commit(r, err))
             return false;
     }
-    return true;
+    return PQtransactionStatus(r->p.conn) != PQTRANS_INTRANS || commit(r, err);
 }
 
 static bool prepare(run *r, sl_task *t, bool *wait, sl_err *err)

@@ -139,6 +139,28 @@ class Query(PostgresCase):
         self.run_flow(f"  - {{id: q, type: {PG}Queries, transaction: false, sql: '{sql}'}}\n", rc=1)
         self.assertEqual(server.psql("SELECT string_agg(a::text, ',') FROM t"), "1")
 
+    def test_transactions_of_the_text(self):
+        """BEGIN, COMMIT and ROLLBACK mean what they say, and what they commit happens once."""
+        server.psql("CREATE TABLE t (a int)")
+        rows = lambda: server.psql("SELECT string_agg(a::text, ',' ORDER BY a) FROM t")
+        task = lambda sql, **p: f"  - {{id: q, type: {PG}Queries, sql: '{sql}'" + "".join(f", {k}: {v}" for k, v in p.items()) + "}\n"
+        self.run_flow(task("BEGIN; INSERT INTO t VALUES (1); COMMIT; INSERT INTO t VALUES (2); SELECT 1/0"), rc=1)
+        self.assertEqual(rows(), "1")
+        self.run_flow(task("INSERT INTO t VALUES (3); ROLLBACK; INSERT INTO t VALUES (4)"))
+        self.assertEqual(rows(), "1,4")
+        self.run_flow(task("BEGIN; INSERT INTO t VALUES (5); SAVEPOINT s; INSERT INTO t VALUES (6); ROLLBACK TO SAVEPOINT s; END; START TRANSACTION; INSERT INTO t VALUES (7); ROLLBACK; INSERT INTO t VALUES (8)", transaction="false"))
+        self.assertEqual(rows(), "1,4,5,8")
+        level = self.outputs(task("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT current_setting(''transaction_isolation'') AS level; COMMIT", fetchType="FETCH_ONE"))
+        self.assertEqual(level["q"]["outputs"][0]["row"], {"level": "serializable"})
+        self.assertIn("CHAIN", self.run_flow(task("BEGIN; COMMIT AND CHAIN"), rc=1).err)
+        for transaction in ("true", "false"):
+            for n in (1, 2):
+                server.psql("TRUNCATE t")
+                flow = task("BEGIN; INSERT INTO t VALUES (1); COMMIT; BEGIN; INSERT INTO t VALUES (2); COMMIT", transaction=transaction)
+                killed = self.run_flow(flow, env={"SLUICE_FAULT": f"sql.after_commit:{n}:kill"}, rc=-9)
+                self.ok(self.sluice("run", "--continue", killed.id, "-q"))
+                self.assertEqual(rows(), "1,2")
+
     def test_outside_of_a_transaction(self):
         self.run_flow(f"  - {{id: q, type: {PG}Queries, sql: 'CREATE TABLE t (a int); INSERT INTO t VALUES (1); VACUUM t; CREATE INDEX CONCURRENTLY i ON t (a); INSERT INTO t VALUES (2)'}}\n")
         self.assertEqual(server.psql("SELECT count(*) FROM t"), "2")
