@@ -1,6 +1,7 @@
 /* auth/aws.c: the table of credentials, keys that are renewed by one caller while the others go on, signatures. */
 #include "auth/aws_cred.h"
 
+#include "auth/step.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -125,7 +126,7 @@ static sl_aws_cred *with_role(sl_aws *a, sl_arena *arena, sl_aws_cred *source, c
     c->duration_s = o->role_duration_s > 0 ? o->role_duration_s : 900;
     c->sts_endpoint = sl_str_dup(c->arena, o->sts_endpoint);
     c->region = sl_str_dup(c->arena, o->region);
-    sl_aws_note(arena, steps, "property stsRoleArn", true, c->role_arn);
+    sl_auth_step(arena, steps, "property stsRoleArn", true, c->role_arn);
     return c;
 }
 
@@ -138,7 +139,7 @@ static sl_aws_cred *make(sl_aws *a, sl_arena *arena, const sl_aws_options *o, sl
     }
     if (o->key_id.n > 0) {
         c = sl_aws_static(a, o->key_id, o->key_id, o->secret, o->token);
-        sl_aws_note(arena, steps, "properties accessKeyId and secretKeyId", true, o->key_id);
+        sl_auth_step(arena, steps, "properties accessKeyId and secretKeyId", true, o->key_id);
     } else if (a->fallback_secret != NULL)
         c = sl_aws_static(a, a->fallback_id, a->fallback_id, sl_secret_reveal(a->fallback_secret), SL_S(""));
     else

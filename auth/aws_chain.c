@@ -4,21 +4,11 @@
  */
 #include "auth/aws_cred.h"
 
+#include "auth/step.h"
 #include "base/arena.h"
 #include "base/fs.h"
 
 enum { FILE_MAX = 1 << 20, CHAIN_MAX = 5 };
-
-void sl_aws_note(sl_arena *arena, sl_val *steps, const char *link, bool found, sl_str detail)
-{
-    if (steps == NULL)
-        return;
-    sl_val *step = sl_map(arena);
-    sl_map_set_str(arena, step, "link", sl_str_c(link));
-    sl_map_set_bool(arena, step, "found", found);
-    sl_map_set_str(arena, step, "detail", detail);
-    sl_list_add(arena, steps, step);
-}
 
 static sl_str env(const char *name)
 {
@@ -137,7 +127,7 @@ static sl_aws_cred *environment(sl_aws *aws, sl_arena *a, sl_val *steps)
 {
     sl_str id = env("AWS_ACCESS_KEY_ID"), secret = env("AWS_SECRET_ACCESS_KEY");
     bool found = id.n > 0 && secret.n > 0;
-    sl_aws_note(a, steps, "environment (AWS_ACCESS_KEY_ID)", found, found ? id : SL_S("not set"));
+    sl_auth_step(a, steps, "environment (AWS_ACCESS_KEY_ID)", found, found ? id : SL_S("not set"));
     return found ? sl_aws_static(aws, id, id, secret, env("AWS_SESSION_TOKEN")) : NULL;
 }
 
@@ -228,7 +218,7 @@ static sl_aws_cred *web_identity(sl_aws *aws, sl_arena *a, sl_val *steps)
 {
     sl_str file = env("AWS_WEB_IDENTITY_TOKEN_FILE"), role = env("AWS_ROLE_ARN");
     bool found = file.n > 0 && role.n > 0;
-    sl_aws_note(a, steps, "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)", found, found ? role : SL_S("not set"));
+    sl_auth_step(a, steps, "web identity (AWS_WEB_IDENTITY_TOKEN_FILE)", found, found ? role : SL_S("not set"));
     if (!found)
         return NULL;
     sl_aws_cred *c = sl_aws_cred_new(aws, SL_A_WEB_IDENTITY, role);
@@ -256,7 +246,7 @@ static sl_aws_cred *container(sl_aws *aws, sl_arena *a, sl_val *steps, sl_err *e
 {
     sl_str relative = env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), full = env("AWS_CONTAINER_CREDENTIALS_FULL_URI");
     sl_str url = relative.n ? sl_fmt(a, "http://169.254.170.2%.*s", SL_ARG(relative)) : full;
-    sl_aws_note(a, steps, "container (AWS_CONTAINER_CREDENTIALS_…)", url.n > 0, url.n ? url : SL_S("not set"));
+    sl_auth_step(a, steps, "container (AWS_CONTAINER_CREDENTIALS_…)", url.n > 0, url.n ? url : SL_S("not set"));
     if (url.n == 0 || !container_url_allowed(url, err))
         return NULL;
     sl_aws_cred *c = sl_aws_cred_new(aws, SL_A_CONTAINER, SL_S("container role"));
@@ -269,7 +259,7 @@ static sl_aws_cred *container(sl_aws *aws, sl_arena *a, sl_val *steps, sl_err *e
 static sl_aws_cred *instance(sl_aws *aws, sl_arena *a, sl_val *steps, sl_err *err)
 {
     bool off = sl_str_ieq(env("AWS_EC2_METADATA_DISABLED"), SL_S("true"));
-    sl_aws_note(a, steps, "instance (IMDS)", !off, off ? SL_S("switched off by AWS_EC2_METADATA_DISABLED") : SL_S("is asked when keys are needed"));
+    sl_auth_step(a, steps, "instance (IMDS)", !off, off ? SL_S("switched off by AWS_EC2_METADATA_DISABLED") : SL_S("is asked when keys are needed"));
     if (!off)
         return sl_aws_cred_new(aws, SL_A_INSTANCE, SL_S("instance role"));
     sl_err_set(err, SL_ERR_AUTH, "aws.none",
@@ -287,7 +277,7 @@ sl_aws_cred *sl_aws_chain(sl_aws *aws, sl_arena *a, sl_val *steps, sl_err *err)
     if (c != NULL)
         return c;
     c = profile(aws, a, read_profiles(a), profile_name(), 0, steps, err);
-    sl_aws_note(a, steps, sl_fmt(a, "profile '%.*s'", SL_ARG(profile_name())).p, c != NULL, c ? c->name : err->kind ? sl_str_dup(a, sl_str_c(err->message)) : SL_S("has no keys"));
+    sl_auth_step(a, steps, sl_fmt(a, "profile '%.*s'", SL_ARG(profile_name())).p, c != NULL, c ? c->name : err->kind ? sl_str_dup(a, sl_str_c(err->message)) : SL_S("has no keys"));
     if (c != NULL || err->message[0] != '\0') /* a profile that is there and broken is no reason to go on */
         return c;
     if (env("AWS_PROFILE").n > 0 && sl_get_str(read_profiles(a), profile_name()) == NULL) {

@@ -54,7 +54,6 @@ sl_aws_cred *sl_aws_cred_new(sl_aws *aws, sl_aws_kind kind, sl_str name);
 sl_aws_cred *sl_aws_static(sl_aws *aws, sl_str name, sl_str id, sl_str secret, sl_str token);
 /* aws_chain.c: the default chain. Under aws->lock. */
 sl_aws_cred *sl_aws_chain(sl_aws *aws, sl_arena *arena, sl_val *steps, sl_err *err);
-void sl_aws_note(sl_arena *arena, sl_val *steps, const char *link, bool found, sl_str detail);
 /* A property of the profile in use; empty when there is none. */
 sl_str sl_aws_profile_value(sl_arena *arena, const char *key);
 /* aws_fetch.c: one renewal. */

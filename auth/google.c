@@ -7,6 +7,7 @@
 
 #include "auth/google_cred.h"
 #include "auth/jwt.h"
+#include "auth/step.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -220,28 +221,17 @@ static sl_google_cred *from_text(sl_google *g, sl_str json, sl_str scopes, const
     return c;
 }
 
-static void note(sl_arena *arena, sl_val *steps, const char *link, bool found, sl_str detail)
-{
-    if (steps == NULL)
-        return;
-    sl_val *step = sl_map(arena);
-    sl_map_set_str(arena, step, "link", sl_str_c(link));
-    sl_map_set_bool(arena, step, "found", found);
-    sl_map_set_str(arena, step, "detail", detail);
-    sl_list_add(arena, steps, step);
-}
-
 static sl_google_cred *from_metadata(sl_google *g, sl_arena *arena, sl_str scopes, sl_val *steps)
 {
     const char *off = getenv("NO_GCE_CHECK");
     if (off != NULL && strcmp(off, "true") == 0) {
-        note(arena, steps, "metadata server", false, SL_S("switched off by NO_GCE_CHECK"));
+        sl_auth_step(arena, steps, "metadata server", false, SL_S("switched off by NO_GCE_CHECK"));
         return NULL;
     }
     sl_http_response r;
     sl_err err;
     if (!sl_google_metadata_get(g->http, arena, "instance/service-accounts/default/email", 1000, &r, &err) || r.status != 200) {
-        note(arena, steps, "metadata server", false, SL_S("no answer: this is not a Google machine"));
+        sl_auth_step(arena, steps, "metadata server", false, SL_S("no answer: this is not a Google machine"));
         return NULL;
     }
     sl_google_cred *c = cred_new(g, SL_G_METADATA);
@@ -251,7 +241,7 @@ static sl_google_cred *from_metadata(sl_google *g, sl_arena *arena, sl_str scope
         c->project = sl_str_dup(c->arena, sl_str_trim(r.body));
     c->next = g->creds;
     g->creds = c;
-    note(arena, steps, "metadata server", true, c->email);
+    sl_auth_step(arena, steps, "metadata server", true, c->email);
     return c;
 }
 
@@ -267,16 +257,16 @@ static sl_google_cred *search(sl_google *g, sl_arena *arena, sl_str scopes, sl_v
             return NULL;
         }
         sl_google_cred *c = from_text(g, text, scopes, env, err);
-        note(arena, steps, "GOOGLE_APPLICATION_CREDENTIALS", c != NULL, sl_str_c(env));
+        sl_auth_step(arena, steps, "GOOGLE_APPLICATION_CREDENTIALS", c != NULL, sl_str_c(env));
         return c;
     }
-    note(arena, steps, "GOOGLE_APPLICATION_CREDENTIALS", false, SL_S("not set"));
+    sl_auth_step(arena, steps, "GOOGLE_APPLICATION_CREDENTIALS", false, SL_S("not set"));
     if (sl_fs_exists(gcloud.p) && sl_fs_read(arena, gcloud.p, 1 << 20, &text, err)) {
         sl_google_cred *c = from_text(g, text, scopes, gcloud.p, err);
-        note(arena, steps, "gcloud's file", c != NULL, gcloud);
+        sl_auth_step(arena, steps, "gcloud's file", c != NULL, gcloud);
         return c;
     }
-    note(arena, steps, "gcloud's file", false, sl_fmt(arena, "%.*s does not exist", SL_ARG(gcloud)));
+    sl_auth_step(arena, steps, "gcloud's file", false, sl_fmt(arena, "%.*s does not exist", SL_ARG(gcloud)));
     sl_google_cred *c = from_metadata(g, arena, scopes, steps);
     if (c == NULL)
         sl_err_set(err, SL_ERR_AUTH, "google.none",
@@ -301,7 +291,7 @@ static sl_google_cred *make(sl_google *g, sl_arena *a, const sl_google_options *
     sl_google_cred *c;
     if (o->service_account.n > 0) {
         c = from_text(g, o->service_account, source_scopes, "the property 'serviceAccount'", err);
-        note(a, steps, "property serviceAccount", c != NULL, c ? c->email : SL_S("unusable"));
+        sl_auth_step(a, steps, "property serviceAccount", c != NULL, c ? c->email : SL_S("unusable"));
     } else if (g->fallback != NULL)
         c = from_text(g, sl_secret_reveal(g->fallback), source_scopes, "the local cloud's key", err);
     else
@@ -319,7 +309,7 @@ static sl_google_cred *make(sl_google *g, sl_arena *a, const sl_google_options *
                      SL_ARG(sl_percent(a, o->impersonate, "@")));
     as->next = g->creds;
     g->creds = as;
-    note(a, steps, "impersonatedServiceAccount", true, as->email);
+    sl_auth_step(a, steps, "impersonatedServiceAccount", true, as->email);
     return as;
 }
 
