@@ -12,9 +12,9 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/sql.h"
-#include "base/time.h"
+#include "local/pgwire_value.h"
 
-enum { CONNECTIONS_MAX = 64, MESSAGE_MAX = 64 << 20, PROTOCOL = 196608, SSL_REQUEST = 80877103, GSS_REQUEST = 80877104, CANCEL_REQUEST = 80877102, OUT_BLOCK = 256 << 10, TEXT_OID = 25, EPOCH_2000_S = 946684800, DAY_S = 86400 };
+enum { CONNECTIONS_MAX = 64, MESSAGE_MAX = 64 << 20, PROTOCOL = 196608, SSL_REQUEST = 80877103, GSS_REQUEST = 80877104, CANCEL_REQUEST = 80877102, OUT_BLOCK = 256 << 10, TEXT_OID = 25 };
 
 struct sl_pgwire {
     sl_pgwire_backend backend;
@@ -177,11 +177,6 @@ static void say_setting(conn *c, const char *name, const char *value)
     end(c, at);
 }
 
-static int width_of(int64_t oid)
-{
-    return oid == 16 ? 1 : oid == 21 ? 2 : oid == 23 || oid == 700 || oid == 1082 ? 4 : oid == 20 || oid == 701 || oid == 1114 || oid == 1184 ? 8 : -1;
-}
-
 /* 1 where the client wants the column in binary form: one code is for all. */
 static int64_t format_of(const conn *c, size_t column)
 {
@@ -199,56 +194,11 @@ static void say_columns(conn *c, const sl_val *columns)
         put32(&c->out, 0);
         put16(&c->out, 0);
         put32(&c->out, oid);
-        put16(&c->out, width_of(oid));
+        put16(&c->out, sl_pgwire_width(oid));
         put32(&c->out, -1);
         put16(&c->out, (int)format_of(c, i));
     }
     end(c, at);
-}
-
-static void put_bytes(sl_buf *b, uint64_t v, int bytes)
-{
-    put32(b, bytes);
-    for (int i = bytes - 1; i >= 0; i--)
-        sl_buf_char(b, (char)(v >> (8 * i) & 255));
-}
-
-/* Numbers big-endian; times in microseconds and dates in days since 2000. false: there is no such form here. */
-static bool put_binary(sl_buf *b, int64_t oid, sl_str s)
-{
-    int64_t i = 0;
-    double d = 0;
-    sl_time t;
-    sl_str iso = s;
-    char text[40];
-    int width = width_of(oid);
-    if (oid == 16)
-        put_bytes(b, sl_str_eqc(s, "t"), 1);
-    else if (oid == 21 || oid == 23 || oid == 20) {
-        if (!sl_parse_int(s, &i))
-            return false;
-        put_bytes(b, (uint64_t)i, width);
-    } else if (oid == 700 || oid == 701) {
-        uint64_t bits = 0;
-        if (!sl_parse_double(s, &d))
-            return false;
-        float f = (float)d;
-        memcpy(&bits, oid == 700 ? (const void *)&f : (const void *)&d, (size_t)width);
-        put_bytes(b, bits, width);
-    } else if (oid == 1082 || oid == 1114 || oid == 1184) {
-        if (s.n > 10 && s.n < sizeof text) {
-            (void)snprintf(text, sizeof text, "%.*sT%.*s%s", 10, s.p, (int)s.n - 11, s.p + 11, oid == 1184 ? ":00" : "");
-            iso = sl_str_c(text);
-        }
-        if (!sl_time_parse(iso, &t))
-            return false;
-        put_bytes(b, oid == 1082 ? (uint64_t)((t.s - EPOCH_2000_S) / DAY_S) : (uint64_t)((t.s - EPOCH_2000_S) * 1000000 + t.ns / 1000), width);
-    } else if (oid == 25 || oid == 1043) {
-        put32(b, (int64_t)s.n);
-        sl_buf_add(b, s);
-    } else
-        return false;
-    return true;
 }
 
 static bool put_value(conn *c, const sl_pgwire_result *r, size_t column, const sl_val *v)
@@ -258,7 +208,7 @@ static bool put_value(conn *c, const sl_pgwire_result *r, size_t column, const s
         return true;
     }
     if (format_of(c, column) == 1)
-        return put_binary(&c->out, sl_get_int(sl_at(r->columns, column), "oid", TEXT_OID), v->s);
+        return sl_pgwire_put_binary(&c->out, sl_get_int(sl_at(r->columns, column), "oid", TEXT_OID), v->s);
     put32(&c->out, (int64_t)v->s.n);
     sl_buf_add(&c->out, v->s);
     return true;
@@ -435,37 +385,6 @@ static void parse(conn *c, sl_str rest)
     say_empty(c, '1');
 }
 
-/* A parameter in binary form, as text. */
-static bool binary_text(sl_arena *a, int64_t oid, sl_str raw, sl_str *ret)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < raw.n && i < 8; i++)
-        v = v << 8 | (unsigned char)raw.p[i];
-    if (oid == 16 && raw.n == 1)
-        *ret = v ? SL_S("true") : SL_S("false");
-    else if (oid == 21 || oid == 23 || oid == 20)
-        *ret = sl_fmt(a, "%lld", raw.n == 2 ? (long long)(int16_t)v : raw.n == 4 ? (long long)(int32_t)v : (long long)v);
-    else if (oid == 701 && raw.n == 8) {
-        double d;
-        memcpy(&d, &v, sizeof d);
-        *ret = sl_double_text(a, d);
-    } else if (oid == 700 && raw.n == 4) {
-        float f;
-        uint32_t bits = (uint32_t)v;
-        memcpy(&f, &bits, sizeof f);
-        *ret = sl_float_text(a, f);
-    } else if ((oid == 1114 || oid == 1184) && raw.n == 8) {
-        int64_t us = (int64_t)v, s = us >= 0 ? us / 1000000 : -((999999 - us) / 1000000);
-        *ret = sl_time_java(a, (sl_time){ .s = s + EPOCH_2000_S, .ns = (int32_t)(us - s * 1000000) * 1000, .kind = oid == 1114 ? SL_TIME_LOCAL : SL_TIME_INSTANT });
-    } else if (oid == 1082 && raw.n == 4)
-        *ret = sl_time_java(a, (sl_time){ .s = (int64_t)(int32_t)v * DAY_S + EPOCH_2000_S, .kind = SL_TIME_DATE });
-    else if (oid == 25 || oid == 1043 || oid == 1042 || oid == 705 || oid == 0)
-        *ret = raw;
-    else
-        return false;
-    return true;
-}
-
 static bool take_values(conn *c, sl_str *rest, const sl_val *oids, sl_val *values)
 {
     int64_t count = 0, n = 0, length;
@@ -486,7 +405,7 @@ static bool take_values(conn *c, sl_str *rest, const sl_val *oids, sl_val *value
         int64_t at = count == 1 ? 0 : i;
         bool binary = at < count && codes.p[2 * at + 1] == 1;
         const sl_val *oid = (size_t)i < sl_val_count(oids) ? sl_at(oids, (size_t)i) : NULL;
-        if (binary && !binary_text(c->turn, oid ? oid->i : 0, raw, &text))
+        if (binary && !sl_pgwire_text(c->turn, oid ? oid->i : 0, raw, &text))
             return false;
         sl_list_add(c->turn, values, sl_val_str(c->turn, text));
         *rest = sl_str_sub(*rest, (size_t)length, rest->n);
