@@ -167,7 +167,6 @@ const char *sl_engine_data_dir(sl_engine *e) { return e->data_dir; }
 sl_flow_cache *sl_engine_flows(sl_engine *e) { return e->flows; }
 sl_store *sl_engine_store(sl_engine *e) { return e->store; }
 sl_watch *sl_engine_watch(sl_engine *e) { return e->watch; }
-const sl_val *sl_engine_globals(sl_engine *e) { return e->globals; }
 
 void sl_engine_stats_now(sl_engine *e, sl_engine_stats *ret)
 {

@@ -79,7 +79,6 @@ sl_watch *sl_engine_watch(sl_engine *e);
 sl_store *sl_engine_store(sl_engine *e);                 /* loop */
 /* An environment for rendering outside of a task. `self` lives in the arena. */
 sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id);
-const sl_val *sl_engine_globals(sl_engine *e);
 
 /* Numbers for /metrics. */
 typedef struct sl_engine_stats {
