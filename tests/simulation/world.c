@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "service/execution.h"
+#include "tests/harness/fake_task.h"
 
 #define MINUTE INT64_C(60000)
 #define HOUR (60 * MINUTE)
@@ -64,21 +65,6 @@ void sim_fail(const char *fmt, ...)
 }
 
 /* ---- flows ---- */
-
-static sl_outcome unused(sl_task *task, void *cfg, sl_err *err)
-{
-    (void)task;
-    (void)cfg;
-    (void)err;
-    return SL_TASK_DONE;
-}
-
-static const sl_opt no_opts[] = { { 0 } };
-static const sl_task_type fake = { .type = "test.Task", .doc = "For tests.", .opts = no_opts, .outs = no_opts, .run = unused };
-static const sl_task_type *const fakes[] = { &fake, NULL };
-static const sl_connector connector = { .name = "test", .tasks = fakes };
-static const sl_connector *const connectors[] = { &connector, NULL };
-static const sl_registry registry = { connectors };
 
 static const char *const flow_texts[] = {
     "id: scheduled\nnamespace: t\ntasks: [{id: effect1, type: test.Task}, {id: wait, type: test.Task}, {id: effect2, type: test.Task}]\n"

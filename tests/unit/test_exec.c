@@ -4,22 +4,8 @@
  */
 #include "base/fs.h"
 #include "flows/store.h"
+#include "tests/harness/fake_task.h"
 #include "tests/unit/fixture.h"
-
-static sl_outcome unused(sl_task *task, void *cfg, sl_err *err)
-{
-    (void)task;
-    (void)cfg;
-    (void)err;
-    return SL_TASK_DONE;
-}
-
-static const sl_opt no_opts[] = { { 0 } };
-static const sl_task_type fake = { .type = "test.Task", .doc = "For tests.", .opts = no_opts, .outs = no_opts, .run = unused };
-static const sl_task_type *const fakes[] = { &fake, NULL };
-static const sl_connector connector = { .name = "test", .tasks = fakes };
-static const sl_connector *const connectors[] = { &connector, NULL };
-static const sl_registry registry = { connectors };
 
 enum { NEVER = -1 };
 
