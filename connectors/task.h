@@ -108,6 +108,7 @@ bool sl_task_store_file(sl_task *t, const char *path, sl_str name, sl_str *ret_u
 bool sl_task_purge_files(sl_task *t, const sl_val **ret_uris, sl_err *err);
 /* An empty folder for this attempt (shared inside of a WorkingDirectory), removed afterwards. */
 bool sl_task_workdir(sl_task *t, sl_str *ret_path, sl_err *err);
+bool sl_task_workdir_shared(const sl_task *t);
 
 /* A folder that is kept between executions, for what can be made again. */
 bool sl_task_cache_dir(sl_task *t, const char *kind, sl_str *ret_path, sl_err *err);
@@ -122,6 +123,8 @@ bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, s
 bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err);
 /* NAME=value list for a child process: only what the configuration names. */
 const sl_val *sl_task_process_env(sl_task *t);
+/* May containers mount this machine's folders and be privileged? */
+bool sl_task_host_access(const sl_task *t);
 
 /*
  * ---- polling triggers ----

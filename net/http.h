@@ -48,9 +48,12 @@ typedef struct sl_http_request {
     const char *ca_file;           /* certificates that are trusted; NULL: CURL_CA_BUNDLE, SSL_CERT_FILE, the system's */
     bool link_local;               /* allow 169.254.0.0/16 and fe80::/10: the metadata services */
     bool no_proxy;
+    const char *unix_socket;       /* path of the socket to use instead of the URL's host; NULL = none */
     sl_str proxy;                  /* "http://host:port", "socks5://…"; the environment's when empty */
     bool (*cancelled)(void *self); /* asked about ten times a second */
     void *cancel_self;
+    bool (*answered)(void *self, sl_err *err); /* the headers of a 2xx answer are there, its body is to come; false ends the call */
+    void *answered_self;
     void (*progress)(void *self, int64_t sent, int64_t received);
     void *progress_self;
 } sl_http_request;

@@ -50,6 +50,7 @@ typedef struct exchange {
     sl_val *headers;
     size_t header_bytes;
     bool failed;          /* err is set by a callback */
+    bool success;         /* the status is 2xx */
     bool sent;            /* the request went out, at least in part */
     int64_t last_ms, last_bytes;
 } exchange;
@@ -64,7 +65,12 @@ static size_t on_header(char *data, size_t size, size_t count, void *self)
         x->failed = !sl_err_set(x->err, SL_ERR_LIMIT, "http.headers", "the headers of the answer are larger than %d bytes", SL_HTTP_HEADER_MAX);
         return 0;
     }
+    if (line.n == 0 && x->req->answered != NULL && x->success) {
+        x->failed = !x->req->answered(x->req->answered_self, x->err);
+        return x->failed ? 0 : n;
+    }
     if (sl_str_starts(line, SL_S("HTTP/"))) {
+        x->success = sl_str_starts(line, SL_S("HTTP/1.1 2")) || sl_str_starts(line, SL_S("HTTP/1.0 2"));
         x->headers = sl_map(x->arena); /* a new answer begins (after 100 Continue) */
         return n;
     }
@@ -175,7 +181,8 @@ static sl_str pool_key(sl_arena *a, const sl_http_request *req)
     sl_url u = { 0 };
     sl_err ignored;
     (void)sl_url_parse(req->url, &u, &ignored);
-    return sl_fmt(a, "%.*s://%.*s:%d %.*s %d%d %.*s", SL_ARG(u.scheme), SL_ARG(u.host), u.port, SL_ARG(req->pool), req->insecure, req->no_proxy, SL_ARG(req->proxy));
+    const char *socket_path = req->unix_socket ? req->unix_socket : "";
+    return sl_fmt(a, "%.*s://%.*s:%d %.*s %d%d %.*s %s", SL_ARG(u.scheme), SL_ARG(u.host), u.port, SL_ARG(req->pool), req->insecure, req->no_proxy, SL_ARG(req->proxy), socket_path);
 }
 
 static CURL *take_handle(pool *p, sl_str key)
@@ -265,6 +272,8 @@ static void set_tls_and_proxy(CURL *c, sl_arena *a, const sl_http_request *req)
     curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, req->insecure ? 0L : 1L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, req->insecure ? 0L : 2L);
+    if (req->unix_socket != NULL)
+        curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, req->unix_socket);
     if (req->no_proxy)
         curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
     else if (req->proxy.n > 0)

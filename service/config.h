@@ -9,6 +9,7 @@ typedef struct sl_config {
     sl_str host, data_dir;
     int64_t port, workers;
     const sl_val *process_environment; /* list of names */
+    bool container_host_access;
     const sl_val *plugin_defaults;     /* list */
     const sl_val *globals;             /* map */
     int64_t keep_ms;                   /* retention.maxAge */

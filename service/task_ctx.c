@@ -326,6 +326,11 @@ bool sl_task_workdir(sl_task *t, sl_str *ret, sl_err *err)
     return true;
 }
 
+bool sl_task_workdir_shared(const sl_task *t)
+{
+    return t->workdir_shared;
+}
+
 /* ---- values ---- */
 
 bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err)
@@ -390,6 +395,11 @@ void sl_task_polled(sl_task *t, bool fires, const sl_val *state, bool again)
     sl_map_set_bool(t->arena, v, "again", again);
     sl_map_opt(t->arena, v, "kept", state);
     sl_task_out(t, SL_POLL_RESULT, v);
+}
+
+bool sl_task_host_access(const sl_task *t)
+{
+    return t->engine->options.container_host_access;
 }
 
 const sl_val *sl_task_process_env(sl_task *t)

@@ -70,6 +70,8 @@ static const char KESTRA[] =
 
 static sl_str python_name(sl_arena *a, const sl_script_cfg *c)
 {
+    if (c->container)             /* the image says which */
+        return SL_S("python3");
     sl_str version = c->python_version ? sl_val_text(a, c->python_version) : SL_S("");
     return version.n > 0 ? sl_fmt(a, "python%.*s", SL_ARG(version)) : SL_S("python3");
 }
@@ -99,7 +101,7 @@ static bool dependencies(sl_task *t, const sl_script_cfg *c, sl_str folder, sl_s
     *ret_place = SL_S("");
     if (sl_val_count(c->dependencies) == 0)
         return true;
-    if (c->cache && !sl_task_cache_dir(t, "python", &root, err))
+    if (c->cache && !c->container && !sl_task_cache_dir(t, "python", &root, err))
         return false;
     sl_buf all = sl_buf_new(a, 1 << 20);
     sl_buf_add(&all, python);
@@ -121,7 +123,7 @@ static bool prepare(sl_task *t, const sl_script_cfg *c, sl_str dir, sl_buf *b, s
         return false;
     if (c->script.p != NULL) {
         /* JSON that is pasted into a script reads as Python then. */
-        if (!sl_script_localize(t, c->script, &text, err) || !sl_fs_write_atomic(sl_fmt(a, "%.*s/script.py", SL_ARG(folder)).p, sl_fmt(a, "true = True\nfalse = False\nnull = None\n%.*s\n", SL_ARG(text)), 0600, err))
+        if (!sl_script_localize(t, c, c->script, &text, err) || !sl_fs_write_atomic(sl_fmt(a, "%.*s/script.py", SL_ARG(folder)).p, sl_fmt(a, "true = True\nfalse = False\nnull = None\n%.*s\n", SL_ARG(text)), 0600, err))
             return false;
     }
     sl_buf_fmt(b, "sl_python=%s\n", sl_script_word(a, python_name(a, c)).p);
@@ -141,7 +143,7 @@ static void finish(sl_task *t, sl_str dir, sl_buf *b)
 
 static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
 {
-    static const sl_script_language python = { .prepare = prepare, .finish = finish, .env = environment };
+    static const sl_script_language python = { .prepare = prepare, .finish = finish, .env = environment, .image = "python:3.13-slim" };
     return sl_script_run(t, cfg, &python, err);
 }
 

@@ -1,5 +1,5 @@
 /*
- * connectors/script/script.c: commands and scripts with the Process runner: the text, the environment, what it prints.
+ * connectors/script/script.c: commands and scripts: the text, the environment, what it prints.
  *
  * The commands are one text for one shell. It is handed over in an anonymous file, not on the command line, because
  * rendered secrets would show in /proc there. The child sees PATH, the task's `env` and a few variables of ours.
@@ -13,19 +13,32 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "connectors/files.h"
+#include "connectors/script/container.h"
 #include "connectors/script/script.h"
 
 static const char PROCESS[] = "io.kestra.plugin.core.runner.Process";
 
+typedef enum runner_kind { RUNNER_PROCESS, RUNNER_DOCKER, RUNNER_OTHER } runner_kind;
+
+/* runner: `taskRunner`; legacy: `runner`. Without either it is a container, as everywhere. */
+static runner_kind kind_of(const sl_val *runner, sl_str legacy, sl_str *ret_type)
+{
+    sl_str type = *ret_type = sl_is(runner, SL_MAP) ? sl_get_text(runner, "type") : legacy;
+    if (sl_str_eqc(type, PROCESS) || sl_str_eqc(type, "core.runner.Process") || sl_str_eqc(type, "io.kestra.core.models.tasks.runners.types.Process") || sl_str_eqc(type, "PROCESS"))
+        return RUNNER_PROCESS;
+    bool docker = type.n == 0 || sl_str_eqc(type, SL_RUNNER_DOCKER) || sl_str_eqc(type, "io.kestra.plugin.docker.runner.Docker") || sl_str_eqc(type, "io.kestra.plugin.scripts.runner.docker.DockerTaskRunner") || sl_str_eqc(type, "DOCKER");
+    return docker ? RUNNER_DOCKER : RUNNER_OTHER;
+}
+
 void sl_script_check(const sl_val *props, sl_str where, sl_problems *problems)
 {
-    const sl_val *runner = sl_get(props, "taskRunner");
-    sl_str type = sl_is(runner, SL_MAP) ? sl_get_text(runner, "type") : sl_get_text(props, "runner");
-    if (sl_str_eqc(type, PROCESS) || sl_str_eqc(type, "core.runner.Process") || sl_str_eqc(type, "PROCESS"))
-        return;
-    const sl_val *at = runner ? runner : props;
-    sl_problem_add(problems, at->line, at->column, "%.*s: %.*s%s not supported by this version of Sluice; write: taskRunner: {type: %s}", SL_ARG(where), SL_ARG(type),
-                   type.n ? " is" : "the default Docker task runner is", PROCESS);
+    const sl_val *runner = sl_get(props, "taskRunner"), *at = runner ? runner : props;
+    sl_str type;
+    runner_kind kind = kind_of(runner, sl_get_text(props, "runner"), &type);
+    if (kind == RUNNER_OTHER)
+        sl_problem_add(problems, at->line, at->column, "%.*s: %.*s is not supported by this version of Sluice; write: taskRunner: {type: %s} or {type: %s}", SL_ARG(where), SL_ARG(type), PROCESS, SL_RUNNER_DOCKER);
+    else if (kind == RUNNER_DOCKER && sl_is(runner, SL_MAP))
+        sl_container_check(runner, where, problems);
 }
 
 const sl_opt sl_script_outs[] = {
@@ -49,7 +62,24 @@ sl_str sl_script_word(sl_arena *arena, sl_str text)
 
 /* ---- the text ---- */
 
-bool sl_script_localize(sl_task *t, sl_str text, sl_str *ret, sl_err *err)
+static bool copy_in(sl_task *t, sl_str path, sl_str *ret, sl_err *err)
+{
+    sl_arena *a = sl_task_arena(t);
+    sl_str dir;
+    if (!sl_task_workdir(t, &dir, err))
+        return false;
+    sl_str folder = sl_fmt(a, "%.*s/files/%.32s", SL_ARG(sl_script_folder(t, dir)), sl_hex(a, sl_digest(a, "SHA256", path)).p);
+    *ret = sl_fmt(a, "%.*s/%.*s", SL_ARG(folder), SL_ARG(sl_path_base(path)));
+    if (sl_fs_exists(ret->p))
+        return true;
+    SL_READER in = sl_reader_file(sl_cstr(a, path), err);
+    if (in == NULL || !sl_fs_mkdirs(folder.p, err))
+        return false;
+    SL_WRITER out = sl_writer_file(ret->p, err);
+    return out != NULL && sl_io_copy(in, out, sl_task_cancelled, t, NULL, err) && out->finish(out, err);
+}
+
+bool sl_script_localize(sl_task *t, const sl_script_cfg *c, sl_str text, sl_str *ret, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     sl_buf b = sl_buf_new(a, 16 << 20);
@@ -59,7 +89,7 @@ bool sl_script_localize(sl_task *t, sl_str text, sl_str *ret, sl_err *err)
         while (end < text.n && strchr(" \t\r\n'\"`|<>;&()", text.p[end]) == NULL)
             end++;
         sl_str path;
-        if (!sl_task_local_file(t, sl_str_sub(text, (size_t)at, end), &path, err))
+        if (!sl_task_local_file(t, sl_str_sub(text, (size_t)at, end), &path, err) || (c->container && !copy_in(t, path, &path, err)))
             return false;
         sl_buf_add(&b, sl_str_sub(text, 0, (size_t)at));
         sl_buf_add(&b, path);
@@ -89,7 +119,7 @@ static bool build_text(sl_task *t, const sl_script_cfg *c, const sl_script_langu
     else
         sl_buf_add(&b, c->script.p ? c->script : SL_S(""));
     sl_buf_char(&b, '\n');
-    return sl_script_localize(t, sl_buf_str(&b), ret, err);
+    return sl_script_localize(t, c, sl_buf_str(&b), ret, err);
 }
 
 static bool is_plain_shell(const sl_val *interpreter)
@@ -99,8 +129,8 @@ static bool is_plain_shell(const sl_val *interpreter)
     return sl_val_count(interpreter) == 0 || (shell && sl_val_count(interpreter) == 2 && sl_str_eqc(sl_text(sl_at(interpreter, 1)), "-c"));
 }
 
-/* argv, and for shells the descriptor that holds the script. */
-static bool build_argv(sl_task *t, const sl_script_cfg *c, sl_str text, const char ***ret, int *fd, sl_err *err)
+/* argv, and for shells the descriptor (in a container the file) that holds the script. */
+static bool build_argv(sl_task *t, const sl_script_cfg *c, sl_str dir, sl_str text, const char ***ret, int *fd, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     size_t n = sl_val_count(c->interpreter);
@@ -116,6 +146,11 @@ static bool build_argv(sl_task *t, const sl_script_cfg *c, sl_str text, const ch
     if (!is_plain_shell(c->interpreter)) {
         argv[n] = sl_cstr(a, text);
         return true;
+    }
+    if (c->container) {
+        sl_str folder = sl_script_folder(t, dir);
+        argv[n] = sl_fmt(a, ". '%.*s/script.sh'", SL_ARG(folder)).p;
+        return sl_fs_mkdirs(folder.p, err) && sl_fs_write_atomic(sl_fmt(a, "%.*s/script.sh", SL_ARG(folder)).p, text, 0600, err);
     }
     /* The shell reads descriptor 9 and closes it first, so that no command inherits it. */
     sl_str body = sl_fmt(a, "exec 9<&-\n%.*s", SL_ARG(text));
@@ -137,7 +172,7 @@ static const char **build_env(sl_task *t, const sl_script_cfg *c, const sl_scrip
     size_t n = 0, room = sl_val_count(base) + sl_val_count(c->env) + 16;
     const char *const *own = language->env;
     const char **env = SL_ARRAY(a, const char *, room);
-    for (size_t i = 0; i < sl_val_count(base); i++) {
+    for (size_t i = 0; !c->container && i < sl_val_count(base); i++) {
         sl_str line = sl_text(sl_at(base, i)), rest = line, name;
         (void)sl_str_cut(&rest, '=', &name);
         if (sl_get_str(c->env, name) == NULL)
@@ -208,33 +243,67 @@ static void on_line(void *self, bool is_stderr, sl_str line)
         sl_task_log_str(l->t, is_stderr ? SL_ERROR : SL_INFO, line);
 }
 
-sl_outcome sl_script_run(sl_task *t, const sl_script_cfg *c, const sl_script_language *language, sl_err *err)
-{
-    sl_arena *a = sl_task_arena(t);
+typedef struct job {
+    sl_task *t;
+    sl_script_cfg *c;
     sl_str dir, text;
-    const char **argv;
+    const char **argv, **env;
     int fd;
-    listener l = { t, sl_map(a) };
-    if (!sl_task_workdir(t, &dir, err) || !sl_files_put(t, dir, c->input_files, err))
-        return SL_TASK_FAILED;
-    if (!build_text(t, c, language, dir, &text, err) || !build_argv(t, c, text, &argv, &fd, err))
-        return SL_TASK_FAILED;
-    sl_proc p = { .argv = argv, .env = build_env(t, c, language, dir), .cwd = dir.p, .pass_fd = fd, .grace_ms = 10000, .self = &l, .on_line = on_line,
-                  .cancelled = sl_task_cancelled, .cancel_self = t };
-    sl_proc_result r;
-    bool ran = sl_proc_run(&p, &r, err);
-    if (fd >= 0)
-        close(fd);
-    sl_task_out(t, "vars", l.vars);
-    if (!ran)
-        return SL_TASK_FAILED;
+    listener l;
+} job;
+
+static bool in_process(job *j, sl_proc_result *ret, sl_err *err)
+{
+    sl_proc p = { .argv = j->argv, .env = j->env, .cwd = j->dir.p, .pass_fd = j->fd, .grace_ms = 10000, .self = &j->l, .on_line = on_line, .cancelled = sl_task_cancelled, .cancel_self = j->t };
+    bool ok = sl_proc_run(&p, ret, err);
+    if (j->fd >= 0)
+        close(j->fd);
+    return ok;
+}
+
+/* The older `docker: {image, …}` has the runner's properties, and the image. */
+static bool in_container(job *j, const sl_script_language *language, sl_proc_result *ret, sl_err *err)
+{
+    sl_arena *a = sl_task_arena(j->t);
+    const sl_val *runner = j->c->runner;
+    sl_str image = j->c->image.n > 0 ? j->c->image : sl_get_text(j->c->legacy_docker, "image");
+    if (runner == NULL && j->c->legacy_docker != NULL) {
+        sl_val *older = sl_map_shallow(a, j->c->legacy_docker);
+        sl_map_setc(a, older, "type", sl_val_c(a, SL_RUNNER_DOCKER));
+        runner = older;
+    }
+    sl_str folder = sl_script_folder(j->t, j->dir);
+    sl_container k = { .argv = j->argv, .env = j->env, .dir = j->dir, .skip = sl_str_sub(folder, j->dir.n + 1, folder.n), .runner = runner, .image = image.n > 0 ? image : sl_str_c(language->image),
+                       .take = sl_val_count(j->c->output_files) > 0 || sl_task_workdir_shared(j->t), .self = &j->l, .on_line = on_line };
+    return sl_container_run(j->t, &k, &ret->exit_code, &ret->lines_out, &ret->lines_err, err);
+}
+
+static bool prepare(job *j, const sl_script_language *language, sl_err *err)
+{
+    sl_task *t = j->t;
+    sl_str type;
+    j->c->container = kind_of(j->c->runner, j->c->legacy_runner, &type) == RUNNER_DOCKER;
+    if (!sl_task_workdir(t, &j->dir, err) || !sl_files_put(t, j->dir, j->c->input_files, err) || !build_text(t, j->c, language, j->dir, &j->text, err) || !build_argv(t, j->c, j->dir, j->text, &j->argv, &j->fd, err))
+        return false;
+    j->env = build_env(t, j->c, language, j->dir);
+    return true;
+}
+
+sl_outcome sl_script_run(sl_task *t, sl_script_cfg *c, const sl_script_language *language, sl_err *err)
+{
+    job j = { .t = t, .c = c, .fd = -1, .l = { t, sl_map(sl_task_arena(t)) } };
+    sl_proc_result r = { 0 };
     const sl_val *files;
-    if (!sl_fs_remove(sl_script_folder(t, dir).p, err))
+    if (!prepare(&j, language, err))
+        return SL_TASK_FAILED;
+    bool ran = c->container ? in_container(&j, language, &r, err) : in_process(&j, &r, err);
+    sl_task_out(t, "vars", j.l.vars);
+    if (!ran || !sl_fs_remove(sl_script_folder(t, j.dir).p, err))
         return SL_TASK_FAILED;
     sl_task_out_int(t, "exitCode", r.exit_code);
     sl_task_out_int(t, "stdOutLineCount", r.lines_out);
     sl_task_out_int(t, "stdErrLineCount", r.lines_err);
-    if (!sl_files_take(t, dir, c->output_files, &files, err))
+    if (!sl_files_take(t, j.dir, c->output_files, &files, err))
         return SL_TASK_FAILED;
     sl_task_out(t, "outputFiles", files);
     if (r.exit_code == 0)

@@ -9,7 +9,7 @@ static const sl_opt script_opts[] = { SL_SCRIPT_SCRIPT, SL_SCRIPT_OPTS, { 0 } };
 
 static sl_outcome shell_run(sl_task *t, void *cfg, sl_err *err)
 {
-    static const sl_script_language shell = { 0 };
+    static const sl_script_language shell = { .image = "ubuntu" };
     return sl_script_run(t, cfg, &shell, err);
 }
 
@@ -18,7 +18,7 @@ static bool node_prepare(sl_task *t, const sl_script_cfg *c, sl_str dir, sl_buf 
     sl_arena *a = sl_task_arena(t);
     sl_str folder = sl_script_folder(t, dir), text;
     (void)b;
-    return c->script.p == NULL || (sl_fs_mkdirs(folder.p, err) && sl_script_localize(t, c->script, &text, err) && sl_fs_write_atomic(sl_fmt(a, "%.*s/script.js", SL_ARG(folder)).p, text, 0600, err));
+    return c->script.p == NULL || (sl_fs_mkdirs(folder.p, err) && sl_script_localize(t, c, c->script, &text, err) && sl_fs_write_atomic(sl_fmt(a, "%.*s/script.js", SL_ARG(folder)).p, text, 0600, err));
 }
 
 static void node_finish(sl_task *t, sl_str dir, sl_buf *b)
@@ -29,7 +29,7 @@ static void node_finish(sl_task *t, sl_str dir, sl_buf *b)
 
 static sl_outcome node_run(sl_task *t, void *cfg, sl_err *err)
 {
-    static const sl_script_language node = { .prepare = node_prepare, .finish = node_finish };
+    static const sl_script_language node = { .prepare = node_prepare, .finish = node_finish, .image = "node" };
     return sl_script_run(t, cfg, &node, err);
 }
 
