@@ -221,7 +221,7 @@ bool sl_sql_bind(sl_arena *a, sl_str s, const sl_val *parameters, sl_str *ret, s
         size_t next = skip(s, at);
         if (next == at && s.p[at] == ':' && at + 1 < s.n && s.p[at + 1] == ':')
             next = at + 2;
-        if (next == at && s.p[at] == ':' && at + 1 < s.n && word_char(s.p[at + 1]) && !(at > 0 && word_char(s.p[at - 1]))) {
+        if (next == at && s.p[at] == ':' && at + 1 < s.n && word_char(s.p[at + 1]) && !(s.p[at + 1] >= '0' && s.p[at + 1] <= '9') && !(at > 0 && word_char(s.p[at - 1]))) {
             sl_str name = word_at(s, at + 1);
             const sl_val *value = sl_get_str(parameters, name);
             if (value == NULL)

@@ -5,7 +5,7 @@
 #include "base/ion.h"
 #include "base/limits.h"
 
-bool sl_result_open(sl_result *r, sl_task *t, sl_str fetch_type, sl_err *err)
+bool sl_result_open(sl_result *r, sl_task *t, sl_str fetch_type, size_t index, sl_err *err)
 {
     *r = (sl_result){ .task = t, .fetch = sl_str_eqc(fetch_type, "FETCH"), .one = sl_str_eqc(fetch_type, "FETCH_ONE") };
     if (r->fetch)
@@ -14,7 +14,7 @@ bool sl_result_open(sl_result *r, sl_task *t, sl_str fetch_type, sl_err *err)
         return true;
     r->arena = sl_arena_new();
     r->buffer = sl_buf_new(r->arena, SIZE_MAX / 4);
-    return sl_task_open_out(t, SL_S("result.ion"), &r->file, &r->uri, err);
+    return sl_task_open_out(t, index == 0 ? SL_S("result.ion") : sl_fmt(sl_task_arena(t), "result-%zu.ion", index + 1), &r->file, &r->uri, err);
 }
 
 void sl_result_close(sl_result *r)

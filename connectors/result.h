@@ -23,8 +23,8 @@ typedef struct sl_result {
     bool fetch, one;
 } sl_result;
 
-/* fetch_type: one of SL_FETCH_TYPES. Close it in any case. */
-bool sl_result_open(sl_result *r, sl_task *t, sl_str fetch_type, sl_err *err);
+/* fetch_type: one of SL_FETCH_TYPES. index: tells the results of one task apart, 0 = the first. Close it in any case. */
+bool sl_result_open(sl_result *r, sl_task *t, sl_str fetch_type, size_t index, sl_err *err);
 void sl_result_close(sl_result *r);
 /* Is this row needed after sl_result_add? */
 bool sl_result_keeps(const sl_result *r);

@@ -6,7 +6,7 @@
 #include "base/secret.h"
 #include "db/db.h"
 #include "local/cloud.h"
-#include "local/duck.h"
+#include "db/duck.h"
 #include "net/http_server.h"
 
 typedef struct gs_upload gs_upload;

@@ -3,7 +3,7 @@
  * them with commas, $| all of them with ||; a part such as DAY is passed as written.
  */
 #include "base/arena.h"
-#include "local/duck.h"
+#include "db/duck.h"
 #include "local/gsql.h"
 
 typedef struct function {

@@ -179,7 +179,7 @@ static bool count_rows(sl_bq *b, const query_cfg *c, const sl_val *job, int64_t 
 static bool results(sl_bq *b, const query_cfg *c, const sl_val *job, sl_str how, int64_t *ret_size, sl_err *err)
 {
     sink s = { .b = b };
-    bool ok = sl_result_open(&s.result, b->task, how, err) && fetch(b, c, job, how, &s, err) && sl_result_out(&s.result, err);
+    bool ok = sl_result_open(&s.result, b->task, how, 0, err) && fetch(b, c, job, how, &s, err) && sl_result_out(&s.result, err);
     sl_result_close(&s.result);
     if (ret_size != NULL)
         *ret_size = s.result.count;

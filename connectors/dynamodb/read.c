@@ -136,7 +136,7 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
     const read_cfg *c = cfg;
     sl_dynamo d;
     sl_result result = { 0 };
-    bool ok = sl_dynamo_open(&d, t, &c->aws, c->table, err) && sl_dynamo_describe(&d, err) && sl_result_open(&result, t, c->fetch_type, err) && read_all(&d, c, &result, err) && sl_result_out(&result, err);
+    bool ok = sl_dynamo_open(&d, t, &c->aws, c->table, err) && sl_dynamo_describe(&d, err) && sl_result_open(&result, t, c->fetch_type, 0, err) && read_all(&d, c, &result, err) && sl_result_out(&result, err);
     sl_result_close(&result);
     return ok ? SL_TASK_DONE : SL_TASK_FAILED;
 }

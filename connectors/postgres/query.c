@@ -125,7 +125,7 @@ static bool execute(run *r, const sl_statement *s, sl_err *err)
     if (!sl_sql_bind(a, s->text, r->c->parameters, &text, values, err))
         return false;
     bool positions = values->list.n == 0; /* else they are those of another text */
-    bool ok = (joins || sl_result_open(&own, r->p.task, r->fetch_type, err)) && sl_pg_exec(&r->p, text, values, positions ? s->offset : SIZE_MAX, joins ? &r->joined : &own, &rows, err);
+    bool ok = (joins || sl_result_open(&own, r->p.task, r->fetch_type, r->next, err)) && sl_pg_exec(&r->p, text, values, positions ? s->offset : SIZE_MAX, joins ? &r->joined : &own, &rows, err);
     if (ok && rows && !joins && !sl_str_eqc(r->fetch_type, "NONE"))
         ok = sl_result_end(&own, out, err);
     if (ok && rows && !joins)
@@ -279,7 +279,7 @@ static bool work(run *r, sl_err *err)
         return in_one ? together(r, err) : one_by_one(r, err);
     if (r->next >= r->count)
         return true;
-    bool ok = sl_result_open(&r->joined, r->p.task, r->fetch_type, err);
+    bool ok = sl_result_open(&r->joined, r->p.task, r->fetch_type, 0, err);
     while (ok && r->next < r->count) {
         const sl_statement *s = &r->list[r->next];
         bool fits = in_one && r->p.dialect != SL_PG_CRATE && sl_sql_in_transaction(r->p.arena, s->text);

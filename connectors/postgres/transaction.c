@@ -8,11 +8,11 @@
 #include "base/arena.h"
 #include "base/fault.h"
 #include "base/json.h"
-#include "base/limits.h"
+#include "connectors/state.h"
 #include "connectors/postgres/pg.h"
 #include "base/sql.h"
 
-enum { DOUBT_TEXT_MAX = 200, RECONNECTS_MAX = 5, STATE_MAX = 256 << 20 };
+enum { DOUBT_TEXT_MAX = 200, RECONNECTS_MAX = 5 };
 
 static sl_val *mark(sl_pg_work *w, const char *key, sl_str value, const sl_val *state)
 {
@@ -21,32 +21,10 @@ static sl_val *mark(sl_pg_work *w, const char *key, sl_str value, const sl_val *
     return doc;
 }
 
-/* Many rows: the state lies in a file of the task's. */
+/* Many rows may be a part of the state. */
 static bool keep(sl_pg_work *w, sl_val *doc, sl_err *err)
 {
-    sl_arena *a = w->p->arena;
-    SL_WRITER out = NULL;
-    sl_str uri;
-    if (sl_json(a, doc).n < SL_CHECKPOINT_SIZE_MAX)
-        return sl_task_checkpoint(w->p->task, doc, err);
-    sl_str text = sl_json(a, sl_get(doc, "state"));
-    if (!sl_task_open_out(w->p->task, SL_S("state.json"), &out, &uri, err) || !out->write(out, text.p, text.n, err) || !out->finish(out, err))
-        return false;
-    (void)sl_map_remove(doc, SL_S("state"));
-    sl_map_set_str(a, doc, "file", uri);
-    return sl_task_checkpoint(w->p->task, doc, err);
-}
-
-static bool load_state(sl_pg_work *w, const sl_val *saved, const sl_val **ret, sl_err *err)
-{
-    sl_str uri = sl_get_text(saved, "file"), text;
-    SL_READER in = NULL;
-    *ret = sl_get(saved, "state");
-    if (uri.n == 0)
-        return true;
-    if (!sl_task_open_in(w->p->task, uri, &in, err) || !sl_io_read_all(w->p->arena, in, STATE_MAX, &text, err))
-        return false;
-    return (*ret = sl_json_parse(w->p->arena, text, err)) != NULL;
+    return sl_state_keep(w->p->task, doc, "state", err);
 }
 
 typedef enum fate { COMMITTED, ABORTED, OPEN } fate;
@@ -140,7 +118,7 @@ bool sl_pg_fate(sl_pg_work *w, const sl_val **ret_state, bool *wait, sl_err *err
     *wait = false;
     if (saved == NULL)
         return true;
-    if (!load_state(w, saved, &state, err))
+    if (!sl_state_load(w->p->task, saved, "state", &state, err))
         return false;
     if (sl_get(saved, "done") != NULL) {
         *ret_state = state;

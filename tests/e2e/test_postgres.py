@@ -95,6 +95,8 @@ class Query(PostgresCase):
         self.assertEqual((out["store"]["size"], out["old"]["size"]), (20000, 20000))
         lines = self.stored(out["store"]["uri"]).splitlines()
         self.assertEqual((len(lines), lines[41]), (20000, '{n:42,t:"' + "a" * 100 + '"}'))
+        two = self.outputs(f"  - {{id: q, type: {PG}Queries, sql: 'SELECT 1 n; SELECT 2 n', fetchType: STORE}}\n")["q"]["outputs"]
+        self.assertEqual([self.stored(o["uri"]) for o in two], ["{n:1}\n", "{n:2}\n"], "each result has a file of its own")
         self.assertEqual(out["one"]["row"], {"n": 1, "t": "a" * 100})
         self.assertEqual(out["some"], {"rows": [{"a": 2, "b": 3}], "size": 1})
         self.assertEqual(out["empty"], {"rows": [], "size": 0})
