@@ -1,6 +1,7 @@
 /* local/aws.c: the AWS face: its port, the access key, temporary keys (STS), and which service a request is for. See aws.h. */
 #include "local/aws.h"
 #include "local/dynamo.h"
+#include "local/redshift.h"
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -163,6 +164,10 @@ static void post_root(void *self, sl_server_request *req, sl_server_response *re
     }
     if (sl_str_starts(target, SL_S("DynamoDB_20120810."))) {
         sl_dynamo_face(self, req, resp, sl_str_sub(target, 18, target.n));
+        return;
+    }
+    if (sl_str_starts(target, SL_S("RedshiftData."))) {
+        sl_redshift_data_face(self, req, resp, sl_str_sub(target, 13, target.n));
         return;
     }
     sl_refusal why;

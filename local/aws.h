@@ -25,6 +25,8 @@ typedef struct sl_refusal {
 bool sl_aws_verify(sl_cloud *c, sl_server_request *req, sl_caller *ret, sl_refusal *why);
 bool sl_refuse(sl_refusal *why, sl_arena *arena, int status, const char *code, const char *fmt, ...) SL_PRINTF(5, 6); /* always false */
 void sl_s3_refuse(sl_server_request *req, sl_server_response *resp, const sl_refusal *why);
+/* JSON services have names of their own for what a signature can lack; they answer 400. */
+void sl_aws_json_code(sl_refusal *why);
 void sl_aws_json_refuse(sl_server_request *req, sl_server_response *resp, const sl_refusal *why);
 
 /* aws.c */

@@ -34,6 +34,22 @@ void sl_s3_refuse(sl_server_request *req, sl_server_response *resp, const sl_ref
                             SL_ARG(sl_xml_escape(a, req->path)), id);
 }
 
+void sl_aws_json_code(sl_refusal *why)
+{
+#define SERVICE "com.amazon.coral.service#"
+    static const char *const names[][2] = {
+        { "SignatureDoesNotMatch", SERVICE "InvalidSignatureException" }, { "RequestTimeTooSkewed", SERVICE "InvalidSignatureException" }, { "InvalidAccessKeyId", SERVICE "UnrecognizedClientException" },
+        { "InvalidToken", SERVICE "UnrecognizedClientException" },        { "ExpiredToken", SERVICE "ExpiredTokenException" },             { "AccessDenied", SERVICE "MissingAuthenticationTokenException" },
+    };
+#undef SERVICE
+    for (size_t i = 0; i < SL_COUNT(names); i++)
+        if (strcmp(why->code, names[i][0]) == 0) {
+            why->code = names[i][1];
+            break;
+        }
+    why->status = why->status == 500 ? 500 : 400;
+}
+
 void sl_aws_json_refuse(sl_server_request *req, sl_server_response *resp, const sl_refusal *why)
 {
     sl_val *doc = sl_map_of(req->arena, "__type", sl_val_c(req->arena, why->code));

@@ -148,6 +148,9 @@ void sl_cloud_stop(sl_cloud *c)
         return;
     if (c->server != NULL)
         sl_server_stop(c->server);
+    if (c->aws_server != NULL)    /* no more requests for what is closed now */
+        sl_server_stop(c->aws_server);
+    c->aws_server = NULL;
     sl_redshift_stop(c);
     sl_aws_face_stop(c);
     sl_bq_stop(c);

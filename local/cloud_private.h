@@ -23,6 +23,7 @@ struct sl_cloud {
     char redshift_url[64];        /* jdbc:redshift://127.0.0.1:PORT/dev */
     struct sl_pgwire *redshift;
     sl_duck *redshift_duck;       /* NULL until the first connection */
+    void *redshift_running;       /* statements of the Data API; under lock */
     sl_db *db;                    /* buckets, objects, sessions, tokens; locked with sl_db_lock */
     sl_secret *key;               /* the service account's JSON */
     sl_str project;

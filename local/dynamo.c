@@ -398,16 +398,7 @@ void sl_dynamo_face(sl_cloud *c, sl_server_request *req, sl_server_response *res
     if (ok && !done)
         ok = sl_refuse(&x.why, x.a, 400, "com.amazon.coral.service#UnknownOperationException", "The local cloud's DynamoDB does not know %.*s.", SL_ARG(operation));
     if (!ok) {
-        /* DynamoDB has names of its own for what a signature can lack. */
-        if (strcmp(x.why.code, "SignatureDoesNotMatch") == 0 || strcmp(x.why.code, "RequestTimeTooSkewed") == 0)
-            x.why.code = "com.amazon.coral.service#InvalidSignatureException";
-        else if (strcmp(x.why.code, "InvalidAccessKeyId") == 0 || strcmp(x.why.code, "InvalidToken") == 0)
-            x.why.code = "com.amazon.coral.service#UnrecognizedClientException";
-        else if (strcmp(x.why.code, "ExpiredToken") == 0)
-            x.why.code = "com.amazon.coral.service#ExpiredTokenException";
-        else if (strcmp(x.why.code, "AccessDenied") == 0)
-            x.why.code = "com.amazon.coral.service#MissingAuthenticationTokenException";
-        x.why.status = x.why.status == 500 ? 500 : 400;
+        sl_aws_json_code(&x.why);
         sl_aws_json_refuse(req, resp, &x.why);
         return;
     }

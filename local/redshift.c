@@ -141,6 +141,8 @@ static bool describe(void *self, sl_arena *a, sl_str statement, const sl_val **c
 static bool open_warehouse(sl_cloud *c, sl_err *err)
 {
     static const char *const setup[] = {
+        "CREATE SCHEMA IF NOT EXISTS _sl",
+        "CREATE TABLE IF NOT EXISTS _sl.statements(id VARCHAR, token VARCHAR, status VARCHAR, doc VARCHAR)",
         "CREATE TABLE IF NOT EXISTS sys_load_error_detail(user_id INTEGER, query_id BIGINT, transaction_id BIGINT, session_id INTEGER, database_name VARCHAR, table_id INTEGER, start_time TIMESTAMP, file_name VARCHAR, line_number BIGINT,"
         " column_name VARCHAR, column_type VARCHAR, column_length VARCHAR, position INTEGER, error_code INTEGER, error_message VARCHAR)",
         "CREATE OR REPLACE VIEW stl_load_errors AS SELECT user_id AS userid, 0 AS slice, table_id AS tbl, start_time AS starttime, session_id AS session, query_id AS query, file_name AS filename, line_number, column_name AS colname,"
@@ -148,13 +150,15 @@ static bool open_warehouse(sl_cloud *c, sl_err *err)
     };
     SL_ARENA a = sl_arena_new();
     pthread_mutex_lock(&c->lock);
-    bool ok = c->redshift_duck != NULL || (c->redshift_duck = sl_duck_open(sl_fmt(a, "%s/redshift.duckdb", c->dir).p, err)) != NULL;
-    pthread_mutex_unlock(&c->lock);
-    sl_duck_con *con = ok ? sl_duck_connect(c->redshift_duck, err) : NULL;
+    bool opens = c->redshift_duck == NULL && !c->stopping, ok = !opens || (c->redshift_duck = sl_duck_open(sl_fmt(a, "%s/redshift.duckdb", c->dir).p, err)) != NULL;
+    sl_duck_con *con = opens && ok ? sl_duck_connect(c->redshift_duck, err) : NULL;
     for (size_t i = 0; con != NULL && ok && i < SL_COUNT(setup); i++)
         ok = sl_duck_exec(con, setup[i], err);
+    pthread_mutex_unlock(&c->lock);
+    if (opens && ok)
+        ok = con != NULL && sl_redshift_data_take_up(c, con, err);
     sl_duck_disconnect(con);
-    return ok && con != NULL;
+    return ok && (c->redshift_duck != NULL || sl_err_set(err, SL_ERR_CANCELLED, "pg.57P01", "the local cloud stops"));
 }
 
 static void *open_session(void *self, sl_err *err)
@@ -181,6 +185,22 @@ static void close_session(void *self)
         (void)sl_duck_exec(s->con, "ROLLBACK", &ignored);
     sl_duck_disconnect(s->con);
     free(s);
+}
+
+sl_redshift_session *sl_redshift_session_open(sl_cloud *c, sl_err *err)
+{
+    return open_session(c, err);
+}
+
+void sl_redshift_session_close(sl_redshift_session *s)
+{
+    close_session(s);
+}
+
+bool sl_redshift_session_run(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_pgwire_result *ret, sl_err *err)
+{
+    sl_err_clear(err);
+    return run(s, arena, statement, ret, err);
 }
 
 static char status_of(void *self)
@@ -232,6 +252,7 @@ bool sl_redshift_join(sl_cloud *c, sl_err *err)
 
 void sl_redshift_stop(sl_cloud *c)
 {
+    sl_redshift_data_stop(c);
     sl_pgwire_stop(c->redshift);
     sl_duck_close(c->redshift_duck);
 }

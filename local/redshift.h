@@ -17,6 +17,17 @@ typedef struct sl_redshift_session {
     int64_t copied;               /* pg_last_copy_count() */
 } sl_redshift_session;
 
+/* A session of its own; NULL with err. */
+sl_redshift_session *sl_redshift_session_open(sl_cloud *c, sl_err *err);
+void sl_redshift_session_close(sl_redshift_session *s);
+bool sl_redshift_session_run(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_pgwire_result *ret, sl_err *err);
+
+/* redshift_data.c: {"RedshiftData.<operation>"}: answers the request. */
+void sl_redshift_data_face(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str operation);
+/* Statements that an earlier process has not done. */
+bool sl_redshift_data_take_up(sl_cloud *c, sl_duck_con *con, sl_err *err);
+void sl_redshift_data_stop(sl_cloud *c);
+
 /* redshift_sql.c: a statement of Redshift as DuckDB understands it. */
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_str *ret, sl_err *err);
 /* redshift_copy.c: COPY table FROM 's3://…' or 'dynamodb://…'. */

@@ -238,9 +238,12 @@ static sl_str reader(copy *c, const sl_val *paths)
 }
 
 /* What was wrong goes into the system's table, outside of the transaction that is rolled back. */
+/* On a connection of its own: they stay when the transaction is rolled back. */
 static bool keep_rejects(copy *c, const sl_val *rejects, const sl_val *paths, const sl_val *names, sl_err *err)
 {
-    for (size_t i = 0; i < sl_val_count(rejects); i++) {
+    sl_duck_con *con = sl_duck_connect(c->s->c->redshift_duck, err);
+    bool ok = con != NULL;
+    for (size_t i = 0; ok && i < sl_val_count(rejects); i++) {
         const sl_val *r = sl_at(rejects, i);
         sl_str file = sl_at(r, 0)->s, column = sl_at(r, 2)->type == SL_NULL ? SL_S("") : sl_at(r, 2)->s, type = SL_S("");
         for (size_t k = 0; k < sl_val_count(paths); k++)
@@ -250,12 +253,12 @@ static bool keep_rejects(copy *c, const sl_val *rejects, const sl_val *paths, co
             if (sl_str_eq(sl_get_text(sl_at(c->types, k), "name"), column))
                 type = sl_get_text(sl_at(c->types, k), "type");
         sl_str line = sl_at(r, 1)->s, texts[4] = { sl_duck_text(c->a, file), sl_duck_text(c->a, column), sl_duck_text(c->a, type), sl_duck_text(c->a, sl_str_sub(sl_at(r, 3)->s, 0, 500)) };
-        if (!sl_duck_run(c->s->con, c->a, sl_fmt(c->a, "INSERT INTO sys_load_error_detail VALUES (100, 0, 0, %d, 'dev', 0, (now() AT TIME ZONE 'UTC')::TIMESTAMP, %.*s, %.*s, %.*s, %.*s, '', 0, 1207, %.*s)", c->s->pid, SL_ARG(texts[0]),
+        ok = sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO sys_load_error_detail VALUES (100, 0, 0, %d, 'dev', 0, (now() AT TIME ZONE 'UTC')::TIMESTAMP, %.*s, %.*s, %.*s, %.*s, '', 0, 1207, %.*s)", c->s->pid, SL_ARG(texts[0]),
                                                  SL_ARG(line), SL_ARG(texts[1]), SL_ARG(texts[2]), SL_ARG(texts[3])),
-                         NULL, NULL, err))
-            return false;
+                         NULL, NULL, err);
     }
-    return true;
+    sl_duck_disconnect(con);
+    return ok;
 }
 
 static bool from_s3(copy *c, int64_t *rows, sl_err *err)
@@ -277,7 +280,7 @@ static bool from_s3(copy *c, int64_t *rows, sl_err *err)
     if (own && !sl_duck_exec(con, good ? "COMMIT" : "ROLLBACK", ok ? err : &ignored))
         return false;
     (void)sl_duck_exec(con, "DROP TABLE IF EXISTS sl_rejects; DROP TABLE IF EXISTS sl_scans", &ignored);
-    if (!ok || (own && !keep_rejects(c, rejects, paths, names, err)))
+    if (!ok || !keep_rejects(c, rejects, paths, names, err))
         return false;
     return good || sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Load into table '%.*s' failed. Check 'sys_load_error_detail' system table for details.", SL_ARG(c->table));
 }

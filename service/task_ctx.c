@@ -108,7 +108,7 @@ const char *sl_task_endpoint(sl_task *t, const char *service, bool *ret_local)
     *ret_local = ep->local;
     const struct {
         const char *name, *configured, *variable;
-    } known[] = { { "gcs", ep->gcs, "STORAGE_EMULATOR_HOST" }, { "bigquery", ep->bigquery, "BIGQUERY_EMULATOR_HOST" }, { "s3", ep->s3, NULL }, { "dynamodb", ep->dynamodb, NULL }, { "redshift", ep->redshift, NULL } };
+    } known[] = { { "gcs", ep->gcs, "STORAGE_EMULATOR_HOST" }, { "bigquery", ep->bigquery, "BIGQUERY_EMULATOR_HOST" }, { "s3", ep->s3, NULL }, { "dynamodb", ep->dynamodb, NULL }, { "redshift", ep->redshift, NULL }, { "redshift-data", ep->s3, NULL } };
     for (size_t i = 0; i < SL_COUNT(known); i++)
         if (strcmp(service, known[i].name) == 0)
             return known[i].configured || known[i].variable == NULL ? known[i].configured : emulator(t->arena, known[i].variable);

@@ -244,6 +244,10 @@ bool sl_pg_open(sl_pg *p, sl_task *t, const sl_pg_cfg *given, bool redshift, sl_
     const char *url = redshift ? sl_task_endpoint(t, "redshift", &local) : NULL;
     if (url != NULL && !use_local(t, &own, url, err))
         return false;
+    if (redshift && own.url.n == 0)
+        return sl_err_set(err, SL_ERR_CONFIG, "redshift.url", "a task for Redshift needs 'url', or 'clusterIdentifier' or 'workgroupName' for the Data API");
+    if (redshift && sl_str_starts(sl_str_trim(own.url), SL_S("jdbc:redshift:iam:")) && !sl_redshift_iam(t, own.aws, &own.url, &own.username, &own.password, err))
+        return false;
     const char *names[KEYWORDS_MAX + 1] = { 0 }, *values[KEYWORDS_MAX + 1] = { 0 };
     sl_pg_close(p);
     p->task = t;

@@ -10,6 +10,7 @@
 #include <libpq-fe.h>
 
 #include "base/time.h"
+#include "connectors/redshift/redshift.h"
 #include "connectors/result.h"
 
 typedef enum sl_pg_dialect { SL_PG_POSTGRES, SL_PG_REDSHIFT, SL_PG_CRATE } sl_pg_dialect;
@@ -19,11 +20,16 @@ typedef struct sl_pg_cfg {
     sl_str url, username, password, zone, ssl_mode, ssl_root, ssl_cert, ssl_key, ssl_key_password;
     const sl_val *pooling, *pool_size, *autocommit;
     bool ssl;
+    const sl_aws_cfg *aws;        /* no property: credentials for jdbc:redshift:iam://; NULL = the default chain */
 } sl_pg_cfg;
 
 #define SL_PG_OPTS(struct_type)                                                                                                                                                                    \
-    { .name = "url", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, pg.url), .flags = SL_REQUIRED, .doc = "jdbc:postgresql://host:port/database." },                                         \
-        { .name = "username", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, pg.username), .doc = "Who logs in." },                                                                          \
+    { .name = "url", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, pg.url), .flags = SL_REQUIRED, .doc = "jdbc:postgresql://host:port/database." }, SL_PG_LOGIN_OPTS(struct_type)
+#define SL_PG_REDSHIFT_OPTS(struct_type)                                                                                                                                                           \
+    { .name = "url", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, pg.url), .doc = "jdbc:redshift://host:port/database, or jdbc:redshift:iam://… for temporary credentials." },             \
+        SL_REDSHIFT_OPTS(struct_type), SL_PG_LOGIN_OPTS(struct_type)
+#define SL_PG_LOGIN_OPTS(struct_type)                                                                                                                                                              \
+    { .name = "username", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, pg.username), .doc = "Who logs in." },                                                                          \
         { .name = "password", .type = SL_OPT_SECRET, .offset = SL_FIELD(struct_type, pg.password), .doc = "With which password." },                                                               \
         { .name = "timeZoneId", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, pg.zone), .doc = "Zone that times with a zone are shown in; else the server's." },                            \
         { .name = "connectionPooling", .type = SL_OPT_ANY, .offset = SL_FIELD(struct_type, pg.pooling), .doc = "Accepted: each task has a connection of its own." },                               \
@@ -97,7 +103,7 @@ bool sl_pg_bare(sl_pg_work *w, sl_str statement, const sl_val *state, sl_err *er
 bool sl_pg_done(sl_pg_work *w, const sl_val *state, sl_err *err);
 
 /* query.c: statements in one transaction on Redshift, without results. */
-sl_outcome sl_redshift_execute(sl_task *t, const sl_pg_cfg *cfg, sl_str sql, sl_err *err);
+sl_outcome sl_redshift_execute(sl_task *t, const sl_pg_cfg *cfg, const sl_redshift_cfg *redshift, sl_str sql, sl_err *err);
 
 extern const sl_task_type sl_redshift_copy_from_s3, sl_redshift_merge;
 extern const sl_task_type sl_pg_query, sl_pg_queries, sl_pg_trigger, sl_pg_copy_in, sl_pg_copy_out, sl_pg_batch, sl_redshift_query, sl_redshift_queries, sl_redshift_trigger;

@@ -13,6 +13,8 @@ enum { FATE_POLL_MS = 500 };
 
 typedef struct query_cfg {
     sl_pg_cfg pg;
+    sl_redshift_cfg redshift;
+    sl_aws_cfg aws;
     sl_str sql, after_sql, fetch_type;
     const sl_val *parameters, *fetch_size;
     bool fetch, store, fetch_one, transaction;
@@ -32,9 +34,9 @@ typedef struct query_cfg {
 static const sl_opt query_opts[] = { SL_PG_OPTS(query_cfg), SL_PG_SSL_OPTS(query_cfg), SQL_OPTS("NONE"), AFTER, { 0 } };
 static const sl_opt queries_opts[] = { SL_PG_OPTS(query_cfg), SL_PG_SSL_OPTS(query_cfg), SQL_OPTS("NONE"), TRANSACTION, { 0 } };
 static const sl_opt trigger_opts[] = { SL_PG_OPTS(query_cfg), SL_PG_SSL_OPTS(query_cfg), SQL_OPTS("FETCH"), AFTER, { 0 } };
-static const sl_opt redshift_query_opts[] = { SL_PG_OPTS(query_cfg), SQL_OPTS("NONE"), AFTER, { 0 } };
-static const sl_opt redshift_queries_opts[] = { SL_PG_OPTS(query_cfg), SQL_OPTS("NONE"), TRANSACTION, { 0 } };
-static const sl_opt redshift_trigger_opts[] = { SL_PG_OPTS(query_cfg), SQL_OPTS("FETCH"), AFTER, { 0 } };
+static const sl_opt redshift_query_opts[] = { SL_PG_REDSHIFT_OPTS(query_cfg), SL_AWS_OPTS(query_cfg), SQL_OPTS("NONE"), AFTER, { 0 } };
+static const sl_opt redshift_queries_opts[] = { SL_PG_REDSHIFT_OPTS(query_cfg), SL_AWS_OPTS(query_cfg), SQL_OPTS("NONE"), TRANSACTION, { 0 } };
+static const sl_opt redshift_trigger_opts[] = { SL_PG_REDSHIFT_OPTS(query_cfg), SL_AWS_OPTS(query_cfg), SQL_OPTS("FETCH"), AFTER, { 0 } };
 static const sl_opt query_outs[] = {
     { .name = "size", .type = SL_OPT_INT, .doc = "Rows." },
     { .name = "row", .type = SL_OPT_MAP, .doc = "FETCH_ONE: the first row." },
@@ -295,8 +297,40 @@ static bool work(run *r, sl_err *err)
     return ok && (PQtransactionStatus(r->p.conn) != PQTRANS_INTRANS || commit(r, err));
 }
 
-static sl_outcome query(sl_task *t, const query_cfg *c, bool redshift, bool several, int64_t *ret_size, sl_err *err)
+/* Redshift without a connection. */
+static sl_outcome over_data_api(sl_task *t, const query_cfg *c, bool several, int64_t *ret_size, sl_err *err)
 {
+    run r = { .c = c, .several = several, .fetch_type = fetch_kind(c) };
+    r.p = (sl_pg){ .task = t, .arena = sl_task_arena(t) };
+    sl_statement *list;
+    sl_redshift_job job = { .parameters = c->parameters, .fetch_type = r.fetch_type, .transaction = !several || c->transaction, .joined = !several };
+    sl_str sql = c->after_sql.n > 0 ? sl_fmt(r.p.arena, "%.*s;\n%.*s", SL_ARG(c->sql), SL_ARG(c->after_sql)) : c->sql;
+    job.zone = c->pg.zone.n > 0 ? sl_tz_find(c->pg.zone, err) : sl_tz_local();
+    if (job.zone == NULL)
+        return SL_TASK_FAILED;
+    job.count = sl_sql_split(r.p.arena, sql, &list);
+    job.list = list;
+    if (job.count == 0 || c->pg.url.n > 0) {
+        sl_err_set(err, SL_ERR_CONFIG, "sql.empty", job.count == 0 ? "'sql' holds no statement" : "'url' and the Data API's 'clusterIdentifier' or 'workgroupName' exclude one another");
+        return SL_TASK_FAILED;
+    }
+    sl_outcome o = sl_redshift_data(t, &c->redshift, &c->aws, &job, err);
+    r.outputs = job.outputs;
+    r.p.affected = job.changed;
+    return o == SL_TASK_DONE ? finish(&r, ret_size, err) : o;
+}
+
+static void redshift_kill(sl_task *t, void *cfg)
+{
+    const query_cfg *c = cfg;
+    sl_redshift_data_kill(t, &c->aws);
+}
+
+static sl_outcome query(sl_task *t, query_cfg *c, bool redshift, bool several, int64_t *ret_size, sl_err *err)
+{
+    c->pg.aws = &c->aws;
+    if (redshift && sl_redshift_is_data(&c->redshift))
+        return over_data_api(t, c, several, ret_size, err);
     run r = { .c = c, .redshift = redshift, .several = several };
     bool wait = false, ok = prepare(&r, t, &wait, err) && (wait || work(&r, err));
     sl_pg_close(&r.p);
@@ -325,13 +359,13 @@ static sl_outcome redshift_queries_run(sl_task *t, void *cfg, sl_err *err)
     return query(t, cfg, true, true, NULL, err);
 }
 
-sl_outcome sl_redshift_execute(sl_task *t, const sl_pg_cfg *cfg, sl_str sql, sl_err *err)
+sl_outcome sl_redshift_execute(sl_task *t, const sl_pg_cfg *cfg, const sl_redshift_cfg *redshift, sl_str sql, sl_err *err)
 {
-    query_cfg c = { .pg = *cfg, .sql = sql, .fetch_type = SL_S("NONE"), .transaction = true };
+    query_cfg c = { .pg = *cfg, .redshift = *redshift, .sql = sql, .fetch_type = SL_S("NONE"), .transaction = true };
     return query(t, &c, true, true, NULL, err);
 }
 
-static sl_outcome look(sl_task *t, const query_cfg *c, bool redshift, sl_err *err)
+static sl_outcome look(sl_task *t, query_cfg *c, bool redshift, sl_err *err)
 {
     int64_t size = 0;
     if (sl_str_eqc(fetch_kind(c), "NONE")) {
@@ -356,13 +390,13 @@ static sl_outcome redshift_trigger_run(sl_task *t, void *cfg, sl_err *err)
 
 #define PG "io.kestra.plugin.jdbc.postgresql."
 #define REDSHIFT "io.kestra.plugin.jdbc.redshift."
-#define TYPE(name, opt_table, out_table, function, words) { .type = name, .doc = words, .cfg_size = sizeof(query_cfg), .opts = opt_table, .outs = out_table, .run = function }
-const sl_task_type sl_pg_query = TYPE(PG "Query", query_opts, query_outs, query_run, "Runs one statement in PostgreSQL or CrateDB.");
-const sl_task_type sl_pg_queries = TYPE(PG "Queries", queries_opts, queries_outs, queries_run, "Runs statements in PostgreSQL or CrateDB, in one transaction.");
-const sl_task_type sl_pg_trigger = TYPE(PG "Trigger", trigger_opts, query_outs, trigger_run, "Fires when a query in PostgreSQL has rows.");
-const sl_task_type sl_redshift_query = TYPE(REDSHIFT "Query", redshift_query_opts, query_outs, redshift_query_run, "Runs statements in Redshift.");
-const sl_task_type sl_redshift_queries = TYPE(REDSHIFT "Queries", redshift_queries_opts, queries_outs, redshift_queries_run, "Runs statements in Redshift, in one transaction.");
-const sl_task_type sl_redshift_trigger = TYPE(REDSHIFT "Trigger", redshift_trigger_opts, query_outs, redshift_trigger_run, "Fires when a query in Redshift has rows.");
+#define TYPE(name, opt_table, out_table, function, on_kill, words) { .type = name, .doc = words, .cfg_size = sizeof(query_cfg), .opts = opt_table, .outs = out_table, .run = function, .kill = on_kill }
+const sl_task_type sl_pg_query = TYPE(PG "Query", query_opts, query_outs, query_run, NULL, "Runs one statement in PostgreSQL or CrateDB.");
+const sl_task_type sl_pg_queries = TYPE(PG "Queries", queries_opts, queries_outs, queries_run, NULL, "Runs statements in PostgreSQL or CrateDB, in one transaction.");
+const sl_task_type sl_pg_trigger = TYPE(PG "Trigger", trigger_opts, query_outs, trigger_run, NULL, "Fires when a query in PostgreSQL has rows.");
+const sl_task_type sl_redshift_query = TYPE(REDSHIFT "Query", redshift_query_opts, query_outs, redshift_query_run, redshift_kill, "Runs statements in Redshift.");
+const sl_task_type sl_redshift_queries = TYPE(REDSHIFT "Queries", redshift_queries_opts, queries_outs, redshift_queries_run, redshift_kill, "Runs statements in Redshift, in one transaction.");
+const sl_task_type sl_redshift_trigger = TYPE(REDSHIFT "Trigger", redshift_trigger_opts, query_outs, redshift_trigger_run, redshift_kill, "Fires when a query in Redshift has rows.");
 
 static const sl_task_type *const tasks[] = { &sl_pg_query, &sl_pg_queries, &sl_pg_copy_in, &sl_pg_copy_out, &sl_pg_batch, &sl_redshift_query, &sl_redshift_queries, &sl_redshift_copy_from_s3, &sl_redshift_merge, NULL };
 static const sl_task_type *const triggers[] = { &sl_pg_trigger, &sl_redshift_trigger, NULL };

@@ -9,6 +9,7 @@
 
 typedef struct load_cfg {
     sl_pg_cfg pg;
+    sl_redshift_cfg redshift;
     sl_str table, from, format, delimiter, quote, null_text, compression, role, key_id, secret, token, region, date_format, time_format, mode;
     sl_str staging, matched;
     const sl_val *columns, *keys;
@@ -20,7 +21,7 @@ typedef struct load_cfg {
 #define TABLE { .name = "table", .type = SL_OPT_STR, .offset = SL_FIELD(load_cfg, table), .flags = SL_REQUIRED, .doc = "The table, as SQL names it." }
 
 static const sl_opt copy_opts[] = {
-    SL_PG_OPTS(load_cfg),
+    SL_PG_REDSHIFT_OPTS(load_cfg),
     TABLE,
     { .name = "columns", .type = SL_OPT_STRS, .offset = SL_FIELD(load_cfg, columns), .doc = "Its columns, in the file's order; else all." },
     { .name = "from", .type = SL_OPT_STR, .offset = SL_FIELD(load_cfg, from), .flags = SL_REQUIRED, .doc = "s3://bucket/prefix: all objects whose keys begin so; or a manifest." },
@@ -45,7 +46,7 @@ static const sl_opt copy_opts[] = {
     { 0 },
 };
 static const sl_opt merge_opts[] = {
-    SL_PG_OPTS(load_cfg),
+    SL_PG_REDSHIFT_OPTS(load_cfg),
     TABLE,
     { .name = "from", .type = SL_OPT_STR, .offset = SL_FIELD(load_cfg, staging), .flags = SL_REQUIRED, .doc = "The table with the new rows, as SQL names it." },
     { .name = "keys", .type = SL_OPT_STRS, .offset = SL_FIELD(load_cfg, keys), .flags = SL_REQUIRED, .doc = "Columns that say whether a row is there." },
@@ -121,8 +122,9 @@ static sl_str copy_sql(sl_arena *a, const load_cfg *c, bool shown)
 
 static sl_outcome execute(sl_task *t, const load_cfg *c, sl_str sql, sl_str shown, sl_err *err)
 {
-    sl_task_log(t, SL_INFO, "%.*s", SL_ARG(shown));
-    sl_outcome o = sl_redshift_execute(t, &c->pg, sql, err);
+    if (sl_task_saved(t) == NULL) /* else it is being waited for */
+        sl_task_log(t, SL_INFO, "%.*s", SL_ARG(shown));
+    sl_outcome o = sl_redshift_execute(t, &c->pg, &c->redshift, sql, err);
     if (o == SL_TASK_DONE)
         sl_task_out_str(t, "sql", shown);
     return o;
@@ -215,5 +217,11 @@ static sl_outcome merge_run(sl_task *t, void *cfg, sl_err *err)
     return execute(t, c, sql, sql, err);
 }
 
-const sl_task_type sl_redshift_copy_from_s3 = { .type = "io.sluice.redshift.CopyFromS3", .doc = "Loads objects of S3 into a table of Redshift.", .cfg_size = sizeof(load_cfg), .opts = copy_opts, .outs = outs, .run = copy_run };
-const sl_task_type sl_redshift_merge = { .type = "io.sluice.redshift.Merge", .doc = "Merges a table of Redshift into another by key.", .cfg_size = sizeof(load_cfg), .opts = merge_opts, .outs = outs, .run = merge_run };
+static void on_kill(sl_task *t, void *cfg)
+{
+    (void)cfg;
+    sl_redshift_data_kill(t, NULL);
+}
+
+const sl_task_type sl_redshift_copy_from_s3 = { .type = "io.sluice.redshift.CopyFromS3", .doc = "Loads objects of S3 into a table of Redshift.", .cfg_size = sizeof(load_cfg), .opts = copy_opts, .outs = outs, .run = copy_run, .kill = on_kill };
+const sl_task_type sl_redshift_merge = { .type = "io.sluice.redshift.Merge", .doc = "Merges a table of Redshift into another by key.", .cfg_size = sizeof(load_cfg), .opts = merge_opts, .outs = outs, .run = merge_run, .kill = on_kill };

@@ -67,8 +67,6 @@ bool sl_pg_keywords(sl_arena *a, sl_str url, const char *scheme, const char *por
     if (!sl_str_starts(rest, prefix))
         return sl_err_set(err, SL_ERR_CONFIG, "pg.url", "'url' must begin with %.*s, not '%.*s'", SL_ARG(prefix), SL_ARG(sl_str_sub(rest, 0, 40)));
     rest = sl_str_sub(rest, prefix.n, rest.n);
-    if (sl_str_starts(rest, SL_S("iam:")))
-        return sl_err_set(err, SL_ERR_CONFIG, "pg.iam", "'url' asks for IAM credentials (jdbc:%s:iam:), which are not supported yet; give 'username' and 'password'", scheme);
     sl_str query = rest;
     (void)sl_str_cut(&query, '?', &place);
     if (sl_str_starts(place, SL_S("//"))) {

@@ -7,6 +7,7 @@ import hmac
 import io
 import os
 import sys
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -281,6 +282,59 @@ class Dynamo(unittest.TestCase):
         for bad in ("id =", "id = :id AND", "nope(id)", "id ! :id", "(" * 100, "id = :missing"):
             self.assertEqual(code(self.db.query, TableName="things", KeyConditionExpression=bad, ExpressionAttributeValues={":id": {"S": "q"}}), ("ValidationException", 400), bad)
         self.assertEqual(code(self.db.update_item, TableName="things", Key=self.item("q", 2)), ("UnknownOperationException", 400))
+
+
+class RedshiftData(unittest.TestCase):
+    def setUp(self):
+        self.api = boto3.client("redshift-data")
+        self.place = {"WorkgroupName": "work", "Database": "dev"}
+
+    def done(self, id):
+        for _ in range(200):
+            now = self.api.describe_statement(Id=id)
+            if now["Status"] in ("FINISHED", "FAILED", "ABORTED"):
+                return now
+            time.sleep(0.02)
+        self.fail(now)
+
+    def test_statements(self):
+        id = self.api.execute_statement(Sql="SELECT range AS n, :t AS t, NULL::int AS e, range > 1 AS b, 1.5::float8 AS f FROM range(2500) ORDER BY 1", Parameters=[{"name": "t", "value": "it's"}], ClientToken="token-1", **self.place)["Id"]
+        now = self.done(id)
+        self.assertEqual((now["Status"], now["HasResultSet"], now["ResultRows"], now["WorkgroupName"]), ("FINISHED", True, 2500, "work"))
+        self.assertEqual(self.api.execute_statement(Sql="SELECT 1", ClientToken="token-1", **self.place)["Id"], id, "the same token, the same statement")
+        pages = list(self.api.get_paginator("get_statement_result").paginate(Id=id))
+        rows = [r for p in pages for r in p["Records"]]
+        self.assertEqual((len(pages), len(rows), pages[0]["TotalNumRows"]), (3, 2500, 2500))
+        self.assertEqual(rows[2], [{"longValue": 2}, {"stringValue": "it's"}, {"isNull": True}, {"booleanValue": True}, {"doubleValue": 1.5}])
+        self.assertEqual([c["typeName"] for c in pages[0]["ColumnMetadata"]], ["int8", "varchar", "int4", "bool", "float8"])
+
+    def test_batches(self):
+        id = self.api.batch_execute_statement(Sqls=["CREATE TABLE b (a int)", "INSERT INTO b VALUES (1), (2)", "SELECT * FROM b ORDER BY a"], **self.place)["Id"]
+        parts = self.done(id)["SubStatements"]
+        self.assertEqual([(p["Status"], p["HasResultSet"], p["ResultRows"]) for p in parts][1:], [("FINISHED", False, 2), ("FINISHED", True, 2)])
+        self.assertEqual(self.api.get_statement_result(Id=parts[2]["Id"])["Records"], [[{"longValue": 1}], [{"longValue": 2}]])
+        failed = self.done(self.api.batch_execute_statement(Sqls=["INSERT INTO b VALUES (3)", "SELECT * FROM nowhere"], **self.place)["Id"])
+        self.assertEqual((failed["Status"], failed["SubStatements"][1]["Status"]), ("FAILED", "FAILED"))
+        id = self.api.execute_statement(Sql="SELECT a FROM b ORDER BY a", **self.place)["Id"]
+        self.done(id)
+        self.assertEqual([r[0]["longValue"] for r in self.api.get_statement_result(Id=id)["Records"]], [1, 2])
+
+    def test_cancel(self):
+        id = self.api.execute_statement(Sql="SELECT count(*) FROM range(1000000000000)", **self.place)["Id"]
+        self.assertIn(self.api.describe_statement(Id=id)["Status"], ("SUBMITTED", "STARTED"))
+        self.assertTrue(self.api.cancel_statement(Id=id)["Status"])
+        self.assertEqual(self.done(id)["Status"], "ABORTED")
+        self.assertEqual(code(self.api.cancel_statement, Id=id), ("ValidationException", 400))
+
+    def test_refused(self):
+        self.assertEqual(code(self.api.execute_statement, Sql="SELECT 1", Database="dev"), ("ValidationException", 400))
+        self.assertEqual(code(self.api.execute_statement, Sql="SELECT 1", ClusterIdentifier="c1", WorkgroupName="work", Database="dev"), ("ValidationException", 400))
+        self.assertEqual(code(self.api.describe_statement, Id="none"), ("ResourceNotFoundException", 400))
+        self.assertEqual(code(self.api.list_databases, Database="dev"), ("UnknownOperationException", 400))
+        id = self.api.execute_statement(Sql="CREATE TABLE IF NOT EXISTS quiet (a int)", **self.place)["Id"]
+        self.done(id)
+        self.assertEqual(code(self.api.get_statement_result, Id=id), ("ResourceNotFoundException", 400))
+        self.assertEqual(code(boto3.client("redshift-data", aws_secret_access_key="x", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]).describe_statement, Id=id), ("InvalidSignatureException", 400))
 
 
 class Sts(unittest.TestCase):

@@ -172,6 +172,8 @@ class Redshift(S3Case):
         done = self.query(f"COPY t FROM 's3://a-bucket/bad.csv' {role} CSV", rc=1)
         self.assertRegex(done.err, r"Load into table 't' failed.*file s3://a-bucket/bad.csv, line 2, column id \(INTEGER\): .*x")
         self.assertEqual(self.query("SELECT count(*) AS n FROM t", fetchType="FETCH_ONE")["row"], {"n": 0}, "all or nothing")
+        done = self.query(f"COPY t FROM 's3://a-bucket/bad.csv' {role} CSV; SELECT 1", rc=1, kind="Queries")
+        self.assertRegex(done.err, r"Load into table 't' failed.*file s3://a-bucket/bad.csv, line 2", "the reason outlives the transaction")
         self.query(f"COPY t FROM 's3://a-bucket/bad.csv' {role} CSV MAXERROR 1")
         self.assertEqual(self.query("SELECT count(*) AS n FROM t", fetchType="FETCH_ONE")["row"], {"n": 2})
         for sql, said in {
