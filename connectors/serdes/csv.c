@@ -18,6 +18,9 @@ struct sl_csv {
     int64_t line, next_line;
     sl_str *fields;
     size_t *begins;               /* of fields, counted from `at`: the buffer may move until the record is complete */
+    bool *doubled;                /* they hold doubled quotes, undone when it is */
+    char *bad;                    /* a line that was skipped */
+    size_t bad_n;
     size_t count, field_capacity;
     sl_arena *arena;
 };
@@ -28,6 +31,8 @@ static void release(void *self)
     free(c->buffer);
     free(c->fields);
     free(c->begins);
+    free(c->doubled);
+    free(c->bad);
 }
 
 sl_csv *sl_csv_new(sl_arena *arena, sl_reader *in, const sl_csv_dialect *dialect)
@@ -37,6 +42,7 @@ sl_csv *sl_csv_new(sl_arena *arena, sl_reader *in, const sl_csv_dialect *dialect
     c->buffer = sl_malloc(c->capacity + 16);
     c->fields = sl_malloc(c->field_capacity * sizeof *c->fields);
     c->begins = sl_malloc(c->field_capacity * sizeof *c->begins);
+    c->doubled = sl_malloc(c->field_capacity * sizeof *c->doubled);
     sl_arena_on_free(arena, release, c);
     return c;
 }
@@ -95,14 +101,16 @@ static const char *plain_end(const char *p, const char *end, char separator)
 #endif
 }
 
-static void add_field(sl_csv *c, const char *from, size_t n)
+static void add_field(sl_csv *c, const char *from, size_t n, bool doubled)
 {
     if (c->count == c->field_capacity) {
         c->fields = grown(c->fields, c->count * sizeof *c->fields, 2 * c->count * sizeof *c->fields);
         c->begins = grown(c->begins, c->count * sizeof *c->begins, 2 * c->count * sizeof *c->begins);
+        c->doubled = grown(c->doubled, c->count * sizeof *c->doubled, 2 * c->count * sizeof *c->doubled);
         c->field_capacity *= 2;
     }
     c->begins[c->count] = (size_t)(from - c->buffer) - c->at;
+    c->doubled[c->count] = doubled;
     c->fields[c->count++].n = n;
 }
 
@@ -130,7 +138,17 @@ static found behind(sl_csv *c, size_t *p, sl_err *err)
     return FAILED;
 }
 
-/* buffer[*p] is the opening quote. Doubled quotes are undone in place once the field is complete. */
+static void keep_bad(sl_csv *c, const char *from, size_t n)
+{
+    if (c->bad == NULL)
+        c->bad = sl_malloc(SL_CSV_BAD_MAX);
+    if (n > SL_CSV_BAD_MAX - c->bad_n)
+        n = SL_CSV_BAD_MAX - c->bad_n;
+    memcpy(c->bad + c->bad_n, from, n);
+    c->bad_n += n;
+}
+
+/* buffer[*p] is the opening quote. */
 static found quoted(sl_csv *c, size_t *p, sl_err *err)
 {
     size_t begin = *p + 1, scan = begin, doubled = 0, lines = 0;
@@ -141,6 +159,7 @@ static found quoted(sl_csv *c, size_t *p, sl_err *err)
             if (!c->ended)
                 return MORE;
             sl_err_at(err, (uint32_t)c->line, 0, SL_ERR_DATA, "csv.quote", "the quote that is opened in the record at line %lld is never closed", (long long)c->line);
+            keep_bad(c, c->buffer + c->at, c->end - c->at);
             c->at = c->end;
             return FAILED;
         }
@@ -171,12 +190,7 @@ static found quoted(sl_csv *c, size_t *p, sl_err *err)
     }
     memmove(c->buffer + scan, c->buffer + scan + 1, extra);
     end = scan + extra;
-    size_t to = begin;
-    for (size_t i = begin; doubled > 0 && i < end; i++) {
-        c->buffer[to++] = c->buffer[i];
-        i += c->buffer[i] == q && i + 1 < end && c->buffer[i + 1] == q;
-    }
-    add_field(c, c->buffer + begin, (doubled > 0 ? to : end) - begin);
+    add_field(c, c->buffer + begin, end - begin, doubled > 0);
     *p = after;
     return f;
 }
@@ -189,31 +203,56 @@ static found unquoted(sl_csv *c, size_t *p, sl_err *err)
         return MORE;
     found f = behind(c, &after, err);
     if (f != MORE) {
-        add_field(c, c->buffer + *p, end - *p);
+        add_field(c, c->buffer + *p, end - *p, false);
         *p = after;
     }
     return f;
 }
 
-/* The rest of a line that is not well-formed. */
+sl_str sl_csv_bad(const sl_csv *c)
+{
+    sl_str s = { c->bad, c->bad_n };
+    while (s.n > 0 && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
+        s.n--;
+    return s;
+}
+
+/* A line that is not well-formed. */
 static void skip_line(sl_csv *c)
 {
     sl_err ignored;
     for (;;) {
         const char *end = memchr(c->buffer + c->at, '\n', c->end - c->at);
-        c->at = end ? (size_t)(end - c->buffer) + 1 : c->end;
+        size_t to = end ? (size_t)(end - c->buffer) + 1 : c->end;
+        keep_bad(c, c->buffer + c->at, to - c->at);
+        c->at = to;
         if (end != NULL || fill(c, &ignored) != 1)
             break;
     }
     c->next_line++;
 }
 
+/* Doubled quotes, in place. */
+static size_t undouble(char *p, size_t n, char q)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < n; i++) {
+        p[to++] = p[i];
+        i += p[i] == q && i + 1 < n && p[i + 1] == q;
+    }
+    return to;
+}
+
 static int complete(sl_csv *c, size_t p, const sl_str **fields, size_t *count, sl_err *err)
 {
     for (size_t i = 0; i < c->count; i++) {
-        if (c->fields[i].n > c->d.field_max)
+        if (c->fields[i].n > c->d.field_max) {
+            c->at = p;
             return sl_err_set(err, SL_ERR_LIMIT, "csv.field", "field %zu of the record at line %lld is longer than %zu bytes", i + 1, (long long)c->line, c->d.field_max), -1;
+        }
         c->fields[i].p = c->buffer + c->at + c->begins[i];
+        if (c->doubled[i])
+            c->fields[i].n = undouble(c->buffer + c->at + c->begins[i], c->fields[i].n, c->d.quote);
     }
     c->blank = c->count == 1 && c->fields[0].n == 0 && c->buffer[c->at] != c->d.quote;
     c->at = p;
@@ -225,6 +264,7 @@ static int complete(sl_csv *c, size_t p, const sl_str **fields, size_t *count, s
 int sl_csv_next(sl_csv *c, const sl_str **fields, size_t *count, sl_err *err)
 {
     c->line = c->next_line;
+    c->bad_n = 0;
     if (c->at == c->end) {
         int got = fill(c, err);
         if (got != 1)

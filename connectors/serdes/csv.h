@@ -19,11 +19,14 @@ typedef struct sl_csv sl_csv;
 /* The reader stays the caller's. */
 sl_csv *sl_csv_new(sl_arena *arena, sl_reader *in, const sl_csv_dialect *dialect);
 /*
- * 1: a record; its fields are valid until the next call. 0: the end. -1: err; with SL_ERR_DATA the rest of the line is skipped, and
- * the next call goes on behind it.
+ * 1: a record; its fields are valid until the next call. 0: the end. -1: err; with the codes csv.quote and csv.field the line or
+ * record is skipped, and the next call goes on behind it.
  */
 int sl_csv_next(sl_csv *c, const sl_str **fields, size_t *count, sl_err *err);
 /* The line at which the record begins, from 1. */
 int64_t sl_csv_line(const sl_csv *c);
+/* After -1 with SL_ERR_DATA: the line that was skipped, at most SL_CSV_BAD_MAX bytes of it; valid until the next call. */
+enum { SL_CSV_BAD_MAX = 64 << 10 };
+sl_str sl_csv_bad(const sl_csv *c);
 /* An empty line: one empty field, without quotes. */
 bool sl_csv_blank(const sl_csv *c);
