@@ -196,6 +196,18 @@ bool sl_sql_reads(sl_arena *a, sl_str statement)
     return reads;
 }
 
+bool sl_sql_repeatable(sl_arena *a, sl_str statement)
+{
+    static const char *const verbs[] = { "SET", "RESET", "REFRESH", "ANALYZE", "VACUUM", "TRUNCATE", "BEGIN", "START", "OPTIMIZE" };
+    sl_str verb = sl_sql_verb(a, statement), upper = sl_str_upper(a, statement);
+    for (size_t i = 0; i < SL_COUNT(verbs); i++)
+        if (sl_str_eqc(verb, verbs[i]))
+            return true;
+    if (sl_str_eqc(verb, "INSERT") && sl_str_find(upper, SL_S("ON CONFLICT")) > 0 && sl_str_find(upper, SL_S("DO NOTHING")) > 0)
+        return true;
+    return (sl_str_eqc(verb, "CREATE") || sl_str_eqc(verb, "DROP")) && (sl_str_find(upper, SL_S("IF NOT EXISTS")) > 0 || sl_str_find(upper, SL_S("IF EXISTS")) > 0 || sl_str_find(upper, SL_S("OR REPLACE")) > 0);
+}
+
 bool sl_sql_in_transaction(sl_arena *a, sl_str statement)
 {
     sl_str w[8], verb = sl_sql_verb(a, statement);

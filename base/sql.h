@@ -20,6 +20,8 @@ size_t sl_sql_split(sl_arena *arena, sl_str sql, sl_statement **ret);
 sl_str sl_sql_verb(sl_arena *arena, sl_str statement);
 /* Does it only read? Unsure is no. */
 bool sl_sql_reads(sl_arena *arena, sl_str statement);
+/* Does it change nothing more when it runs a second time? Unsure is no. */
+bool sl_sql_repeatable(sl_arena *arena, sl_str statement);
 /* May it stand in a transaction? (VACUUM, CREATE DATABASE, … CONCURRENTLY and their like may not.) */
 bool sl_sql_in_transaction(sl_arena *arena, sl_str statement);
 

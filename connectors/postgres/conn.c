@@ -54,8 +54,10 @@ bool sl_pg_failed(sl_pg *p, const PGresult *r, size_t offset, sl_err *err)
         return lost(p, err);
     if (message.n == 0)
         message = sl_str_trim(sl_str_c(r ? PQresultErrorMessage(r) : PQerrorMessage(p->conn)));
+    sl_str first = message, rest = message;
+    (void)sl_str_cut(&rest, '\n', &first); /* CrateDB's may have a stack trace behind it */
     if (p->dialect == SL_PG_CRATE)
-        (void)sl_str_cut(&message, '\n', &message);
+        message = first;
     int64_t position = 0;
     sl_err_set(err, kind_of(state.p), sl_fmt(a, "pg.%.*s", SL_ARG(state)).p, "%.*s%s%.*s%s%.*s%s%.*s (SQLSTATE %.*s)", SL_ARG(message), detail.n ? "; " : "", SL_ARG(detail), where.n ? "; " : "", SL_ARG(where), hint.n ? "; " : "",
                SL_ARG(hint), SL_ARG(state));

@@ -6,6 +6,7 @@
  */
 #include "base/arena.h"
 #include "connectors/connectors.h"
+#include "connectors/cratedb/cratedb.h"
 #include "connectors/postgres/pg.h"
 #include "base/sql.h"
 
@@ -116,6 +117,19 @@ static bool explain_load(run *r, sl_err *err)
     return detail.n > 0 ? sl_err_ctx(err, "%.*s", SL_ARG(detail)) : false;
 }
 
+/* CrateDB says of rows that COPY FROM has lost only when it is asked. */
+static bool crate_copy(run *r, sl_str text, sl_err *err)
+{
+    sl_result summary = { 0 };
+    sl_val *out = sl_map(r->p.arena), *none = sl_list(r->p.arena);
+    bool rows = false;
+    bool ok = sl_result_open(&summary, r->p.task, SL_S("FETCH"), 0, err) && sl_pg_exec(&r->p, sl_crate_with_summary(r->p.arena, text), none, SIZE_MAX, &summary, &rows, err) && sl_result_end(&summary, out, err);
+    sl_result_close(&summary);
+    for (size_t i = 0; ok && i < sl_val_count(sl_get(out, "rows")); i++)
+        ok = sl_crate_check_summary(r->p.arena, sl_at(sl_get(out, "rows"), i), &r->p.affected, err);
+    return ok;
+}
+
 /* One statement; its rows become an element of the outputs, or join the others'. */
 static bool execute(run *r, const sl_statement *s, sl_err *err)
 {
@@ -126,6 +140,8 @@ static bool execute(run *r, const sl_statement *s, sl_err *err)
     bool rows = false, joins = !r->several;
     if (!sl_sql_bind(a, s->text, r->c->parameters, &text, values, err))
         return false;
+    if (r->p.dialect == SL_PG_CRATE && sl_crate_is_copy_from(a, text))
+        return crate_copy(r, text, err);
     bool positions = values->list.n == 0; /* else they are those of another text */
     bool ok = (joins || sl_result_open(&own, r->p.task, r->fetch_type, r->next, err)) && sl_pg_exec(&r->p, text, values, positions ? s->offset : SIZE_MAX, joins ? &r->joined : &own, &rows, err);
     if (ok && rows && !joins && !sl_str_eqc(r->fetch_type, "NONE"))

@@ -97,17 +97,6 @@ bool sl_pg_done(sl_pg_work *w, const sl_val *state, sl_err *err)
     return keep(w, mark(w, "done", SL_S("yes"), state), err);
 }
 
-/* Statements that may be repeated: a second time they change nothing, or nothing more. */
-static bool repeatable(sl_arena *a, sl_str statement)
-{
-    static const char *const verbs[] = { "SET", "RESET", "REFRESH", "ANALYZE", "VACUUM", "TRUNCATE", "BEGIN", "START", "OPTIMIZE" };
-    sl_str verb = sl_sql_verb(a, statement), upper = sl_str_upper(a, statement);
-    for (size_t i = 0; i < SL_COUNT(verbs); i++)
-        if (sl_str_eqc(verb, verbs[i]))
-            return true;
-    return (sl_str_eqc(verb, "CREATE") || sl_str_eqc(verb, "DROP")) && (sl_str_find(upper, SL_S("IF NOT EXISTS")) > 0 || sl_str_find(upper, SL_S("IF EXISTS")) > 0 || sl_str_find(upper, SL_S("OR REPLACE")) > 0);
-}
-
 bool sl_pg_fate(sl_pg_work *w, const sl_val **ret_state, bool *wait, sl_err *err)
 {
     const sl_val *saved = sl_task_saved(w->p->task);
@@ -126,7 +115,7 @@ bool sl_pg_fate(sl_pg_work *w, const sl_val **ret_state, bool *wait, sl_err *err
     }
     if (doubt.n > 0) {
         *ret_state = state; /* as it was before the statement */
-        return repeatable(w->p->arena, doubt)
+        return sl_sql_repeatable(w->p->arena, doubt)
                || sl_err_set(err, SL_ERR_REMOTE, "sql.doubt", "the process was interrupted while this statement ran, and the database cannot tell whether it took effect: %.*s; look, and restart the execution", SL_ARG(doubt));
     }
     if (!ask(w, xid, &f, err))
