@@ -205,6 +205,8 @@ bool sl_sql_repeatable(sl_arena *a, sl_str statement)
             return true;
     if (sl_str_eqc(verb, "INSERT") && sl_str_find(upper, SL_S("ON CONFLICT")) > 0 && sl_str_find(upper, SL_S("DO NOTHING")) > 0)
         return true;
+    if (sl_str_eqc(verb, "UNLOAD"))
+        return sl_str_find(upper, SL_S("ALLOWOVERWRITE")) > 0 || sl_str_find(upper, SL_S("CLEANPATH")) > 0;
     return (sl_str_eqc(verb, "CREATE") || sl_str_eqc(verb, "DROP")) && (sl_str_find(upper, SL_S("IF NOT EXISTS")) > 0 || sl_str_find(upper, SL_S("IF EXISTS")) > 0 || sl_str_find(upper, SL_S("OR REPLACE")) > 0);
 }
 

@@ -107,6 +107,10 @@ static bool run(void *self, sl_arena *a, sl_str statement, sl_pgwire_result *ret
         ret->tag = SL_S("COPY");
         return sl_redshift_copy(s, a, statement, &s->copied, err) || failed(s, err);
     }
+    if (sl_str_eqc(verb, "UNLOAD")) {
+        ret->tag = SL_S("UNLOAD");
+        return sl_redshift_unload(s, a, statement, &changed, err) || failed(s, err);
+    }
     const sl_val *columns;
     if (!sl_redshift_rewrite(s, a, statement, &sql, err) || !sl_duck_query(s->con, a, sql, &ret->rows, &columns, &changed, err))
         return failed(s, err);

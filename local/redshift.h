@@ -32,3 +32,5 @@ void sl_redshift_data_stop(sl_cloud *c);
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_str *ret, sl_err *err);
 /* redshift_copy.c: COPY table FROM 's3://…' or 'dynamodb://…'. */
 bool sl_redshift_copy(sl_redshift_session *s, sl_arena *arena, sl_str statement, int64_t *rows, sl_err *err);
+/* redshift_unload.c: UNLOAD ('query') TO 's3://…'. */
+bool sl_redshift_unload(sl_redshift_session *s, sl_arena *arena, sl_str statement, int64_t *rows, sl_err *err);

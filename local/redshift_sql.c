@@ -81,7 +81,7 @@ static bool refused(sl_arena *a, sl_str statement, sl_err *err)
     sl_str rest = statement, first = sl_sql_token(&rest), second = sl_sql_token(&rest);
     bool external = (is(first, "CREATE") || is(first, "ALTER")) && is(second, "EXTERNAL");
     (void)a;
-    if (is(first, "UNLOAD") || external || is(first, "GRANT") || is(first, "REVOKE"))
+    if (external || is(first, "GRANT") || is(first, "REVOKE"))
         return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "the local Redshift does not know %.*s%s", SL_ARG(first), external ? " EXTERNAL" : "");
     return true;
 }

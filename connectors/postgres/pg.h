@@ -104,6 +104,8 @@ bool sl_pg_done(sl_pg_work *w, const sl_val *state, sl_err *err);
 
 /* query.c: statements in one transaction on Redshift, without results. */
 sl_outcome sl_redshift_execute(sl_task *t, const sl_pg_cfg *cfg, const sl_redshift_cfg *redshift, sl_str sql, sl_err *err);
+/* The same, each statement for itself: what may not stand in a transaction. */
+sl_outcome sl_redshift_execute_each(sl_task *t, const sl_pg_cfg *cfg, const sl_redshift_cfg *redshift, sl_str sql, sl_err *err);
 
-extern const sl_task_type sl_redshift_copy_from_s3, sl_redshift_merge;
+extern const sl_task_type sl_redshift_copy_from_s3, sl_redshift_merge, sl_redshift_unload_task, sl_redshift_create_external_table;
 extern const sl_task_type sl_pg_query, sl_pg_queries, sl_pg_trigger, sl_pg_copy_in, sl_pg_copy_out, sl_pg_batch, sl_redshift_query, sl_redshift_queries, sl_redshift_trigger;

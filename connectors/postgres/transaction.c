@@ -89,7 +89,9 @@ bool sl_pg_bare(sl_pg_work *w, sl_str statement, const sl_val *state, sl_err *er
     sl_arena *a = w->p->arena;
     if (sl_sql_reads(a, statement))
         return true;
-    return keep(w, mark(w, "doubt", sl_str_sub(statement, 0, DOUBT_TEXT_MAX), state), err);
+    sl_val *doc = mark(w, "doubt", sl_str_sub(statement, 0, DOUBT_TEXT_MAX), state);
+    sl_map_set_bool(a, doc, "repeatable", sl_sql_repeatable(a, statement));
+    return keep(w, doc, err);
 }
 
 bool sl_pg_done(sl_pg_work *w, const sl_val *state, sl_err *err)
@@ -115,7 +117,7 @@ bool sl_pg_fate(sl_pg_work *w, const sl_val **ret_state, bool *wait, sl_err *err
     }
     if (doubt.n > 0) {
         *ret_state = state; /* as it was before the statement */
-        return sl_sql_repeatable(w->p->arena, doubt)
+        return sl_get_bool(saved, "repeatable", false)
                || sl_err_set(err, SL_ERR_REMOTE, "sql.doubt", "the process was interrupted while this statement ran, and the database cannot tell whether it took effect: %.*s; look, and restart the execution", SL_ARG(doubt));
     }
     if (!ask(w, xid, &f, err))

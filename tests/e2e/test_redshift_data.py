@@ -187,6 +187,34 @@ class Answers(Base):
             done = server.until(found[0]["id"], "SUCCESS")
             self.assertEqual(done["taskRunList"][0]["outputs"]["value"], "3")
 
+    def external(self, rc=0, file="id,name,price,at,zoned\n1,a,1.50,2024-01-02 03:04:05,2024-01-02T03:04:05Z\n-2,a longer name than sixteen,100,,\n", **more):
+        api, seen = self.api(DescribeStatement=lambda body, n: (200, {}, {"Id": "s1", "Status": "FINISHED", "HasResultSet": False}))
+        path = self.tmp / "in.csv"
+        path.write_text(file)
+        task = {"id": "e", "type": "io.sluice.redshift.CreateExternalTable", "workgroupName": "work", "schema": "ext", "table": "trips", "location": "s3://b/trips/", **more}
+        with api:
+            done = self.flow(flow(task).replace("tasks:", "inputs: [{id: file, type: FILE}]\ntasks:"), "-i", f"file=@{path}", "--output", "json", env={**KEYS, "AWS_ENDPOINT_URL_REDSHIFT_DATA": api.url})
+        self.assertEqual(done.rc, rc, done)
+        return done.err if rc else [body["Sql"] for op, body in seen if op == "ExecuteStatement"]
+
+    def test_external_table(self):
+        """No Redshift can be had: the SQL is what can be shown."""
+        table = 'CREATE EXTERNAL TABLE "ext"."trips" (\n  "id" integer,\n  "name" varchar(32),\n  "price" decimal(5,2),\n  "at" timestamp,\n  "zoned" varchar(64)\n)'
+        self.assertEqual(self.external(**{"from": "{{ inputs.file }}"}), [table + "\nROW FORMAT DELIMITED FIELDS TERMINATED BY ','\nSTORED AS TEXTFILE\nLOCATION 's3://b/trips/'\nTABLE PROPERTIES ('skip.header.line.count'='1')"])
+        got = self.external(columns=[{"name": "a", "type": "int"}], partitionedBy=[{"name": "month", "type": "char(7)"}], format="PARQUET", ifExists="REPLACE", createSchemaFrom="spectrum", iamRole="default")
+        self.assertEqual(got, [
+            'CREATE EXTERNAL SCHEMA IF NOT EXISTS "ext" FROM DATA CATALOG DATABASE \'spectrum\' IAM_ROLE default CREATE EXTERNAL DATABASE IF NOT EXISTS',
+            'DROP TABLE IF EXISTS "ext"."trips"',
+            'CREATE EXTERNAL TABLE "ext"."trips" (\n  "a" int\n)\nPARTITIONED BY (\n  "month" char(7)\n)\nSTORED AS PARQUET\nLOCATION \'s3://b/trips/\'',
+        ])
+        got = self.external(file="a;b\n1;x\n", serde="OPENCSV", skipHeaderLines=2, **{"from": "{{ inputs.file }}"})[0]
+        self.assertIn('"a" varchar(65535),\n  "b" varchar(65535)', got)
+        self.assertIn("OpenCSVSerde'\nWITH SERDEPROPERTIES ('separatorChar'=';', 'quoteChar'='\"', 'escapeChar'='\\\\')", got)
+        self.assertIn("'skip.header.line.count'='2'", got)
+        for more, said in (({}, "needs either 'columns', or"), ({"columns": [{"name": "a", "type": "int; DROP"}]}, "number 1 is not"), ({"columns": [{"name": "a"}]}, "number 1 is not"), ({"location": "gs://b/"}, "'location' must be s3://"),
+                           ({"columns": [{"name": "a", "type": "int"}], "createSchemaFrom": "x"}, "needs 'iamRole'"), ({"from": "{{ inputs.file }}", "format": "ORC"}, "give 'columns'")):
+            self.assertIn(said, self.external(rc=1, **more))
+
     def test_bad_ends(self):
         status = lambda **s: lambda body, n: (200, {}, {"Id": "s1", "HasResultSet": False, **s})
         for describe, said in (

@@ -1,6 +1,7 @@
 """The local cloud's Redshift: the public pipeline's steps with examples of our own, psql, COPY and what it refuses."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -136,7 +137,7 @@ class Redshift(S3Case):
 
     def test_copy(self):
         self.query("CREATE TABLE t (id int, name varchar(20), ts timestamp)")
-        import gzip
+
 
         self.upload(**{"in/a.csv": 'id,name,ts\n1,"a, ""b""",2024-02-29 01:02:03\n2,,\n', "in/b.csv": "id,name,ts\n3,c,2024-03-01\n", "packed/x.gz": gzip.compress(b"4|d|\\N\n5|e|2024-01-01\n"),
                       "list.json": json.dumps({"entries": [{"url": "s3://a-bucket/in/b.csv", "mandatory": True}, {"url": "s3://a-bucket/none", "mandatory": False}]})})
@@ -182,13 +183,57 @@ class Redshift(S3Case):
             f"COPY none FROM 's3://a-bucket/bad.csv' {role} CSV": r'relation "none" does not exist',
             f"COPY t FROM 'dynamodb://x' {role}": r"needs READRATIO",
             f"COPY t FROM 's3://a-bucket/bad.csv' {role} FORMAT AS PARQUET": r"does not know the option PARQUET",
-            "UNLOAD ('select 1') TO 's3://a-bucket/x' " + role: r"the local Redshift does not know UNLOAD",
+            "UNLOAD ('select 1') TO 's3://a-bucket/x'": r"UNLOAD needs credentials",
+            "UNLOAD ('select 1') TO 's3://none/x' " + role: r"specified bucket does not exist \(none\)",
+            "UNLOAD ('select nope') TO 's3://a-bucket/x' " + role: r"nope",
+            "UNLOAD ('select 1') TO 's3://a-bucket/x' MAXFILESIZE 5 " + role: r"does not know the option MAXFILESIZE of UNLOAD",
             "CREATE EXTERNAL TABLE x (a int)": r"does not know CREATE EXTERNAL",
             "SELECT nope FROM t": r"SQLSTATE 42703",
             "SELEC 1": r"SQLSTATE 42601",
         }.items():
             with self.subTest(sql):
                 self.assertRegex(self.query(sql, rc=1).err, said)
+
+    def objects(self, prefix):
+        done = self.ok(self.flow("id: f\nnamespace: tests\n" + HEAD + f"tasks:\n  - {{id: d, type: io.kestra.plugin.aws.s3.Downloads, bucket: a-bucket, prefix: {prefix}, action: NONE}}\n", "--local", "--output", "json"))
+        files = json.loads(done.out.splitlines()[0])["taskRuns"][0]["outputs"]["outputFiles"]
+        return {k: (self.data / "storage" / uri.removeprefix("kestra:///")).read_bytes() for k, uri in files.items()}
+
+    def test_unload(self):
+        """Rows go out, and come back as they were; what is there is not written over unless that is asked for."""
+        self.query("CREATE TABLE t (id int, name varchar(40), since timestamp); INSERT INTO t VALUES (1, 'plain', '2024-01-02 03:04:05'), (2, 'it''s, \"quoted\"', NULL), (3, NULL, NULL)")
+        self.upload(**{"x": "x"})
+        connection = "url: 'jdbc:redshift://x/dev', username: u, password: p"
+        unload = f"  - {{id: u, type: io.sluice.redshift.Unload, {connection}, query: \"SELECT * FROM t WHERE name IS NULL OR name <> 'no' ORDER BY id\", to: 's3://a-bucket/out/', header: true, manifest: true, accessKeyId: k, secretKeyId: canary-4711}}\n"
+        head = "id: f\nnamespace: tests\ntasks:\n"
+        done = self.ok(self.flow(head + unload, "--local", "--output", "json"))
+        self.assertNotIn("canary-4711", done.out + done.err)
+        self.assertIn("UNLOAD ('SELECT * FROM t WHERE name IS NULL OR name <> ''no'' ORDER BY id')", self.outputs(done)["u"]["sql"])
+        files = self.objects("out/")
+        self.assertEqual(files["out/0000_part_00"].decode(), 'id,name,since\n1,plain,2024-01-02 03:04:05\n2,"it\'s, ""quoted""",\n3,,\n')
+        self.assertEqual(json.loads(files["out/manifest"]), {"entries": [{"url": "s3://a-bucket/out/0000_part_00", "meta": {"content_length": len(files["out/0000_part_00"]), "record_count": 3}}]})
+        self.assertRegex(self.flow(head + unload, "--local").err, "unload destination on S3 is not empty")
+        self.ok(self.flow(head + unload.replace("header:", "ifExists: OVERWRITE, header:"), "--local"))
+        self.query("CREATE TABLE back AS SELECT * FROM t WHERE false; COPY back FROM 's3://a-bucket/out/manifest' IAM_ROLE 'r' CSV IGNOREHEADER 1 MANIFEST")
+        rows = lambda table: self.query(f"SELECT * FROM {table} ORDER BY id", fetchType="FETCH")["rows"]
+        self.assertEqual(rows("back"), rows("t"))
+        self.query("UNLOAD ('SELECT id, name FROM t WHERE id = 1') TO 's3://a-bucket/out/' IAM_ROLE 'r' GZIP CLEANPATH PARALLEL OFF DELIMITER AS ';' EXTENSION 'txt.gz'")
+        self.assertEqual({k: gzip.decompress(v) for k, v in self.objects("out/").items()}, {"out/000.txt.gz": b"1;plain\n"})
+        self.query("UNLOAD ('SELECT id FROM t') TO 's3://a-bucket/pq/' IAM_ROLE 'r' FORMAT AS PARQUET")
+        self.assertEqual([(k, v[:4]) for k, v in self.objects("pq/").items()], [("pq/0000_part_00.parquet", b"PAR1")])
+        for bad, said in ((unload.replace("accessKeyId: k, ", ""), "either 'iamRole', or"), (unload.replace("to: 's3://", "to: 'gs://"), "'to' must be s3://"), (unload.replace("header: true", "header: true, format: PARQUET"), "are for the formats CSV and TEXT"), (unload.replace("header: true", "maxFileSize: '1; DROP'"), "'maxFileSize' must be a size")):
+            self.assertIn(said, self.flow(head + bad, "--local").err)
+
+    def test_unload_interrupted(self):
+        """With OVERWRITE it may run again; else nobody can tell how far it came."""
+        self.query("CREATE TABLE t AS SELECT 1 AS a")
+        self.upload(**{"x": "x"})
+        task = "  - {id: u, type: io.sluice.redshift.Unload, url: 'jdbc:redshift://x/dev', username: u, password: p, query: SELECT * FROM t, to: 's3://a-bucket/out/', iamRole: r, ifExists: HOW}\n"
+        for how, rc in (("OVERWRITE", 0), ("ERROR", 1)):
+            killed = self.flow("id: f\nnamespace: tests\ntasks:\n" + task.replace("HOW", how), "--local", env={"SLUICE_FAULT": "task.after_checkpoint:1:kill"})
+            done = self.sluice("run", "--continue", killed.id, "--local")
+            self.assertEqual(done.rc, rc, done)
+        self.assertRegex(done.err, "interrupted while this statement ran")
 
     @unittest.skipUnless((POSTGRES / "psql").exists(), missing(POSTGRES))
     def test_psql(self):
