@@ -4,6 +4,8 @@
  * A statement's document lies in the warehouse itself (_sl.statements) and is written in the transaction of what it does: after a
  * crash, one that was not done is run again, and none twice. Source: https://docs.aws.amazon.com/redshift-data/latest/APIReference/
  */
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -17,7 +19,7 @@ typedef struct running {
     struct running *next;
     sl_cloud *c;
     sl_redshift_session *session;
-    bool cancelled;
+    atomic_bool cancelled;
     char id[40];
 } running;
 
@@ -105,7 +107,10 @@ static void run_all(running *r, sl_arena *a, sl_val *doc)
     if (ok && save(r->session, a, doc, false, &err) && command(r, a, "COMMIT", &err))
         return;
     (void)command(r, a, "ROLLBACK", &ignored);
-    if (r->c->stopping && !r->cancelled)
+    pthread_mutex_lock(&r->c->lock);
+    bool stops = r->c->stopping;
+    pthread_mutex_unlock(&r->c->lock);
+    if (stops && !r->cancelled)
         return;                   /* it runs again at the next start */
     set_state(a, doc, r->cancelled ? "ABORTED" : "FAILED", sl_fmt(a, "ERROR: %s", err.message));
     (void)save(r->session, a, doc, false, &ignored);
