@@ -14,7 +14,7 @@ typedef struct condition_type {
     bool (*holds)(eval *e, const sl_val *c, bool *ret);
 } condition_type;
 
-enum { TYPES = 14 }; /* the last one ends the table */
+enum { TYPES = 15 }; /* the last one ends the table */
 static const condition_type types[TYPES];
 
 static sl_str bare_name(sl_str type)
@@ -270,6 +270,19 @@ static bool execution_status(eval *e, const sl_val *c, bool *ret)
     return true;
 }
 
+/* Has any attempt of a task had such a state? notIn: has none of them. */
+static bool retry_attempt(eval *e, const sl_val *c, bool *ret)
+{
+    const sl_val *in = sl_get(c, "in"), *not_in = sl_get(c, "notIn"), *states = sl_get(e->env->vars, "$attempts");
+    bool any = sl_val_count(in) == 0, none = true;
+    for (size_t i = 0; i < sl_val_count(states); i++) {
+        any |= in_list(in, sl_text(sl_at(states, i)));
+        none &= !in_list(not_in, sl_text(sl_at(states, i)));
+    }
+    *ret = any && none;
+    return true;
+}
+
 static bool execution_labels(eval *e, const sl_val *c, bool *ret)
 {
     const sl_val *labels = sl_get(c, "labels"), *has = sl_get(e->env->vars, "$labels");
@@ -304,6 +317,7 @@ static const condition_type types[TYPES] = {
     { "ExecutionFlow", "namespace flowId", execution_flow },
     { "ExecutionNamespace", "namespace comparison prefix", execution_namespace },
     { "ExecutionStatus", "in notIn", execution_status },
+    { "HasRetryAttempt", "in notIn", retry_attempt },
     { "ExecutionLabels", "labels", execution_labels },
     { "ExecutionOutputs", "expression", execution_outputs },
     { NULL, NULL, NULL },

@@ -432,7 +432,8 @@ static bool cancel(call *x)
     pthread_mutex_lock(&x->c->lock);
     for (running *r = list_of(x->c); r != NULL; r = r->next)
         if (sl_str_eqc(sl_get_text(doc, "Id"), r->id)) {
-            hit = r->cancelled = true;
+            hit = true;
+            r->cancelled = true;
             sl_duck_interrupt(r->session->con);
         }
     pthread_mutex_unlock(&x->c->lock);

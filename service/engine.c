@@ -369,12 +369,23 @@ static sl_message *take_messages(sl_engine *e, int64_t until_ms)
     return first;
 }
 
+/* Once for each time that it pauses, in the transaction of the pause itself. */
+static bool tell_pause(sl_engine *e, sl_live *l, int64_t now)
+{
+    bool begins = l->poll == NULL && l->x->state == SL_PAUSED && !l->paused_told;
+    l->paused_told = l->x->state == SL_PAUSED;
+    if (begins && e->scheduler != NULL)
+        sl_scheduler_paused(e, l, now);
+    return begins;
+}
+
 /* What follows from the end of executions may start others, which may end at once: until nothing new has ended. */
 static void follow_ends(sl_engine *e, int64_t now)
 {
     for (bool more = true; more;) {
         more = false;
-        for (sl_live *l = e->touched; l != NULL; l = l->next_touched)
+        for (sl_live *l = e->touched; l != NULL; l = l->next_touched) {
+            more |= tell_pause(e, l, now);
             if (!l->ended && sl_state_final(l->x->state)) {
                 l->ended = true;
                 more = true;
@@ -387,6 +398,7 @@ static void follow_ends(sl_engine *e, int64_t now)
                 if (e->scheduler != NULL)
                     sl_scheduler_ended(e, l, now);
             }
+        }
     }
 }
 

@@ -31,6 +31,7 @@ struct sl_live {
     sl_live *next_touched;
     bool touched;               /* changed in this turn */
     bool ended;                 /* what follows from its end was done */
+    bool paused_told;           /* triggers have been told that it pauses */
     bool sla_broken;            /* only the first violation acts */
     bool keep;                  /* the caller wants to see it afterwards */
     size_t jobs;                /* actions that were handed out and have not come back */
@@ -183,6 +184,7 @@ void sl_scheduler_free(sl_scheduler *s);
 void sl_scheduler_turn(sl_engine *e, int64_t now_ms);
 int64_t sl_scheduler_next_wake(const sl_engine *e);
 void sl_scheduler_ended(sl_engine *e, const sl_live *l, int64_t now_ms);
+void sl_scheduler_paused(sl_engine *e, const sl_live *l, int64_t now_ms);
 
 /* scheduler_poll.c */
 void sl_poll_ended(sl_engine *e, sl_live *l, int64_t now_ms);

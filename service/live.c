@@ -42,7 +42,7 @@ sl_live *sl_live_add(sl_engine *e, sl_exec *x, sl_flow_ref *ref)
     if (e->live_count >= e->table_size)
         grow(e);
     sl_live *l = sl_malloc(sizeof *l);
-    *l = (sl_live){ .x = x, .ref = ref, .wake_ms = INT64_MAX };
+    *l = (sl_live){ .x = x, .ref = ref, .wake_ms = INT64_MAX, .paused_told = x->state == SL_PAUSED };
     size_t at = slot_of(e, x->id);
     l->hash_next = e->table[at];
     e->table[at] = l;

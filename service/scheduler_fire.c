@@ -162,6 +162,17 @@ static const sl_val *upstream_vars(sl_arena *a, const sl_exec *x)
     return v;
 }
 
+/* The names of all states that attempts of its tasks have had. */
+static const sl_val *attempt_states(sl_arena *a, const sl_exec *x)
+{
+    sl_val *list = sl_list(a);
+    for (const sl_taskrun *r = x->first; r != NULL; r = r->next)
+        for (size_t i = 0; i < r->history.n; i++)
+            if (r->history.items[i].attempt > 0)
+                sl_list_add(a, list, sl_val_c(a, sl_state_name(r->history.items[i].state)));
+    return list;
+}
+
 /* Is everything met? Remembers what this execution has met. */
 static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_val *spec, const sl_exec *x, const sl_expr_env *env, int64_t now)
 {
@@ -180,12 +191,15 @@ static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_val *s
 static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, int64_t now)
 {
     const sl_val *spec = sl_scheduler_spec(e, t), *states = sl_get(spec, "states");
-    if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || (states != NULL && !state_listed(states, x->state)))
+    bool wanted = states != NULL ? state_listed(states, x->state) : sl_state_final(x->state);
+    if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || !wanted)
         return;
     sl_arena *a = e->turn_arena;
     sl_firing f = { .t = t, .spec = spec, .vars = upstream_vars(a, x), .correlation = sl_get_text(x->labels, "system.correlationId") };
     sl_val *more = sl_map(a);
     sl_map_setc(a, more, "$labels", x->labels);
+    if (sl_get(spec, "conditions") != NULL)
+        sl_map_setc(a, more, "$attempts", attempt_states(a, x));
     sl_map_setc(a, more, "outputs", x->outputs ? x->outputs : sl_map(a));
     f.more = more;
     f.ref = sl_scheduler_flow(e, t, now);
@@ -216,16 +230,25 @@ static void stop_after(sl_engine *e, const sl_exec *x, int64_t now)
     sl_scheduler_save(e, t, now);
 }
 
-void sl_scheduler_ended(sl_engine *e, const sl_live *l, int64_t now)
+static void flow_triggers(sl_engine *e, const sl_exec *x, int64_t now)
 {
-    const sl_exec *x = l->x;
-    if (x->trigger != NULL) {
-        stop_after(e, x, now);
-        e->scheduler->dirty = true; /* a date may have waited for it */
-    }
     for (size_t i = 0; i < e->scheduler->count && !e->broken; i++) {
         sl_trigger_entry *t = &e->scheduler->entries[i];
         if (t->type != NULL && t->type->kind == SL_TRIGGER_FLOW && !t->off && !t->row.disabled)
             flow_trigger(e, t, x, now);
     }
+}
+
+void sl_scheduler_ended(sl_engine *e, const sl_live *l, int64_t now)
+{
+    if (l->x->trigger != NULL) {
+        stop_after(e, l->x, now);
+        e->scheduler->dirty = true; /* a date may have waited for it */
+    }
+    flow_triggers(e, l->x, now);
+}
+
+void sl_scheduler_paused(sl_engine *e, const sl_live *l, int64_t now)
+{
+    flow_triggers(e, l->x, now);
 }

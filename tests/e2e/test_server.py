@@ -397,6 +397,42 @@ class Triggers(Case):
             first = next(x for x in each if x["inputs"]["of"] == "a")
             self.assertIn({"key": "system.correlationId", "value": a["id"]}, first["labels"])
 
+    def test_flow_triggers_on_pauses_and_attempts(self):
+        """A pause is told once, over a kill too; a condition asks what attempts there were."""
+        with Server(self) as s:
+            s.flow(flow("paused", [back("r", "{{ trigger.executionId }}")], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, states: [PAUSED]}\n"))
+            s.flow(flow("ended", [back("r", "{{ trigger.state }}")], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, conditions: [{type: " + CORE + "condition.ExecutionFlow, namespace: t, flowId: up}]}\n"))
+            for id, how in (("tried", "in"), ("untried", "notIn")):
+                s.flow(flow(id, [log()], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, conditions: [{type: " + CORE + "condition.HasRetryAttempt, " + how + ": [FAILED]}, {type: " + CORE + "condition.ExecutionFlow, namespace: t, flowId: work}]}\n"))
+            s.flow(flow("up", [{"id": "p", "type": CORE + "flow.Pause"}, {"id": "q", "type": CORE + "flow.Pause"}]))
+            up = s.run("t", "up", wait=False)["id"]
+            s.until(up, "PAUSED")
+            while s.search(flowId="paused", state="SUCCESS")["total"] < 1:
+                time.sleep(0.01)
+            s.kill()
+            s.start()
+            s.until(up, "PAUSED")
+            s.call("POST", f"/executions/{up}/resume")
+            while s.search(flowId="paused", state="SUCCESS")["total"] < 2:
+                time.sleep(0.01)
+            s.until(up, "PAUSED")
+            s.call("POST", f"/executions/{up}/resume")
+            s.until(up, "SUCCESS")
+            while s.search(flowId="ended", state="SUCCESS")["total"] < 1:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            self.assertEqual((s.search(flowId="paused")["total"], s.search(flowId="ended")["total"]), (2, 1), "a pause is not told again, and fires only what asks for it")
+            self.assertEqual({x["taskRunList"][0]["outputs"]["value"] for x in s.search(flowId="paused")["results"]}, {up})
+            process = {"type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}}
+            s.flow(flow("work", [{"id": "w", **process, "commands": ["test $SLUICE_ATTEMPT -gt {{ labels.fails }}"], "retry": {"type": "constant", "interval": "PT0.1S", "maxAttempts": 3}}]))
+            for fails in ("0", "1"):
+                done = s.run("t", "work", labels=[f"fails:{fails}"])
+                self.assertEqual(done["state"]["current"], "SUCCESS", done)
+            while s.search(flowId="tried")["total"] + s.search(flowId="untried")["total"] < 2:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            self.assertEqual((s.search(flowId="tried")["total"], s.search(flowId="untried")["total"]), (1, 1))
+
     def test_a_schedule_fires_each_second_once_and_can_be_stopped(self):
         with Server(self) as s:
             s.flow(flow("tick", [back("r", "{{ trigger.date }}")], "triggers:\n  - {id: every, type: " + CORE + "trigger.Schedule, cron: '* * * * * *', withSeconds: true, timezone: Europe/Paris}\n"))

@@ -2,7 +2,9 @@
  * tests/fuzz/fuzz.c: every parser of outside text, under libFuzzer. FUZZ_TARGET names one; the first byte chooses otherwise.
  * Built by tools/fuzz. A finding becomes a test with the fix.
  */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth/jwt.h"
 #include "base/arena.h"
@@ -13,7 +15,10 @@
 #include "base/time.h"
 #include "base/xml.h"
 #include "base/yaml.h"
+#include "base/fs.h"
+#include "connectors/csv/schema.h"
 #include "connectors/postgres/pg.h"
+#include "connectors/script/tar.h"
 #include "connectors/serdes/csv.h"
 #include "flows/cron.h"
 #include "flows/expr.h"
@@ -263,6 +268,46 @@ static void fuzz_dynamo(sl_arena *a, sl_str text, sl_err *err)
     (void)sl_dynamo_project(a, text, &n, item, &shown, &why);
 }
 
+/* However a container's archive comes in pieces, it does the same, and nothing lies beside the folder. */
+static void fuzz_tar(sl_arena *a, sl_str text, sl_err *err)
+{
+    char outer[] = "/tmp/sluice-fuzz-XXXXXX";
+    sl_err ignored;
+    bool ends[2];
+    sl_assert(mkdtemp(outer) != NULL);
+    for (int k = 0; k < 2; k++) {
+        sl_str root = sl_fmt(a, "%s/in", outer);
+        SL_WRITER w = sl_tar_writer(a, root, SL_S(".sluice"), 50);
+        bool ok = sl_fs_mkdirs(root.p, err);
+        size_t step = k == 0 ? text.n + 1 : 100;
+        for (size_t at = 0; ok && at < text.n; at += step)
+            ok = w->write(w, text.p + at, text.n - at < step ? text.n - at : step, err);
+        ends[k] = ok && w->finish(w, err);
+        sl_writer_close(&w);
+        sl_assert(sl_fs_remove(root.p, &ignored));
+    }
+    sl_assert(ends[0] == ends[1]);
+    sl_assert(rmdir(outer) == 0);
+}
+
+/* A column's type holds each of its values; a guess never fails. */
+static void fuzz_column(sl_arena *a, sl_str text, sl_err *err)
+{
+    sl_csv_column c = { .name = { "c", 1 } };
+    sl_csv_shape shape = { 0 };
+    sl_str rest = text, one;
+    int digits, scale;
+    (void)err;
+    sl_csv_guess_charset(text, true, &shape);
+    sl_csv_guess_shape(text, true, &shape);
+    while (rest.p != NULL && sl_str_cut(&rest, '\n', &one)) {
+        sl_csv_column_add(&c, one);
+        sl_assert(sl_csv_type_join(c.type, sl_csv_type_of(one, &digits, &scale)) == c.type);
+    }
+    (void)sl_csv_column_facts(a, &c);
+    (void)sl_csv_redshift_type(a, &c);
+}
+
 static void fuzz_pg(sl_arena *a, sl_str text, sl_err *err)
 {
     static const unsigned oids[] = { 16, 17, 23, 114, 701, 1082, 1114, 1184, 1186, 1700, 1007, 1009, 1115, 3807 };
@@ -277,7 +322,8 @@ static const struct {
     void (*run)(sl_arena *a, sl_str text, sl_err *err);
 } targets[] = { { "multipart", fuzz_multipart }, { "trigger", fuzz_trigger }, { "json", fuzz_json }, { "yaml", fuzz_yaml }, { "flow", fuzz_flow }, { "expr", fuzz_expr }, { "sql", fuzz_sql },
                 { "cron", fuzz_cron }, { "time", fuzz_time }, { "url", fuzz_url },   { "jwt", fuzz_jwt },   { "ion", fuzz_ion },
-                { "csv", fuzz_csv },           { "split", fuzz_split },     { "xml", fuzz_xml },   { "chunked", fuzz_chunked }, { "dynamo", fuzz_dynamo }, { "pg", fuzz_pg } };
+                { "csv", fuzz_csv },           { "split", fuzz_split },     { "xml", fuzz_xml },   { "chunked", fuzz_chunked }, { "dynamo", fuzz_dynamo }, { "pg", fuzz_pg },
+                { "tar", fuzz_tar },           { "column", fuzz_column } };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
