@@ -25,7 +25,7 @@ static const sl_val *label_map(sl_arena *a, const sl_val *v)
 
 static sl_outcome outcome_of(sl_str state, sl_str id, sl_err *err)
 {
-    if (sl_str_eqc(state, "SUCCESS") || sl_str_eqc(state, "SKIPPED") || sl_str_eqc(state, "RETRIED"))
+    if (sl_str_eqc(state, "SUCCESS") || sl_str_eqc(state, "SKIPPED"))
         return SL_TASK_DONE;
     if (sl_str_eqc(state, "WARNING"))
         return SL_TASK_WARNING;

@@ -142,20 +142,40 @@ static const sl_retry *retry_of(const sl_exec *x, const sl_taskrun *r)
     return x->flow->retry;
 }
 
-/* When the next attempt may start; 0 = no more. */
-static int64_t retry_at(const sl_retry *p, const sl_taskrun *r, int64_t now, double random)
+/* Between that attempt and the next. */
+static int64_t retry_wait(const sl_retry *p, int64_t attempt, double random)
 {
-    if (p == NULL || (p->attempts_max > 0 && r->attempt >= p->attempts_max))
-        return 0;
     double wait = (double)p->interval_ms;
     if (p->kind == SL_RETRY_RANDOM)
         wait = (double)p->min_interval_ms + random * (double)(p->max_interval_ms - p->min_interval_ms);
-    for (int i = 1; p->kind == SL_RETRY_EXPONENTIAL && i < r->attempt && wait < (double)p->max_interval_ms; i++)
+    for (int64_t i = 1; p->kind == SL_RETRY_EXPONENTIAL && i < attempt && wait < (double)p->max_interval_ms; i++)
         wait *= p->factor;
     if (p->kind == SL_RETRY_EXPONENTIAL && wait > (double)p->max_interval_ms)
         wait = (double)p->max_interval_ms;
-    int64_t at = now + (int64_t)wait;
+    return (int64_t)wait;
+}
+
+/* When the next attempt may start; 0 = no more. */
+static int64_t retry_at(const sl_retry *p, const sl_taskrun *r, int64_t now, double random)
+{
+    if (p == NULL || p->new_execution || (p->attempts_max > 0 && r->attempt >= p->attempts_max))
+        return 0;
+    int64_t at = now + retry_wait(p, r->attempt, random);
     return p->max_duration_ms > 0 && at > r->first_started_ms + p->max_duration_ms ? 0 : at;
+}
+
+/* Is the whole execution the attempt, and may there be another? */
+static bool retries_as_execution(const sl_exec *x, const sl_retry *p, sl_state state)
+{
+    return state == SL_FAILED && !x->killing && p != NULL && p->new_execution && (p->attempts_max == 0 || x->attempt_number < p->attempts_max);
+}
+
+int64_t sl_exec_new_attempt_at(const sl_exec *x, int64_t now, double random)
+{
+    for (const sl_taskrun *r = x->first; x->state == SL_RETRIED && r != NULL; r = r->next)
+        if (r->state == SL_RETRIED && r->scope == NULL)
+            return now + retry_wait(retry_of(x, r), x->attempt_number, random);
+    return 0;
 }
 
 /* {{ outputs }} of a task in loops: by value, from the outermost loop to the innermost. */
@@ -235,12 +255,13 @@ static void finished(sl_exec *x, const sl_event *e, int64_t now)
         sl_exec_wake_at(x, r, at);
         return;
     }
-    if (e->exits && !x->killing)
+    bool again = retries_as_execution(x, p, state), exits = (e->exits || again) && !x->killing;
+    if (exits)
         x->held = true; /* nothing more is started before the end */
-    sl_exec_end_run(x, r, sl_exec_softened(r->def, state), now);
-    if (e->exits && !x->killing) {
+    sl_exec_end_run(x, r, again ? SL_RETRIED : sl_exec_softened(r->def, state), now);
+    if (exits) {
         x->held = false;
-        kill_all(x, e->exit_state, now);
+        kill_all(x, again ? SL_RETRIED : e->exit_state, now);
     }
 }
 

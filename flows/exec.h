@@ -182,6 +182,11 @@ bool sl_exec_restart(sl_exec *x, int64_t now_ms);
  * follows. Then sl_exec_resume.
  */
 sl_exec *sl_exec_replay(const sl_exec *from, const sl_taskrun *at, sl_str id, int64_t now_ms);
+/*
+ * Of one that has ended as RETRIED (retry with behavior CREATE_NEW_EXECUTION): when the next attempt may start, which is a replay
+ * from the start; else 0. random: 0..1.
+ */
+int64_t sl_exec_new_attempt_at(const sl_exec *x, int64_t now_ms, double random);
 /* By hand: another final state for an execution that is over. */
 void sl_exec_set_final(sl_exec *x, sl_state state, int64_t now_ms);
 /* Not before this time SL_EV_TIMER has something to do; INT64_MAX when there is nothing. */

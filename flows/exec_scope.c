@@ -200,7 +200,8 @@ static void end_scope(sl_exec *x, sl_scope *s, int64_t now)
         sl_exec_act(x, SL_ACT_LEAVE, r);
         return;
     }
-    sl_exec_end_run(x, r, sl_exec_softened(r->def, s->main_state), now);
+    bool again = s->main_state == SL_KILLED && x->killing && x->kill_state == SL_RETRIED; /* what was around the task that failed */
+    sl_exec_end_run(x, r, again ? SL_RETRIED : sl_exec_softened(r->def, s->main_state), now);
 }
 
 static void end_iteration(sl_exec *x, sl_scope *s, int64_t now)

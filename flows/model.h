@@ -28,6 +28,7 @@ typedef struct sl_retry {
     double factor;
     int64_t attempts_max;                /* all attempts, the first included; 0 = unlimited */
     bool warning_on_retry;
+    bool new_execution;           /* behavior CREATE_NEW_EXECUTION: attempts are executions */
 } sl_retry;
 
 /* A Sequential of three tasks that the parser makes: ID_split, ID_items, ID_merge. */

@@ -229,6 +229,7 @@ static int run_engine(sl_cli *c, const sl_engine_options *o, const sl_flow *flow
             (void)fprintf(stderr, "execution %.*s\n", SL_ARG(x->id));
         bool ok = sl_engine_loop(engine, &err);
         clear_line(s);
+        x = sl_execution_last_attempt(engine, c->arena, x);
         if (c->json)
             print_json(x);
         else

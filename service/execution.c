@@ -187,6 +187,35 @@ sl_exec *sl_execution_create_kept(sl_engine *e, const sl_new_execution *n)
     return l->x;
 }
 
+/* ---- attempts that are executions ---- */
+
+sl_str sl_execution_next_attempt(sl_arena *arena, sl_str id)
+{
+    return sl_str_sub(sl_hex(arena, sl_digest(arena, "SHA256", sl_fmt(arena, "%.*s/next-attempt", SL_ARG(id)))), 0, 22);
+}
+
+sl_exec *sl_execution_last_attempt(sl_engine *e, sl_arena *arena, sl_exec *x)
+{
+    const sl_live *next;
+    while (x->state == SL_RETRIED && (next = sl_live_find(e, sl_execution_next_attempt(arena, x->id))) != NULL)
+        x = next->x;
+    return x;
+}
+
+/* In the transaction of the end itself: there is no instant at which one was retried and nothing follows. */
+static void try_again(sl_engine *e, const sl_live *l, int64_t now)
+{
+    int64_t at = sl_exec_new_attempt_at(l->x, now, (double)sl_random_below(1 << 20) / (1 << 20));
+    if (at == 0)
+        return;
+    sl_exec *x = sl_exec_replay(l->x, NULL, sl_execution_next_attempt(e->turn_arena, l->x->id), now);
+    x->schedule_ms = at;
+    x->deadline_ms = deadline_of(x->flow, at);
+    sl_live *next = sl_live_add(e, x, l->ref ? sl_flow_cache_share(e->flows, l->ref) : NULL);
+    next->keep = l->keep;
+    sl_engine_log(e, l->x, NULL, SL_INFO, sl_fmt(e->turn_arena, "attempt %lld has failed; the next one is the execution %.*s", (long long)l->x->attempt_number, SL_ARG(x->id)));
+}
+
 /* ---- taking them up ---- */
 
 sl_live *sl_execution_open(sl_engine *e, sl_str id, sl_err *err)
@@ -312,6 +341,7 @@ void sl_execution_ended(sl_engine *e, sl_live *l, int64_t now)
             e->slots_freed = sl_map(e->turn_arena);
         sl_map_set(e->turn_arena, e->slots_freed, sl_str_dup(e->turn_arena, x->id), &sl_true_val);
     }
+    try_again(e, l, now);
     /* A subflow: the task that waits for it is called again. */
     const sl_val *vars = sl_get(x->trigger, "variables");
     sl_str run = sl_get_text(vars, "taskRunId");

@@ -56,6 +56,10 @@ sl_live *sl_execution_open(sl_engine *e, sl_str id, sl_err *err);
 sl_exec *sl_execution_continue(sl_engine *e, sl_str id, sl_err *err);
 /* Before the loop runs: as sl_execution_create, kept for the caller. */
 sl_exec *sl_execution_create_kept(sl_engine *e, const sl_new_execution *n);
+/* Where attempts are executions (retry with CREATE_NEW_EXECUTION): the id of the one behind `id`, whether there is one or not. */
+sl_str sl_execution_next_attempt(sl_arena *arena, sl_str id);
+/* The last attempt that x, which is kept, has led to: x itself when it was not retried. After the loop. */
+sl_exec *sl_execution_last_attempt(sl_engine *e, sl_arena *arena, sl_exec *x);
 
 /* The running or paused executions of a flow: how many of its concurrency limit's slots are taken. loop. */
 size_t sl_execution_slots_taken(sl_engine *e, const sl_flow *flow);

@@ -26,34 +26,35 @@ static sl_str id_of(const sl_task *t, const char *part)
     return sl_str_sub(sl_hex(t->arena, sl_digest(t->arena, "SHA256", text)), 0, 22);
 }
 
+/* Into c->ret; one that was retried as a new execution stands as that one does. */
+static bool look_at(sl_engine *e, calling *c, sl_str id)
+{
+    const sl_live *l = sl_live_find(e, id);
+    sl_arena *a = c->t->arena;
+    sl_state state = l ? l->x->state : SL_CREATED;
+    *c->ret = (sl_called){ .id = id };
+    c->exists = l != NULL;
+    if (l != NULL)
+        c->ret->outputs = l->x->outputs ? sl_val_copy(a, l->x->outputs) : NULL;
+    else if (!sl_store_result(e->store, a, id, &c->exists, &state, &c->ret->outputs, &c->err)) {
+        sl_engine_break(e, &c->err);
+        return false;
+    }
+    c->ret->ended = c->exists && sl_state_final(state);
+    c->ret->state = c->exists ? sl_str_c(sl_state_name(state)) : SL_S("");
+    return c->exists && state == SL_RETRIED ? look_at(e, c, sl_execution_next_attempt(a, id)) : true;
+}
+
 /* loop: does it exist, and how does it stand? If not: the flow as it is stored. */
 static void look(sl_engine *e, void *arg, int64_t now)
 {
     calling *c = arg;
     (void)now;
-    const sl_live *l = sl_live_find(e, c->id);
-    sl_arena *a = c->t->arena;
     c->ok = true;
-    *c->ret = (sl_called){ .id = c->id };
-    c->exists = l != NULL;
-    if (l != NULL) {
-        c->ret->ended = sl_state_final(l->x->state);
-        c->ret->state = sl_str_c(sl_state_name(l->x->state));
-        c->ret->outputs = l->x->outputs ? sl_val_copy(a, l->x->outputs) : NULL;
+    if (!look_at(e, c, c->id) || c->exists)
         return;
-    }
-    sl_state state;
-    if (!sl_store_result(e->store, a, c->id, &c->exists, &state, &c->ret->outputs, &c->err)) {
-        sl_engine_break(e, &c->err);
-        return;
-    }
-    if (c->exists) {
-        c->ret->ended = sl_state_final(state);
-        c->ret->state = sl_str_c(sl_state_name(state));
-        return;
-    }
-    c->labels = sl_val_copy(a, c->t->job->exec->labels);
-    if (!sl_repository_flow(e->store, a, c->call->ns, c->call->flow_id, c->call->revision, &c->row, &c->found, &c->err))
+    c->labels = sl_val_copy(c->t->arena, c->t->job->exec->labels);
+    if (!sl_repository_flow(e->store, c->t->arena, c->call->ns, c->call->flow_id, c->call->revision, &c->row, &c->found, &c->err))
         sl_engine_break(e, &c->err);
 }
 
@@ -137,10 +138,14 @@ bool sl_task_call_flow(sl_task *t, const sl_flow_call *call, sl_called *ret, sl_
 
 void sl_task_kill_called(sl_task *t, const char *part)
 {
-    sl_request r = { .verb = SL_DO_KILL, .id = id_of(t, part) };
     sl_err err;
-    if (!sl_execution_do(t->engine, &r, &err) && err.kind != SL_ERR_NOT_FOUND)
-        sl_task_log(t, SL_WARN, "the subflow's execution could not be killed: %s", err.message);
+    sl_str id = id_of(t, part);
+    for (bool there = true; there; id = sl_execution_next_attempt(t->arena, id)) { /* each attempt that is an execution of its own */
+        sl_request r = { .verb = SL_DO_KILL, .id = id };
+        there = sl_execution_do(t->engine, &r, &err);
+        if (!there && err.kind != SL_ERR_NOT_FOUND)
+            sl_task_log(t, SL_WARN, "the subflow's execution could not be killed: %s", err.message);
+    }
 }
 
 void sl_task_exit(sl_task *t, sl_str state)

@@ -397,6 +397,43 @@ class Triggers(Case):
             first = next(x for x in each if x["inputs"]["of"] == "a")
             self.assertIn({"key": "system.correlationId", "value": a["id"]}, first["labels"])
 
+    def test_attempts_that_are_executions(self):
+        """Each failure ends an execution as RETRIED; the next one begins anew, over a kill too; who called the flow waits for the last."""
+        count = self.tmp / "count"
+        work = {"id": "w", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "commands": [f"echo x >> {count}", f"test $(wc -l < {count}) -ge {{{{ inputs.good }}}}"]}
+        retry = "inputs: [{id: good, type: INT}]\nretry: {type: constant, interval: PT0.5S, maxAttempts: 3, behavior: CREATE_NEW_EXECUTION}\n"
+        around = {"id": "s", "type": CORE + "flow.Sequential", "tasks": [work, log("never", "behind it")]}
+        with Server(self) as s:
+            s.flow(flow("again", [around], retry + "errors:\n  - {id: e, type: " + CORE + "log.Log, message: error task}\n"))
+            s.flow(flow("caller", [{"id": "c", "type": CORE + "flow.Subflow", "namespace": "t", "flowId": "again", "inputs": {"good": 3}, "wait": True}]))
+            first = s.run("t", "again", {"good": "2"}, wait=False)["id"]
+            s.until(first, "RETRIED")
+            s.kill()
+            s.start()
+            while s.search(flowId="again", state="SUCCESS")["total"] < 1:
+                time.sleep(0.02)
+            runs = sorted(s.search(flowId="again")["results"], key=lambda x: x["metadata"]["attemptNumber"])
+            self.assertEqual([(x["state"]["current"], x["metadata"]["attemptNumber"], x["originalId"]) for x in runs], [("RETRIED", 1, first), ("SUCCESS", 2, first)])
+            self.assertEqual({r["taskId"]: r["state"]["current"] for r in s.execution(first)["taskRunList"]}, {"s": "RETRIED", "w": "RETRIED"})
+            self.assertEqual(len(count.read_text().split()), 2)
+            self.assertNotIn(b"error task", s.get(f"/logs/{first}").body)
+            count.unlink()
+            self.assertEqual(s.run("t", "caller")["state"]["current"], "SUCCESS")
+            self.assertEqual(len(count.read_text().split()), 3)
+            count.unlink()
+            s.run("t", "again", {"good": "9"}, wait=False)
+            while s.search(flowId="again", state="FAILED")["total"] < 1:
+                time.sleep(0.02)
+            self.assertEqual(len(count.read_text().split()), 3, "not more than maxAttempts")
+            last = s.search(flowId="again", state="FAILED")["results"][0]
+            self.assertEqual(last["metadata"]["attemptNumber"], 3)
+            self.assertIn(b"error task", s.get(f"/logs/{last['id']}").body)
+        count.unlink()
+        done = self.flow(flow("here", [work], retry), "-i", "good=3", "--output", "json")
+        self.assertEqual((done.rc, json.loads(done.out.splitlines()[0])["state"]), (0, "SUCCESS"), done)
+        bad = flow("bad", [work], retry.replace("maxAttempts: 3", "maxDuration: PT10S"))
+        self.assertRegex(self.flow(bad, "-i", "good=3").err, "maxDuration and warningOnRetry are not supported")
+
     def test_flow_triggers_on_pauses_and_attempts(self):
         """A pause is told once, over a kill too; a condition asks what attempts there were."""
         with Server(self) as s:
