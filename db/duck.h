@@ -27,7 +27,8 @@ bool sl_duck_exec(sl_duck_con *c, const char *sql, sl_err *err);
 
 /*
  * Each row of one statement as a map of native values; big results come in blocks and are never whole in memory. values: list bound
- * to $1, $2, …, or NULL. zone: for TIMESTAMP. A row lives until `each` returns. *rows: the statement has a result set.
+ * to $1, $2, …, or NULL. zone: TIMESTAMP is a time
+ * there, TIMESTAMPTZ one in UTC; NULL: a local time, and an instant. A row lives until `each` returns. *rows: the statement has a result set.
  */
 typedef struct sl_duck_rows {
     void *self;

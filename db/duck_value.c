@@ -149,6 +149,8 @@ static const sl_val *instant(sl_arena *a, int64_t at, int64_t per_second, const 
         return sl_val_c(a, at > 0 ? "infinity" : "-infinity");
     if (part < 0)
         part += per_second, s--;
+    if (zone == NULL)
+        return sl_val_time(a, (sl_time){ .kind = local ? SL_TIME_LOCAL : SL_TIME_INSTANT, .s = s, .ns = (int32_t)(part * (1000000000 / per_second)) });
     return sl_val_time(a, sl_time_at(local ? sl_tz_to_utc(zone, s) : s, (int32_t)(part * (1000000000 / per_second)), local ? zone : sl_tz_utc()));
 }
 

@@ -190,5 +190,57 @@ class Serdes(Case):
         self.assertEqual(self.convert(CSV + "CsvWriter", ion)[0], data)
 
 
+class Parquet(Case):
+    """There and back; the files are read and written by DuckDB, in the task and in the check (its own package, where it is there)."""
+
+    RECORDS = '{id:1,name:"a",price:1.5e0,ok:true,tags:["x","y"],day:2024-02-29,at:2024-01-02T03:04:05.678Z,deep:{k:1}}\n{id:2,name:null,price:null,ok:false,tags:[],day:null,at:null,deep:null}\n'
+
+    def tasks(self, file, *tasks, rc=0):
+        path = self.tmp / "in.ion"
+        path.write_bytes(file if isinstance(file, bytes) else file.encode())
+        flow = "id: f\nnamespace: tests\ninputs: [{id: file, type: FILE}]\ntasks:\n" + "".join("  - " + json.dumps(t) + "\n" for t in tasks)
+        done = self.flow(flow, "-i", f"file=@{path}", "--output", "json")
+        self.assertEqual(done.rc, rc, done)
+        return done.err if rc else [r["outputs"] for r in json.loads(done.out.splitlines()[0])["taskRuns"]]
+
+    def stored(self, uri):
+        return (self.data / "storage" / uri.removeprefix("kestra:///")).read_bytes()
+
+    def there_and_back(self, records, **properties):
+        out = self.tasks(records, {"id": "w", "type": "io.kestra.plugin.serdes.parquet.IonToParquet", "from": "{{ inputs.file }}", **properties}, {"id": "r", "type": "io.kestra.plugin.serdes.parquet.ParquetReader", "from": "{{ outputs.w.uri }}"},
+                         {"id": "d", "type": "io.kestra.plugin.jdbc.duckdb.Query", "inputFiles": {"x.parquet": "{{ outputs.w.uri }}"}, "sql": "SELECT name, type FROM parquet_schema('{{ workingDir }}/x.parquet')", "fetchType": "FETCH"})
+        self.assertEqual(self.stored(out[0]["uri"])[:4], b"PAR1")
+        self.assertEqual(out[0]["size"], out[1]["size"])
+        return self.stored(out[1]["uri"]).decode(), {r["name"]: r["type"] for r in out[2]["rows"]}
+
+    def test_there_and_back(self):
+        got, types = self.there_and_back(self.RECORDS)
+        self.assertEqual(got, self.RECORDS)
+        self.assertEqual((types["id"], types["name"], types["price"], types["ok"], types["day"]), ("INT64", "BYTE_ARRAY", "DOUBLE", "BOOLEAN", "INT32"))
+
+    def test_schema(self):
+        schema = {"type": "record", "name": "r", "fields": [{"name": "id", "type": "int"}, {"name": "amount", "type": ["null", {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}]}, {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+                                                            {"name": "tags", "type": {"type": "array", "items": "string"}}]}
+        for form in (schema, json.dumps(schema)):
+            got, types = self.there_and_back('{id:7,amount:"12.30",day:"2024-02-29",tags:["a"],more:1}\n', schema=form, compressionCodec="ZSTD")
+            self.assertEqual(got, '{id:7,amount:12.3e0,day:2024-02-29,tags:["a"]}\n')
+            self.assertEqual((types["id"], "more" in types), ("INT32", False))
+        self.assertEqual(self.there_and_back("", schema=schema)[0], "")
+
+    def test_many(self):
+        n = 200_000
+        got, _ = self.there_and_back("".join(f'{{n:{i},t:"value {i}"}}\n' for i in range(n)))
+        self.assertEqual(got, "".join(f'{{n:{i},t:"value {i}"}}\n' for i in range(n)), "in the same order")
+
+    def test_refusals(self):
+        write = {"id": "w", "type": "io.kestra.plugin.serdes.parquet.IonToParquet", "from": "{{ inputs.file }}"}
+        self.assertRegex(self.tasks("", write, rc=1), "holds no records, so no columns are known")
+        self.assertRegex(self.tasks("1\n", write, rc=1), "record 1 is no map")
+        self.assertRegex(self.tasks("{a:1}\n", {**write, "schema": "{"}, rc=1), "property 'schema'")
+        self.assertRegex(self.tasks("{a:1}\n", {**write, "schema": {"fields": [{"name": "a", "type": "thing"}]}}, rc=1), "the field 'a' of 'schema' has a type that is not supported")
+        self.assertRegex(self.tasks('{a:"x"}\n', {**write, "schema": {"fields": [{"name": "a", "type": "int"}]}}, rc=1), "Conversion|Invalid|cast")
+        self.assertRegex(self.tasks(b"PAR1 this is none", {"id": "r", "type": "io.kestra.plugin.serdes.parquet.ParquetToIon", "from": "{{ inputs.file }}"}, rc=1), "kestra:///")
+
+
 if __name__ == "__main__":
     unittest.main()
