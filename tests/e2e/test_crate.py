@@ -60,6 +60,16 @@ class CrateDb(Case):
         self.login["url"] = "crate://x"
         self.assertRegex(self.query("SELECT 1", rc=1).err, "'url' must be http://host:4200")
 
+    def test_the_password_shows_nowhere(self):
+        self.login["password"] = "canary-4711"
+        task = {"id": "q", "type": CRATE + "Query", **self.login, "sql": "SELECT 'canary-4711' AS n", "fetchType": "FETCH"}
+        done = self.flow("id: f\nnamespace: tests\ntasks:\n  - " + json.dumps(task).replace('"canary-4711", "sql"', '"{{ secret(\'P\') }}", "sql"').replace("SELECT 'canary-4711'", "SELECT 1") + "\n", "--trace", env={"SECRET_P": "Y2FuYXJ5LTQ3MTE="})
+        self.assertEqual(done.rc, 1, done)
+        everything = done.out + done.err + self.sluice("execution", "logs", done.id).out
+        for form in ("canary-4711", "Y2FuYXJ5LTQ3MTE", "Y3JhdGU6Y2FuYXJ5LTQ3MTE"):  # crate:canary-4711 as the header has it
+            self.assertNotIn(form, everything)
+        self.assertIn("Invalid authentication", everything)
+
     def test_copy_that_loses_rows(self):
         """Status 200, and nothing there: the header's case differs. Over both protocols that is an error here."""
         path = self.tmp / "taxi.csv.gz"
