@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/fs.h"
 #include "base/sql.h"
-#include "local/redshift.h"
+#include "local/redshift_words.h"
 
 enum { MANIFEST_MAX = 16 << 20, INSERT_ROWS = 200 };
 
@@ -25,28 +25,9 @@ typedef struct copy {
     bool csv, gzip, manifest, empty_as_null, credentials, read_ratio, blank_as_null;
 } copy;
 
-static bool is(sl_str token, const char *word)
-{
-    return sl_str_ieq(token, sl_str_c(word));
-}
-
-static sl_str unquoted(sl_arena *a, sl_str token)
-{
-    return token.n >= 2 && token.p[0] == '\'' ? sl_str_replace(a, sl_str_sub(token, 1, token.n - 1), SL_S("''"), SL_S("'")) : token;
-}
-
-/* The value of an option, with or without AS. */
-static sl_str value(copy *c, sl_str *rest)
-{
-    sl_str token = sl_sql_token(rest);
-    if (is(token, "AS"))
-        token = sl_sql_token(rest);
-    return unquoted(c->a, token);
-}
-
 static bool number(copy *c, sl_str name, sl_str *rest, int64_t *ret, sl_err *err)
 {
-    sl_str text = value(c, rest);
+    sl_str text = sl_redshift_value(c->a, rest);
     return sl_parse_int(text, ret) || sl_err_set(err, SL_ERR_DATA, "pg.42601", "%.*s needs a number, not '%.*s'", SL_ARG(name), SL_ARG(text));
 }
 
@@ -57,7 +38,7 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
     if (is(name, "CREDENTIALS") || is(name, "IAM_ROLE") || is(name, "ACCESS_KEY_ID") || is(name, "SECRET_ACCESS_KEY") || is(name, "SESSION_TOKEN") || (is(name, "WITH") && is(next, "CREDENTIALS"))) {
         c->credentials = true;
         if (!is(name, "WITH"))
-            (void)value(c, rest);
+            (void)sl_redshift_value(c->a, rest);
         return true;
     }
     if (is(name, "CSV")) {
@@ -65,11 +46,11 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
         if (c->delimiter.n == 0)
             c->delimiter = SL_S(",");
     } else if (is(name, "DELIMITER"))
-        c->delimiter = sl_str_replace(c->a, value(c, rest), SL_S("\\t"), SL_S("\t"));
+        c->delimiter = sl_str_replace(c->a, sl_redshift_value(c->a, rest), SL_S("\\t"), SL_S("\t"));
     else if (is(name, "QUOTE"))
-        c->quote = value(c, rest);
+        c->quote = sl_redshift_value(c->a, rest);
     else if (is(name, "NULL"))
-        c->null_text = value(c, rest);
+        c->null_text = sl_redshift_value(c->a, rest);
     else if (is(name, "IGNOREHEADER"))
         return number(c, name, rest, &c->skip, err);
     else if (is(name, "MAXERROR"))
@@ -87,13 +68,13 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
     else if (is(name, "BLANKSASNULL"))
         c->blank_as_null = true;
     else if (is(name, "DATEFORMAT") || is(name, "TIMEFORMAT")) {
-        sl_str format = value(c, rest);
+        sl_str format = sl_redshift_value(c->a, rest);
         if (!is(format, "auto"))
             return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "the local Redshift knows %.*s 'auto' only", SL_ARG(name));
     } else {
         for (size_t i = 0; i < SL_COUNT(with_value); i++)
             if (is(name, with_value[i])) {
-                (void)value(c, rest);
+                (void)sl_redshift_value(c->a, rest);
                 return true;
             }
         for (size_t i = 0; i < SL_COUNT(alone); i++)
@@ -120,7 +101,7 @@ static bool parse(copy *c, sl_str statement, sl_err *err)
         token = sl_sql_token(&rest);
     c->table = sl_buf_str(&table);
     c->columns = columns;
-    c->url = unquoted(c->a, sl_sql_token(&rest));
+    c->url = sl_redshift_unquoted(c->a, sl_sql_token(&rest));
     if (!is(token, "FROM") || c->table.n == 0 || c->url.n == 0)
         return sl_err_set(err, SL_ERR_DATA, "pg.42601", "syntax error in COPY: COPY table FROM 's3://bucket/prefix' with credentials is expected");
     while ((token = sl_sql_token(&rest)).n > 0)

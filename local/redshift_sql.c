@@ -4,11 +4,17 @@
  */
 #include "base/arena.h"
 #include "base/sql.h"
-#include "local/redshift.h"
+#include "local/redshift_words.h"
 
-static bool is(sl_str token, const char *word)
+sl_str sl_redshift_unquoted(sl_arena *a, sl_str token)
 {
-    return sl_str_ieq(token, sl_str_c(word));
+    return token.n >= 2 && token.p[0] == '\'' ? sl_str_replace(a, sl_str_sub(token, 1, token.n - 1), SL_S("''"), SL_S("'")) : token;
+}
+
+sl_str sl_redshift_value(sl_arena *a, sl_str *rest)
+{
+    sl_str token = sl_sql_token(rest);
+    return sl_redshift_unquoted(a, is(token, "AS") ? sl_sql_token(rest) : token);
 }
 
 static sl_str peek(sl_str rest)

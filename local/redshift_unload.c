@@ -12,7 +12,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/sql.h"
-#include "local/redshift.h"
+#include "local/redshift_words.h"
 #include "local/s3.h"
 
 typedef struct unload {
@@ -23,23 +23,6 @@ typedef struct unload {
     sl_str query, url, bucket, prefix, format, delimiter, null_text, extension;
     bool header, gzip, zstd, quotes, overwrite, clean, manifest, verbose, credentials, serial;
 } unload;
-
-static bool is(sl_str token, const char *word)
-{
-    return sl_str_ieq(token, sl_str_c(word));
-}
-
-static sl_str unquoted(sl_arena *a, sl_str token)
-{
-    return token.n >= 2 && token.p[0] == '\'' ? sl_str_replace(a, sl_str_sub(token, 1, token.n - 1), SL_S("''"), SL_S("'")) : token;
-}
-
-/* The value of an option, with or without AS. */
-static sl_str value(unload *u, sl_str *rest)
-{
-    sl_str token = sl_sql_token(rest);
-    return unquoted(u->a, is(token, "AS") ? sl_sql_token(rest) : token);
-}
 
 static bool option(unload *u, sl_str name, sl_str *rest, sl_err *err)
 {
@@ -53,22 +36,22 @@ static bool option(unload *u, sl_str name, sl_str *rest, sl_err *err)
             return *flags[i].flag = true;
     for (size_t i = 0; i < SL_COUNT(credentials); i++)
         if (is(name, credentials[i])) {
-            (void)value(u, rest);
+            (void)sl_redshift_value(u->a, rest);
             return u->credentials = true;
         }
     if (is(name, "CSV") || is(name, "PARQUET") || is(name, "JSON"))
         u->format = sl_str_upper(u->a, name);
     else if (is(name, "DELIMITER"))
-        u->delimiter = sl_str_replace(u->a, value(u, rest), SL_S("\\t"), SL_S("\t"));
+        u->delimiter = sl_str_replace(u->a, sl_redshift_value(u->a, rest), SL_S("\\t"), SL_S("\t"));
     else if (is(name, "NULL"))
-        u->null_text = value(u, rest);
+        u->null_text = sl_redshift_value(u->a, rest);
     else if (is(name, "EXTENSION"))
-        u->extension = value(u, rest);
+        u->extension = sl_redshift_value(u->a, rest);
     else if (is(name, "PARALLEL")) {
-        sl_str how = value(u, rest);
+        sl_str how = sl_redshift_value(u->a, rest);
         u->serial = is(how, "OFF") || is(how, "FALSE");
     } else if (is(name, "REGION") || is(name, "ROWGROUPSIZE"))
-        (void)value(u, rest);
+        (void)sl_redshift_value(u->a, rest);
     else if (!is(name, "FORMAT") && !is(name, "AS") && !is(name, "WITH"))
         return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "the local Redshift does not know the option %.*s of UNLOAD", SL_ARG(name));
     return true;
@@ -79,9 +62,9 @@ static bool parse(unload *u, sl_str statement, sl_err *err)
     sl_str rest = statement, token;
     (void)sl_sql_token(&rest);
     bool open = is(sl_sql_token(&rest), "(");
-    u->query = unquoted(u->a, sl_sql_token(&rest));
+    u->query = sl_redshift_unquoted(u->a, sl_sql_token(&rest));
     bool closed = is(sl_sql_token(&rest), ")"), to = is(sl_sql_token(&rest), "TO");
-    u->url = unquoted(u->a, sl_sql_token(&rest));
+    u->url = sl_redshift_unquoted(u->a, sl_sql_token(&rest));
     u->prefix = sl_str_sub(u->url, 5, u->url.n);
     if (!open || !closed || !to || !sl_str_starts(u->url, SL_S("s3://")) || !sl_str_cut(&u->prefix, '/', &u->bucket) || u->prefix.p == NULL)
         return sl_err_set(err, SL_ERR_DATA, "pg.42601", "syntax error in UNLOAD: UNLOAD ('select …') TO 's3://bucket/prefix' with credentials is expected");

@@ -63,14 +63,6 @@ static bool open_bytes(sl_csv_source *s, sl_str from, sl_reader **ret, sl_err *e
 
 /* ---- finding out ---- */
 
-static bool one_char(sl_str s, const char *property, char *ret, sl_err *err)
-{
-    if (s.n == 0)
-        return true;
-    *ret = sl_str_eqc(s, "\\t") ? '\t' : s.p[0];
-    return (s.n == 1 || *ret == '\t') && *ret != '\n' && *ret != '\r' ? true : sl_err_set(err, SL_ERR_CONFIG, "csv.dialect", "'%s' must be one character (of one byte), not '%.*s'", property, SL_ARG(s));
-}
-
 static bool is_packed(sl_csv_source *s, sl_str from, sl_err *err)
 {
     SL_ARENA a = sl_arena_new();
@@ -104,7 +96,7 @@ static bool find_out(sl_csv_source *s, const sl_csv_given *g, sl_err *err)
     if (sl_str_eqc(g->header, "TRUE") || sl_str_eqc(g->header, "FALSE"))
         s->shape.header = sl_str_eqc(g->header, "TRUE");
     sl_err_clear(err);
-    return one_char(g->separator, "fieldSeparator", &s->shape.separator, err) && one_char(g->quote, "textDelimiter", &s->shape.quote, err);
+    return (g->separator.n == 0 || sl_csv_char(g->separator, "fieldSeparator", false, &s->shape.separator, err)) && (g->quote.n == 0 || sl_csv_char(g->quote, "textDelimiter", false, &s->shape.quote, err));
 }
 
 /* ---- records ---- */

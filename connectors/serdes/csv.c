@@ -299,3 +299,11 @@ bool sl_csv_blank(const sl_csv *c)
 {
     return c->blank;
 }
+
+bool sl_csv_char(sl_str s, const char *property, bool may_lack, char *ret, sl_err *err)
+{
+    *ret = s.n == 1 ? s.p[0] : '\0';
+    if (sl_str_eqc(s, "\\t"))
+        *ret = '\t';
+    return (*ret != '\0' && *ret != '\n' && *ret != '\r') || (may_lack && s.n == 0) || sl_err_set(err, SL_ERR_CONFIG, "csv.dialect", "'%s' must be one character (of one byte), not '%.*s'", property, SL_ARG(s));
+}

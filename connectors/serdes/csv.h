@@ -30,3 +30,6 @@ enum { SL_CSV_BAD_MAX = 64 << 10 };
 sl_str sl_csv_bad(const sl_csv *c);
 /* An empty line: one empty field, without quotes. */
 bool sl_csv_blank(const sl_csv *c);
+
+/* A separator or a quote as a property says it: one byte, or the two characters \t. may_lack: "" is '\0'. */
+bool sl_csv_char(sl_str text, const char *property, bool may_lack, char *ret, sl_err *err);

@@ -55,14 +55,6 @@ static const sl_opt write_opts[] = {
 
 /* ---- reading ---- */
 
-static bool one_char(sl_str s, const char *property, bool may_lack, char *ret, sl_err *err)
-{
-    *ret = s.n == 1 ? s.p[0] : '\0';
-    if (sl_str_eqc(s, "\\t"))
-        *ret = '\t';
-    return (*ret != '\0' && *ret != '\n' && *ret != '\r') || (may_lack && s.n == 0) || sl_err_set(err, SL_ERR_CONFIG, "csv.dialect", "'%s' must be one character (of one byte), not '%.*s'", property, SL_ARG(s));
-}
-
 typedef struct reading {
     sl_task *t;
     const csv_cfg *c;
@@ -195,7 +187,7 @@ static sl_outcome read_run(sl_task *t, void *cfg, sl_err *err)
         sl_err_set(err, SL_ERR_CONFIG, "csv.dialect", "'maxFieldSize' must be from 1 to 1073741824");
         return SL_TASK_FAILED;
     }
-    if (!one_char(c->separator, "fieldSeparator", false, &d.separator, err) || !one_char(c->quote, "textDelimiter", true, &d.quote, err) || (text = sl_serdes_in(t, c->from, c->charset, err)) == NULL)
+    if (!sl_csv_char(c->separator, "fieldSeparator", false, &d.separator, err) || !sl_csv_char(c->quote, "textDelimiter", true, &d.quote, err) || (text = sl_serdes_in(t, c->from, c->charset, err)) == NULL)
         return SL_TASK_FAILED;
     r.csv = sl_csv_new(arena, text, &d);
     r.out = sl_out_open(t, "records.ion", SL_S(""), err);
@@ -297,7 +289,7 @@ static sl_outcome write_run(sl_task *t, void *cfg, sl_err *err)
     SL_ARENA arena = sl_arena_new();
     sl_records in = { 0 };
     writing w = { .c = c, .arena = arena, .always = c->always || sl_str_eqc(c->quote_mode, "ALWAYS"), .non_numeric = sl_str_eqc(c->quote_mode, "NON_NUMERIC"), .zone = sl_tz_local() };
-    if (!one_char(c->separator, "fieldSeparator", false, &w.separator, err) || !one_char(c->quote, "textDelimiter", true, &w.quote, err) || (c->zone.n > 0 && (w.zone = sl_tz_find(c->zone, err)) == NULL))
+    if (!sl_csv_char(c->separator, "fieldSeparator", false, &w.separator, err) || !sl_csv_char(c->quote, "textDelimiter", true, &w.quote, err) || (c->zone.n > 0 && (w.zone = sl_tz_find(c->zone, err)) == NULL))
         return SL_TASK_FAILED;
     w.out = sl_out_open(t, "records.csv", c->charset, err);
     bool ok = w.out != NULL && sl_records_open(&in, t, c->from, err) && write_all(&w, &in, t, err) && sl_out_finish(w.out, in.count, err);
