@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "connectors/csv/schema.h"
 #include "connectors/csv/source.h"
-#include "connectors/postgres/pg.h"
+#include "connectors/redshift/ready.h"
 
 typedef struct external_cfg {
     sl_pg_cfg pg;
@@ -35,7 +35,6 @@ static const sl_opt opts[] = {
     TEXT("iamRole", role, "createSchemaFrom: role of the cluster that may read the catalog and the objects."),
     { 0 },
 };
-static const sl_opt outs[] = { { .name = "sql", .type = SL_OPT_STR, .doc = "What was run." }, { 0 } };
 
 /* [{name, type}] as SQL has them. */
 static bool add_columns(sl_arena *a, sl_buf *b, const sl_val *list, bool text_only, sl_err *err)
@@ -144,18 +143,7 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
     sl_str sql;
     if (!check(c, err) || (c->given.from.n > 0 && !look(t, c, err)) || !sql_of(sl_task_arena(t), c, &sql, err))
         return SL_TASK_FAILED;
-    if (sl_task_saved(t) == NULL) /* else it is being waited for */
-        sl_task_log(t, SL_INFO, "%.*s", SL_ARG(sql));
-    sl_outcome o = sl_redshift_execute_each(t, &c->pg, &c->redshift, sql, err);
-    if (o == SL_TASK_DONE)
-        sl_task_out_str(t, "sql", sql);
-    return o;
+    return sl_redshift_ready(t, &c->pg, &c->redshift, sql, sql, true, err);
 }
 
-static void on_kill(sl_task *t, void *cfg)
-{
-    (void)cfg;
-    sl_redshift_data_kill(t, NULL);
-}
-
-const sl_task_type sl_redshift_create_external_table = { .type = "io.sluice.redshift.CreateExternalTable", .doc = "Makes a table in Redshift over objects in S3.", .cfg_size = sizeof(external_cfg), .opts = opts, .outs = outs, .run = run, .kill = on_kill };
+const sl_task_type sl_redshift_create_external_table = { .type = "io.sluice.redshift.CreateExternalTable", .doc = "Makes a table in Redshift over objects in S3.", .cfg_size = sizeof(external_cfg), .opts = opts, .outs = sl_redshift_ready_outs, .run = run, .kill = sl_redshift_ready_kill };

@@ -3,13 +3,13 @@
  * Source: https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html
  */
 #include "base/arena.h"
-#include "base/secret.h"
-#include "connectors/postgres/pg.h"
+#include "connectors/redshift/ready.h"
 
 typedef struct unload_cfg {
     sl_pg_cfg pg;
     sl_redshift_cfg redshift;
-    sl_str query, to, format, delimiter, null_text, compression, role, key_id, secret, token, region, on_exists, max_size, extension;
+    sl_redshift_grant grant;
+    sl_str query, to, format, delimiter, null_text, compression, region, on_exists, max_size, extension;
     const sl_val *partitions;
     bool header, quotes, manifest, serial;
 } unload_cfg;
@@ -31,21 +31,11 @@ static const sl_opt opts[] = {
     { .name = "partitionBy", .type = SL_OPT_STRS, .offset = SL_FIELD(unload_cfg, partitions), .doc = "Columns that become folders, column=value." },
     TEXT("maxFileSize", max_size, "Such as '100 MB'."),
     TEXT("extension", extension, "End of the objects' keys."),
-    TEXT("iamRole", role, "Role of the cluster that may write the objects ('default' for its own)."),
-    TEXT("accessKeyId", key_id, "Or an access key."),
-    { .name = "secretKeyId", .type = SL_OPT_SECRET, .offset = SL_FIELD(unload_cfg, secret), .doc = "And its secret." },
-    { .name = "sessionToken", .type = SL_OPT_SECRET, .offset = SL_FIELD(unload_cfg, token), .doc = "And its session token." },
+    SL_REDSHIFT_GRANT_OPTS(unload_cfg),
     TEXT("region", region, "The bucket's region, when it is another one."),
     { 0 },
 };
 static const sl_opt outs[] = { { .name = "sql", .type = SL_OPT_STR, .doc = "What was run, without secrets." }, { .name = "uri", .type = SL_OPT_STR, .doc = "The prefix." }, { 0 } };
-
-static void add_text(sl_arena *a, sl_buf *b, const char *option, sl_str value)
-{
-    sl_str text = sl_sql_text(a, value);
-    if (value.n > 0)
-        sl_buf_fmt(b, "\n  %s %.*s", option, SL_ARG(text));
-}
 
 /* shown: without secrets. */
 static sl_str sql_of(sl_arena *a, const unload_cfg *c, bool shown)
@@ -53,14 +43,8 @@ static sl_str sql_of(sl_arena *a, const unload_cfg *c, bool shown)
     sl_buf b = sl_buf_new(a, 1 << 20);
     sl_str query = sl_sql_text(a, sl_str_trim(c->query));
     sl_buf_fmt(&b, "UNLOAD (%.*s)", SL_ARG(query));
-    add_text(a, &b, "TO", c->to);
-    if (sl_str_eqc(c->role, "default"))
-        sl_buf_addc(&b, "\n  IAM_ROLE default");
-    else
-        add_text(a, &b, "IAM_ROLE", c->role);
-    add_text(a, &b, "ACCESS_KEY_ID", c->key_id);
-    add_text(a, &b, "SECRET_ACCESS_KEY", shown && c->secret.n ? SL_S("***") : c->secret);
-    add_text(a, &b, "SESSION_TOKEN", shown && c->token.n ? SL_S("***") : c->token);
+    sl_redshift_add_text(a, &b, "TO", c->to);
+    sl_redshift_add_grant(a, &b, &c->grant, shown);
     if (!sl_str_eqc(c->format, "TEXT"))
         sl_buf_fmt(&b, "\n  FORMAT AS %.*s", SL_ARG(c->format));
     if (sl_val_count(c->partitions) > 0) {
@@ -72,10 +56,10 @@ static sl_str sql_of(sl_arena *a, const unload_cfg *c, bool shown)
         sl_buf_char(&b, ')');
     }
     sl_buf_addc(&b, c->header ? "\n  HEADER" : "");
-    add_text(a, &b, "DELIMITER AS", c->delimiter);
-    add_text(a, &b, "NULL AS", c->null_text);
-    add_text(a, &b, "EXTENSION", c->extension);
-    add_text(a, &b, "REGION AS", c->region);
+    sl_redshift_add_text(a, &b, "DELIMITER AS", c->delimiter);
+    sl_redshift_add_text(a, &b, "NULL AS", c->null_text);
+    sl_redshift_add_text(a, &b, "EXTENSION", c->extension);
+    sl_redshift_add_text(a, &b, "REGION AS", c->region);
     sl_buf_addc(&b, c->quotes ? "\n  ADDQUOTES" : "");
     if (!sl_str_eqc(c->compression, "NONE"))
         sl_buf_fmt(&b, "\n  %.*s", SL_ARG(c->compression));
@@ -89,11 +73,11 @@ static sl_str sql_of(sl_arena *a, const unload_cfg *c, bool shown)
 
 static bool check(const unload_cfg *c, sl_err *err)
 {
-    bool keys = c->key_id.n > 0 && c->secret.n > 0, plain = sl_str_eqc(c->format, "CSV") || sl_str_eqc(c->format, "TEXT");
+    bool plain = sl_str_eqc(c->format, "CSV") || sl_str_eqc(c->format, "TEXT");
     if (!sl_str_starts(c->to, SL_S("s3://")))
         return sl_err_set(err, SL_ERR_CONFIG, "redshift.to", "'to' must be s3://bucket/prefix, not '%.*s'", SL_ARG(c->to));
-    if ((c->role.n > 0) == keys)
-        return sl_err_set(err, SL_ERR_CONFIG, "redshift.credentials", "Unload needs either 'iamRole', or 'accessKeyId' and 'secretKeyId'");
+    if (!sl_redshift_check_grant(&c->grant, "Unload", err))
+        return false;
     if (!plain && (c->header || c->delimiter.n > 0 || c->quotes))
         return sl_err_set(err, SL_ERR_CONFIG, "redshift.format", "'header', 'delimiter' and 'addQuotes' are for the formats CSV and TEXT, not %.*s", SL_ARG(c->format));
     if (c->max_size.n > 0)
@@ -108,23 +92,11 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
     const unload_cfg *c = cfg;
     if (!check(c, err))
         return SL_TASK_FAILED;
-    sl_redact_add(c->secret);
-    sl_redact_add(c->token);
-    sl_str shown = sql_of(sl_task_arena(t), c, true);
-    if (sl_task_saved(t) == NULL) /* else it is being waited for */
-        sl_task_log(t, SL_INFO, "%.*s", SL_ARG(shown));
-    sl_outcome o = sl_redshift_execute_each(t, &c->pg, &c->redshift, sql_of(sl_task_arena(t), c, false), err);
-    if (o != SL_TASK_DONE)
-        return o;
-    sl_task_out_str(t, "sql", shown);
-    sl_task_out_str(t, "uri", c->to);
+    sl_arena *a = sl_task_arena(t);
+    sl_outcome o = sl_redshift_ready(t, &c->pg, &c->redshift, sql_of(a, c, false), sql_of(a, c, true), true, err);
+    if (o == SL_TASK_DONE)
+        sl_task_out_str(t, "uri", c->to);
     return o;
 }
 
-static void on_kill(sl_task *t, void *cfg)
-{
-    (void)cfg;
-    sl_redshift_data_kill(t, NULL);
-}
-
-const sl_task_type sl_redshift_unload_task = { .type = "io.sluice.redshift.Unload", .doc = "Writes the rows of a query in Redshift to S3.", .cfg_size = sizeof(unload_cfg), .opts = opts, .outs = outs, .run = run, .kill = on_kill };
+const sl_task_type sl_redshift_unload_task = { .type = "io.sluice.redshift.Unload", .doc = "Writes the rows of a query in Redshift to S3.", .cfg_size = sizeof(unload_cfg), .opts = opts, .outs = outs, .run = run, .kill = sl_redshift_ready_kill };

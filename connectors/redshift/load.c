@@ -1,16 +1,15 @@
 /*
- * connectors/postgres/redshift.c: io.sluice.redshift.CopyFromS3 and Merge: the SQL that everybody writes for this, written and shown.
+ * connectors/redshift/load.c: io.sluice.redshift.CopyFromS3 and Merge: the SQL that everybody writes for this, written and shown.
  * Sources: https://docs.aws.amazon.com/redshift/latest/dg/r_COPY.html, …/r_MERGE.html
  */
 #include "base/arena.h"
-#include "base/secret.h"
-#include "base/sql.h"
-#include "connectors/postgres/pg.h"
+#include "connectors/redshift/ready.h"
 
 typedef struct load_cfg {
     sl_pg_cfg pg;
     sl_redshift_cfg redshift;
-    sl_str table, from, format, delimiter, quote, null_text, compression, role, key_id, secret, token, region, date_format, time_format, mode;
+    sl_redshift_grant grant;
+    sl_str table, from, format, delimiter, quote, null_text, compression, region, date_format, time_format, mode;
     sl_str staging, matched;
     const sl_val *columns, *keys;
     int64_t skip, max_error;
@@ -37,10 +36,7 @@ static const sl_opt copy_opts[] = {
     TEXT("dateFormat", date_format, "'auto', or a format."),
     TEXT("timeFormat", time_format, "'auto', 'epochsecs', 'epochmillisecs', or a format."),
     { .name = "maxError", .type = SL_OPT_INT, .offset = SL_FIELD(load_cfg, max_error), .doc = "So many bad lines are left out." },
-    TEXT("iamRole", role, "Role of the cluster that may read the objects ('default' for its own)."),
-    TEXT("accessKeyId", key_id, "Or an access key."),
-    { .name = "secretKeyId", .type = SL_OPT_SECRET, .offset = SL_FIELD(load_cfg, secret), .doc = "And its secret." },
-    { .name = "sessionToken", .type = SL_OPT_SECRET, .offset = SL_FIELD(load_cfg, token), .doc = "And its session token." },
+    SL_REDSHIFT_GRANT_OPTS(load_cfg),
     TEXT("region", region, "The bucket's region, when it is another one."),
     { .name = "mode", .type = SL_OPT_ENUM, .offset = SL_FIELD(load_cfg, mode), .values = "APPEND REPLACE", .fallback = "APPEND", .doc = "REPLACE: rows that are there go, in the same transaction." },
     { 0 },
@@ -55,7 +51,6 @@ static const sl_opt merge_opts[] = {
     { .name = "clearStaging", .type = SL_OPT_BOOL, .offset = SL_FIELD(load_cfg, clear_staging), .doc = "The new rows are deleted from 'from', in the same transaction." },
     { 0 },
 };
-static const sl_opt outs[] = { { .name = "sql", .type = SL_OPT_STR, .doc = "What was run, without secrets." }, { 0 } };
 
 static void add_names(sl_buf *b, const sl_val *list)
 {
@@ -63,25 +58,6 @@ static void add_names(sl_buf *b, const sl_val *list)
         sl_str name = sl_text(sl_at(list, i));
         sl_buf_fmt(b, "%s%.*s", i ? ", " : "", SL_ARG(name));
     }
-}
-
-static void add_text(sl_arena *a, sl_buf *b, const char *option, sl_str value)
-{
-    sl_str text = sl_sql_text(a, value);
-    if (value.n > 0)
-        sl_buf_fmt(b, "\n  %s %.*s", option, SL_ARG(text));
-}
-
-static void add_credentials(sl_arena *a, sl_buf *b, const load_cfg *c, bool shown)
-{
-    if (sl_str_eqc(c->role, "default")) {
-        sl_buf_addc(b, "\n  IAM_ROLE default");
-        return;
-    }
-    add_text(a, b, "IAM_ROLE", c->role);
-    add_text(a, b, "ACCESS_KEY_ID", c->key_id);
-    add_text(a, b, "SECRET_ACCESS_KEY", shown && c->secret.n ? SL_S("***") : c->secret);
-    add_text(a, b, "SESSION_TOKEN", shown && c->token.n ? SL_S("***") : c->token);
 }
 
 /* shown: without secrets. */
@@ -96,18 +72,18 @@ static sl_str copy_sql(sl_arena *a, const load_cfg *c, bool shown)
         add_names(&b, c->columns);
         sl_buf_addc(&b, ")");
     }
-    add_text(a, &b, "FROM", c->from);
-    add_credentials(a, &b, c, shown);
+    sl_redshift_add_text(a, &b, "FROM", c->from);
+    sl_redshift_add_grant(a, &b, &c->grant, shown);
     if (sl_str_eqc(c->format, "JSON"))
         sl_buf_addc(&b, "\n  FORMAT AS JSON 'auto'");
     else if (!sl_str_eqc(c->format, "TEXT"))
         sl_buf_fmt(&b, "\n  FORMAT AS %.*s", SL_ARG(c->format));
-    add_text(a, &b, "QUOTE", c->quote);
-    add_text(a, &b, "DELIMITER", c->delimiter);
-    add_text(a, &b, "NULL AS", c->null_text);
-    add_text(a, &b, "DATEFORMAT", c->date_format);
-    add_text(a, &b, "TIMEFORMAT", c->time_format);
-    add_text(a, &b, "REGION", c->region);
+    sl_redshift_add_text(a, &b, "QUOTE", c->quote);
+    sl_redshift_add_text(a, &b, "DELIMITER", c->delimiter);
+    sl_redshift_add_text(a, &b, "NULL AS", c->null_text);
+    sl_redshift_add_text(a, &b, "DATEFORMAT", c->date_format);
+    sl_redshift_add_text(a, &b, "TIMEFORMAT", c->time_format);
+    sl_redshift_add_text(a, &b, "REGION", c->region);
     if (c->skip > 0)
         sl_buf_fmt(&b, "\n  IGNOREHEADER %lld", (long long)c->skip);
     if (c->max_error > 0)
@@ -120,31 +96,16 @@ static sl_str copy_sql(sl_arena *a, const load_cfg *c, bool shown)
     return sl_buf_str(&b);
 }
 
-static sl_outcome execute(sl_task *t, const load_cfg *c, sl_str sql, sl_str shown, sl_err *err)
-{
-    if (sl_task_saved(t) == NULL) /* else it is being waited for */
-        sl_task_log(t, SL_INFO, "%.*s", SL_ARG(shown));
-    sl_outcome o = sl_redshift_execute(t, &c->pg, &c->redshift, sql, err);
-    if (o == SL_TASK_DONE)
-        sl_task_out_str(t, "sql", shown);
-    return o;
-}
-
 static sl_outcome copy_run(sl_task *t, void *cfg, sl_err *err)
 {
     const load_cfg *c = cfg;
-    bool keys = c->key_id.n > 0 && c->secret.n > 0;
     if (!sl_str_starts(c->from, SL_S("s3://"))) {
         sl_err_set(err, SL_ERR_CONFIG, "redshift.from", "'from' must be s3://bucket/prefix, not '%.*s'", SL_ARG(c->from));
         return SL_TASK_FAILED;
     }
-    if ((c->role.n > 0) == keys) {
-        sl_err_set(err, SL_ERR_CONFIG, "redshift.credentials", "CopyFromS3 needs either 'iamRole', or 'accessKeyId' and 'secretKeyId'");
+    if (!sl_redshift_check_grant(&c->grant, "CopyFromS3", err))
         return SL_TASK_FAILED;
-    }
-    sl_redact_add(c->secret);
-    sl_redact_add(c->token);
-    return execute(t, c, copy_sql(sl_task_arena(t), c, false), copy_sql(sl_task_arena(t), c, true), err);
+    return sl_redshift_ready(t, &c->pg, &c->redshift, copy_sql(sl_task_arena(t), c, false), copy_sql(sl_task_arena(t), c, true), false, err);
 }
 
 /* ---- Merge ---- */
@@ -214,14 +175,8 @@ static sl_outcome merge_run(sl_task *t, void *cfg, sl_err *err)
         return SL_TASK_FAILED;
     }
     sl_str sql = merge_sql(sl_task_arena(t), c);
-    return execute(t, c, sql, sql, err);
+    return sl_redshift_ready(t, &c->pg, &c->redshift, sql, sql, false, err);
 }
 
-static void on_kill(sl_task *t, void *cfg)
-{
-    (void)cfg;
-    sl_redshift_data_kill(t, NULL);
-}
-
-const sl_task_type sl_redshift_copy_from_s3 = { .type = "io.sluice.redshift.CopyFromS3", .doc = "Loads objects of S3 into a table of Redshift.", .cfg_size = sizeof(load_cfg), .opts = copy_opts, .outs = outs, .run = copy_run, .kill = on_kill };
-const sl_task_type sl_redshift_merge = { .type = "io.sluice.redshift.Merge", .doc = "Merges a table of Redshift into another by key.", .cfg_size = sizeof(load_cfg), .opts = merge_opts, .outs = outs, .run = merge_run, .kill = on_kill };
+const sl_task_type sl_redshift_copy_from_s3 = { .type = "io.sluice.redshift.CopyFromS3", .doc = "Loads objects of S3 into a table of Redshift.", .cfg_size = sizeof(load_cfg), .opts = copy_opts, .outs = sl_redshift_ready_outs, .run = copy_run, .kill = sl_redshift_ready_kill };
+const sl_task_type sl_redshift_merge = { .type = "io.sluice.redshift.Merge", .doc = "Merges a table of Redshift into another by key.", .cfg_size = sizeof(load_cfg), .opts = merge_opts, .outs = sl_redshift_ready_outs, .run = merge_run, .kill = sl_redshift_ready_kill };
