@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/gunzip.h"
+#include "base/gzip.h"
 #include "base/io.h"
 #include "base/limits.h"
 
@@ -75,6 +76,10 @@ static void gzip_close(sl_writer *self)
 
 sl_writer *sl_writer_gzip(sl_writer *inner, int level)
 {
+#ifdef SL_ISAL
+    if (level == 1)
+        return sl_gzip_fast(inner);
+#endif
     gzip *g = sl_malloc(sizeof *g);
     memset(g, 0, sizeof *g);
     g->writer = (sl_writer){ gzip_write, gzip_finish, gzip_close };

@@ -3,4 +3,4 @@
 
 #include "connectors/task.h"
 
-extern const sl_connector sl_connector_core, sl_connector_executions, sl_connector_flow, sl_connector_http, sl_connector_script, sl_connector_gcs, sl_connector_bigquery, sl_connector_s3, sl_connector_dynamodb, sl_connector_postgres, sl_connector_serdes, sl_connector_embedded, sl_connector_cratedb;
+extern const sl_connector sl_connector_core, sl_connector_executions, sl_connector_flow, sl_connector_http, sl_connector_script, sl_connector_gcs, sl_connector_bigquery, sl_connector_s3, sl_connector_dynamodb, sl_connector_postgres, sl_connector_serdes, sl_connector_embedded, sl_connector_cratedb, sl_connector_transfer;

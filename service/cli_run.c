@@ -268,8 +268,10 @@ static int run(sl_cli *c)
         return 2;
     if (!sl_cli_inputs(c, &inputs) || !labels_of(c, &labels))
         return 2;
+    sl_val *everywhere = sl_list(c->arena); /* who runs it may read what they may read */
+    sl_list_add(c->arena, everywhere, sl_val_c(c->arena, "/"));
     screen s = { .terminal = isatty(STDERR_FILENO) == 1, .quiet = sl_cli_has(c, "--quiet"), .started_ms = sl_mono_ms() };
-    sl_engine_options o = { .data_dir = c->data_dir, .registry = &sl_all_connectors, .container_host_access = true, .self = &s, .on_log = on_log, .on_progress = on_progress };
+    sl_engine_options o = { .data_dir = c->data_dir, .registry = &sl_all_connectors, .container_host_access = true, .local_files = everywhere, .self = &s, .on_log = on_log, .on_progress = on_progress };
     sl_err err;
     sl_cloud *cloud = NULL;
     if (sl_cli_has(c, "--local")) {

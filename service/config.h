@@ -10,6 +10,7 @@ typedef struct sl_config {
     int64_t port, workers;
     const sl_val *process_environment; /* list of names */
     bool container_host_access;
+    const sl_val *local_files;
     const sl_val *plugin_defaults;     /* list */
     const sl_val *globals;             /* map */
     int64_t keep_ms;                   /* retention.maxAge */

@@ -1,6 +1,8 @@
 /* service/expr_host.c: see expr_host.h. */
 #include "service/expr_host.h"
 
+#include <stdlib.h>
+
 #include "base/arena.h"
 #include "base/fs.h"
 #include "base/json.h"
@@ -63,11 +65,39 @@ static bool host_secret(void *self, sl_arena *arena, sl_str key, sl_str ns, sl_s
     return sl_host_secret(h->engine, arena, ns.p ? ns : h->ns, key, ret, err);
 }
 
+/* The path with all links followed: only so it can be said where it lies. */
+static bool real_path(sl_arena *arena, sl_str path, sl_str *ret)
+{
+    char *real = realpath(sl_cstr(arena, path), NULL);
+    if (real == NULL)
+        return false;
+    *ret = sl_str_dup(arena, sl_str_c(real));
+    free(real);
+    return true;
+}
+
+/* file:///…, below one of the folders that the configuration allows. */
+static bool local_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err)
+{
+    const sl_val *folders = h->engine->options.local_files;
+    sl_str path = sl_str_sub(uri, 7, uri.n), folder;
+    if (path.n == 0 || path.p[0] != '/' || memchr(path.p, 0, path.n) != NULL)
+        return sl_err_set(err, SL_ERR_CONFIG, "file.path", "'%.*s' must name a whole path: file:///folder/name", SL_ARG(uri));
+    bool found = real_path(arena, path, ret);
+    for (size_t i = 0; found && i < sl_val_count(folders); i++)
+        if (real_path(arena, sl_text(sl_at(folders, i)), &folder) && sl_str_starts(*ret, folder) && (ret->n == folder.n || folder.n == 1 || ret->p[folder.n] == '/'))
+            return true;
+    /* What lies outside of them is not told from what is not there. */
+    return sl_err_set(err, SL_ERR_NOT_FOUND, "file.local", "there is no file '%.*s' that flows may read; folders are allowed with 'localFiles' in the server's configuration", SL_ARG(uri));
+}
+
 bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err)
 {
     const sl_storage *storage = &h->engine->storage;
     sl_str caller = sl_get_text(h->parent, "executionId");
     sl_err ignored;
+    if (sl_str_starts(uri, SL_S("file://")))
+        return local_file(h, arena, uri, ret, err);
     if (caller.n > 0 && sl_storage_path(storage, arena, uri, sl_get_text(h->parent, "namespace"), sl_get_text(h->parent, "flowId"), caller, ret, &ignored))
         return true;
     return sl_storage_path(storage, arena, uri, h->ns, h->flow_id, h->execution_id, ret, err);
@@ -75,7 +105,7 @@ bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *re
 
 static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
 {
-    if (!sl_str_starts(path, SL_S("kestra://"))) {
+    if (!sl_str_starts(path, SL_S("kestra://")) && !sl_str_starts(path, SL_S("file://"))) {
         if (!sl_path_is_safe(path))
             return sl_err_set(err, SL_ERR_CONFIG, "file.path", "Path must not contain '../': '%.*s'", SL_ARG(path));
         path = sl_fmt(arena, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(arena, h->ns, SL_S("."), SL_S("/"))), SL_ARG(sl_percent(arena, path, "/")));

@@ -158,7 +158,7 @@ static bool send_file(void *self, sl_bq *b, const sl_val *job, const sl_val **re
     const load_cfg *c = self;
     sl_arena *a = b->arena;
     sl_str path = sl_fmt(a, "%.*s/upload/bigquery/v2/projects/%.*s/jobs?uploadType=resumable", SL_ARG(b->g.base), SL_ARG(sl_percent(a, b->g.project, ":")));
-    sl_resumable file = { .g = &b->g, .url = path, .metadata = sl_json(a, job), .target = c->target.table, .checkpoint = sl_task_saved(b->task) };
+    sl_resumable file = { .session = { .g = &b->g, .url = path, .metadata = sl_json(a, job), .target = c->target.table }, .checkpoint = sl_task_saved(b->task) };
     bool ok = sl_resumable_open(&file, c->file, err) && sl_resumable_send(&file, ret, err);
     sl_resumable_close(&file);
     return ok;
@@ -167,7 +167,7 @@ static bool send_file(void *self, sl_bq *b, const sl_val *job, const sl_val **re
 /* *empty: there is nothing to load, and that is fine. */
 static bool check_file(sl_bq *b, const load_cfg *c, bool *empty, sl_err *err)
 {
-    sl_resumable file = { .g = &b->g };
+    sl_resumable file = { .session.g = &b->g };
     bool ok = sl_resumable_open(&file, c->file, err);
     sl_resumable_close(&file);
     *empty = ok && file.size == 0;
@@ -200,7 +200,7 @@ static void kill_load(sl_task *t, void *cfg)
     sl_bq b;
     sl_err err;
     if (sl_bq_open(&b, t, &c->gcp, &c->bq, &err))
-        sl_resumable_cancel(&b.g, sl_task_saved(t));
+        sl_session_cancel(&b.g, sl_get_text(sl_task_saved(t), "session"));
     sl_bq_cancel(t, &c->gcp, &c->bq);
 }
 

@@ -4,22 +4,17 @@
  * The session's URI (a credential: sealed) is on disk before the first byte. After a crash, or any doubt, the session is
  * asked how much it has ("bytes STAR/N") and the upload goes on there; a finished one is recognised. Checksums are computed
  * in the reading pass. Memory: one block. One thread.
- * API: https://cloud.google.com/storage/docs/performing-resumable-uploads
  */
 #pragma once
 
 #include <time.h>
 
 #include "base/io.h"
-#include "connectors/gcp/gcp.h"
+#include "connectors/gcp/session.h"
 
 typedef struct sl_resumable {
     /* Set by the caller. */
-    sl_gcp *g;
-    sl_str url;                /* starts a session */
-    sl_str metadata;           /* JSON body of that request */
-    sl_str content_type;       /* of the file; empty = application/octet-stream */
-    sl_str target;             /* for messages: gs://bucket/name */
+    sl_session session;
     const sl_val *checkpoint;  /* what else the checkpoint has to say while the upload runs; may be NULL */
     sl_hash *md5;              /* NULL: not wanted */
     /* Set by sl_resumable_open. */
@@ -33,7 +28,6 @@ typedef struct sl_resumable {
     int fd;
     int64_t begin, offset, end;   /* of the piece that is being sent */
     sl_reader reader;
-    sl_str session;
 } sl_resumable;
 
 /* Opens the stored file `from`; 0 in every other field is fine so far. Close it in any case. */
@@ -50,5 +44,3 @@ bool sl_resumable_send(sl_resumable *u, const sl_val **ret_answer, sl_err *err);
 bool sl_resumable_sum(sl_resumable *u, sl_err *err);
 /* Reads the whole file to `to`, which has room for `size` bytes. */
 bool sl_resumable_read(sl_resumable *u, char *to, sl_err *err);
-/* Cancels the session of the checkpoint, so that nothing half-done stays behind. Best effort. */
-void sl_resumable_cancel(sl_gcp *g, const sl_val *saved);

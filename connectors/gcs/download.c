@@ -1,75 +1,62 @@
 /*
- * connectors/gcs/download.c: Download and Downloads.
+ * connectors/gcs/download.c: an object as a source of bytes; Download and Downloads.
  *
  * The generation is fixed first; every request names it, so that an object replaced meanwhile is an error and never a mix.
- * A cut connection is followed by a request for the rest. Checksums are computed in the reading pass. Memory: one block.
  * API: https://cloud.google.com/storage/docs/json_api/v1/objects/get
  */
 #include "base/arena.h"
-#include "connectors/fetch.h"
 #include "connectors/gcs/gcs.h"
 
-typedef struct download {
-    sl_gcp *g;
+typedef struct stored {
+    const sl_gcp *g;
     sl_str url;
     const char *what;
-    uint32_t crc;
-    sl_hash *md5;
-} download;
+    int64_t size;
+} stored;
 
-static void add_sums(void *self, const void *bytes, size_t n)
+static bool fetch(void *self, sl_arena *a, int64_t begin, int64_t end, sl_writer *to, sl_err *err)
 {
-    download *d = self;
-    d->crc = sl_crc32c(d->crc, bytes, n);
-    if (d->md5 != NULL)
-        sl_hash_add(d->md5, bytes, n);
-}
-
-static bool compare(download *d, int64_t came, const sl_val *object, sl_err *err)
-{
-    sl_arena *a = d->g->arena;
-    int64_t size = sl_get_int(object, "size", -1);
-    sl_str crc = sl_get_text(object, "crc32c"), ours = sl_crc32c_base64(a, d->crc);
-    if (size >= 0 && size != came)
-        return sl_err_set(err, SL_ERR_DATA, "gcs.size", "%s has %lld bytes, but %lld came; try again", d->what, (long long)size, (long long)came);
-    if (crc.n > 0 && !sl_str_eq(crc, ours))
-        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%s has the CRC32C %.*s, but what came has %.*s; try again", d->what, SL_ARG(crc), SL_ARG(ours));
-    if (d->md5 != NULL && !sl_str_eq(sl_get_text(object, "md5Hash"), sl_base64(a, sl_hash_end(d->md5, a))))
-        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "what came of %s has another MD5 than the object; try again", d->what);
-    return true;
-}
-
-static bool get_rest(void *self, sl_fetch *f, sl_err *err)
-{
-    download *d = self;
-    sl_gcp *g = d->g;
+    const stored *b = self;
+    sl_gcp g = *b->g;
     sl_http_response r;
-    sl_val *headers = sl_map(g->arena);
-    sl_map_set_str(g->arena, headers, "Accept-Encoding", SL_S("gzip")); /* bytes as stored: else GCS unpacks what is stored packed */
-    if (f->at > 0)
-        sl_map_set_str(g->arena, headers, "Range", sl_fmt(g->arena, "bytes=%lld-", (long long)f->at));
-    sl_http_request req = { .url = d->url, .headers = headers, .sink = &f->writer, .keep_encoding = true, .attempts_max = f->at > 0 ? 1 : 0 };
-    sl_gcp_prepare(g, &req);
-    if (!sl_http_call(sl_task_http(g->task), g->arena, &req, &r, err))
+    bool part = begin > 0 || (end >= 0 && end < b->size);
+    sl_val *headers = sl_map(a);
+    g.arena = a;
+    sl_map_set_str(a, headers, "Accept-Encoding", SL_S("gzip")); /* bytes as stored: else GCS unpacks what is stored packed */
+    if (part)
+        sl_map_set_str(a, headers, "Range", sl_source_range(a, begin, end < b->size ? end : -1));
+    sl_http_request req = { .url = b->url, .headers = headers, .sink = to, .keep_encoding = true, .attempts_max = begin > 0 ? 1 : 0 };
+    sl_gcp_prepare(&g, &req);
+    if (!sl_http_call(sl_task_http(g.task), a, &req, &r, err))
         return false;
-    return r.status / 100 == 2 || sl_gcp_error(g, &r, sl_fmt(g->arena, "downloading %s", d->what).p, err);
+    if (r.status / 100 != 2)
+        return sl_gcp_error(&g, &r, sl_fmt(a, "downloading %s", b->what).p, err);
+    return !part || r.status == 206 || sl_err_set(err, SL_ERR_REMOTE, "gcs.range", "asked for %s from byte %lld, GCS sent something else (status %d)", b->what, (long long)begin, r.status);
+}
+
+bool sl_gs_source(sl_gcp *g, sl_gs_uri from, sl_source *ret, sl_err *err)
+{
+    const sl_val *object;
+    sl_arena *a = g->arena;
+    stored *b = sl_alloc(a, sizeof *b);
+    sl_str path = sl_gs_object_path(a, from.bucket, from.object);
+    *b = (stored){ .g = g, .what = sl_gs_text(a, from.bucket, from.object).p };
+    if (!sl_gcp_call(g, "GET", path, NULL, true, &object, err))
+        return sl_err_ctx(err, "looking for %s", b->what);
+    sl_str generation = sl_val_text(a, sl_get(object, "generation")), crc = sl_get_text(object, "crc32c"), md5 = sl_get_text(object, "md5Hash");
+    b->url = sl_fmt(a, "%.*s%.*s?alt=media&generation=%.*s", SL_ARG(g->base), SL_ARG(path), SL_ARG(generation));
+    b->size = sl_get_int(object, "size", -1);
+    *ret = (sl_source){
+        .task = g->task, .what = b->what, .service = "gcs", .size = b->size, .ranged = b->size >= 0, .state = generation, .summed = crc.n > 0 || md5.n > 0, .algorithm = crc.n > 0 ? SL_SUM_CRC32C : SL_SUM_MD5,
+        .expected = crc.n > 0 ? crc : md5, .self = b, .fetch = fetch,
+    };
+    return true;
 }
 
 bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, sl_writer *out, int64_t *ret_size, sl_err *err)
 {
-    const sl_val *object;
-    download d = { .g = g, .what = sl_gs_text(g->arena, from.bucket, from.object).p };
-    sl_fetch f = { .out = out, .self = &d, .seen = add_sums, .get = get_rest };
-    sl_str path = sl_gs_object_path(g->arena, from.bucket, from.object);
-    if (!sl_gcp_call(g, "GET", path, NULL, true, &object, err))
-        return sl_err_ctx(err, "looking for %s", d.what);
-    if (sl_get_text(object, "crc32c").n == 0 && sl_get_text(object, "md5Hash").n > 0)
-        d.md5 = sl_hash_new(g->arena, "MD5");
-    d.url = sl_fmt(g->arena, "%.*s%.*s?alt=media&generation=%.*s", SL_ARG(g->base), SL_ARG(path), SL_ARG(sl_val_text(g->arena, sl_get(object, "generation"))));
-    if (!sl_fetch_all(&f, g->task, d.what, err))
-        return false;
-    *ret_size = f.at;
-    return compare(&d, f.at, object, err);
+    sl_source source;
+    return sl_gs_source(g, from, &source, err) && sl_source_copy(&source, out, ret_size, err);
 }
 
 /* ---- tasks ---- */

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "connectors/gcp/gcp.h"
+#include "connectors/source.h"
+#include "connectors/target.h"
 
 typedef struct sl_gs_uri {
     sl_str bucket, object; /* decoded */
@@ -44,11 +46,12 @@ typedef struct sl_gs_found {
 /* The whole listing at once. */
 bool sl_gs_find_all(sl_gcp *g, sl_str from, const sl_gs_listing *listing, const sl_val **ret, sl_err *err);
 
-/*
- * Fetches an object's bytes as they are stored, going on by range on the same generation after an interruption. Size and
- * CRC32C (MD5 where there is none) are compared in any case. Does not call out->finish().
- */
+/* An object as it is now, its bytes as they are stored. `g` must outlive the source. */
+bool sl_gs_source(sl_gcp *g, sl_gs_uri from, sl_source *ret, sl_err *err);
+/* All of it. Does not call out->finish(). */
 bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, sl_writer *out, int64_t *ret_size, sl_err *err);
+/* A stream as an object. *ret is to be closed in any case. */
+bool sl_gs_stream(const sl_target_how *how, const sl_gcp_cfg *cfg, sl_gs_uri to, sl_target **ret, sl_err *err);
 /* Missing is no error. */
 bool sl_gs_delete(sl_gcp *g, sl_gs_uri uri, bool *existed, sl_err *err);
 bool sl_gs_delete_all(sl_gcp *g, const sl_val *objects, bool versions, int64_t concurrent, int64_t *ret_count, int64_t *ret_size, sl_err *err);

@@ -114,7 +114,7 @@ static bool send_simple(upload *u, const sl_val **done, sl_err *err)
     if (!SL_FAULT("upload.before_simple", err) || !sl_http_call(sl_task_http(u->g.task), a, &req, &r, err) || !SL_FAULT("upload.after_simple", err))
         return false;
     if (r.status / 100 != 2)
-        return sl_gcp_error(&u->g, &r, sl_fmt(a, "uploading to %.*s", SL_ARG(u->file.target)).p, err);
+        return sl_gcp_error(&u->g, &r, sl_fmt(a, "uploading to %.*s", SL_ARG(u->file.session.target)).p, err);
     *done = sl_json_parse(a, r.body, err);
     return *done != NULL;
 }
@@ -130,9 +130,9 @@ static bool check_sums(upload *u, const sl_val *object, sl_err *err)
     if (u->cfg->md5.n > 0 && !sl_str_eq(u->cfg->md5, md5))
         return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "the file's MD5 is %.*s, expected was %.*s", SL_ARG(md5), SL_ARG(u->cfg->md5));
     if (theirs.n > 0 && !sl_str_eq(theirs, crc))
-        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%.*s has the CRC32C %.*s, but %.*s was sent; upload it again", SL_ARG(u->file.target), SL_ARG(theirs), SL_ARG(crc));
+        return sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%.*s has the CRC32C %.*s, but %.*s was sent; upload it again", SL_ARG(u->file.session.target), SL_ARG(theirs), SL_ARG(crc));
     if (sl_get_int(object, "size", u->file.size) != u->file.size)
-        return sl_err_set(err, SL_ERR_DATA, "gcs.size", "%.*s has %lld bytes, but %lld were sent", SL_ARG(u->file.target), (long long)sl_get_int(object, "size", 0), (long long)u->file.size);
+        return sl_err_set(err, SL_ERR_DATA, "gcs.size", "%.*s has %lld bytes, but %lld were sent", SL_ARG(u->file.session.target), (long long)sl_get_int(object, "size", 0), (long long)u->file.size);
     return true;
 }
 
@@ -152,7 +152,7 @@ static bool prepare(upload *u, sl_task *t, sl_err *err)
     sl_arena *a = sl_task_arena(t);
     if (!sl_gcp_open(&u->g, t, "gcs", &u->cfg->gcp, err) || !sl_gs_parse(a, u->cfg->to, false, &u->to, err))
         return false;
-    u->file = (sl_resumable){ .g = &u->g, .url = upload_url(u, "resumable"), .metadata = sl_json(a, metadata(u)), .content_type = u->cfg->content_type, .target = sl_gs_text(a, u->to.bucket, u->to.object) };
+    u->file = (sl_resumable){ .session = { .g = &u->g, .url = upload_url(u, "resumable"), .metadata = sl_json(a, metadata(u)), .content_type = u->cfg->content_type, .target = sl_gs_text(a, u->to.bucket, u->to.object) } };
     if (u->cfg->md5.n > 0)
         u->file.md5 = sl_hash_new(a, "MD5");
     return sl_resumable_open(&u->file, u->cfg->from, err);
@@ -167,12 +167,12 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
     sl_resumable_close(&u.file);
     if (!ok)
         return SL_TASK_FAILED;
-    sl_task_out_str(t, "uri", u.file.target);
+    sl_task_out_str(t, "uri", u.file.session.target);
     sl_task_out_str(t, "crc32c", sl_crc32c_base64(a, u.file.crc));
     if (sl_get_text(object, "md5Hash").n > 0)
         sl_task_out_str(t, "md5", sl_get_text(object, "md5Hash"));
     sl_task_counter(t, "file.size", (double)u.file.size);
-    sl_task_log(t, SL_INFO, "%lld bytes are at %.*s", (long long)u.file.size, SL_ARG(u.file.target));
+    sl_task_log(t, SL_INFO, "%lld bytes are at %.*s", (long long)u.file.size, SL_ARG(u.file.session.target));
     return SL_TASK_DONE;
 }
 
@@ -183,7 +183,7 @@ static void kill_upload(sl_task *t, void *cfg)
     sl_gcp g;
     sl_err err;
     if (sl_gcp_open(&g, t, "gcs", &c->gcp, &err))
-        sl_resumable_cancel(&g, sl_task_saved(t));
+        sl_session_cancel(&g, sl_get_text(sl_task_saved(t), "session"));
 }
 
 const sl_task_type sl_gcs_upload = {

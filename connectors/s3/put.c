@@ -8,8 +8,6 @@
 #include "base/arena.h"
 #include "base/fault.h"
 
-enum { PUT_IDLE_MS = 120000 };
-
 bool sl_s3_put_open(sl_s3_put *p, sl_err *err)
 {
     struct stat st;
@@ -22,12 +20,12 @@ bool sl_s3_put_open(sl_s3_put *p, sl_err *err)
     if (p->expected.n == 0)
         return true;
     SL_ARENA a = sl_arena_new();
-    sl_checksum sum = sl_checksum_new(a, p->algorithm);
-    if (!sl_checksum_file(p->fd, p->path.p, 0, p->size, &sum, 1, sl_task_cancelled, p->s->aws.task, err))
+    sl_checksum sum = sl_checksum_new(a, p->to.algorithm);
+    if (!sl_checksum_file(p->fd, p->path.p, 0, p->size, &sum, 1, sl_task_cancelled, p->to.s->aws.task, err))
         return false;
     sl_str ours = sl_base64(a, sl_checksum_end(&sum, a));
     return sl_str_eq(ours, p->expected)
-           || sl_err_set(err, SL_ERR_DATA, "s3.checksum", "the file's %s is %.*s, expected was %.*s", sl_checksum_name(p->algorithm), SL_ARG(ours), SL_ARG(p->expected));
+           || sl_err_set(err, SL_ERR_DATA, "s3.checksum", "the file's %s is %.*s, expected was %.*s", sl_checksum_name(p->to.algorithm), SL_ARG(ours), SL_ARG(p->expected));
 }
 
 void sl_s3_put_close(sl_s3_put *p)
@@ -66,37 +64,16 @@ static sl_reader *piece_open(void *self, sl_err *err)
     return &p->reader;
 }
 
-/* Some services know no checksums but Content-MD5. That is remembered for the endpoint. */
-static bool refused(const sl_s3_put *p, sl_arena *a, const sl_http_response *r)
+static bool piece_sum(void *self, sl_checksum *sums, size_t n, sl_err *err)
 {
-    if (p->algorithm_given || p->algorithm == SL_SUM_MD5 || (r->status != 400 && r->status != 501))
-        return false;
-    sl_str code = sl_s3_code(a, r), body = sl_str_lower(a, sl_str_sub(r->body, 0, 4096));
-    return r->status == 501 || sl_str_eqc(code, "NotImplemented") || (sl_str_find(body, SL_S("checksum")) >= 0 && !sl_str_eqc(code, "BadDigest") && !sl_str_eqc(code, "XAmzContentChecksumMismatch"));
+    const sl_s3_piece *p = self;
+    return sl_checksum_file(p->put->fd, p->put->path.p, p->begin, p->end, sums, n, sl_task_cancelled, p->put->to.s->aws.task, err);
 }
 
-bool sl_s3_put_piece(sl_s3_put *p, sl_arena *a, int64_t begin, int64_t end, sl_str query, const sl_val *headers, sl_http_response *ret, sl_str *ret_sum, sl_err *err)
+sl_s3_body sl_s3_piece_of(const sl_s3_put *p, int64_t begin, int64_t end, sl_s3_piece *piece)
 {
-    sl_s3_piece piece = { .reader = { piece_read, piece_close }, .put = p, .begin = begin, .end = end };
-    bool hashed = !sl_s3_unsigned(p->s);
-    for (;;) {
-        sl_algorithm algorithm = sl_s3_plain(p->s) && !p->algorithm_given ? SL_SUM_MD5 : p->algorithm;
-        sl_checksum sums[2] = { sl_checksum_new(a, algorithm), sl_checksum_new(a, hashed ? SL_SUM_SHA256 : SL_SUM_CRC32C) };
-        if (!sl_checksum_file(p->fd, p->path.p, begin, end, sums, hashed ? 2 : 1, sl_task_cancelled, p->s->aws.task, err))
-            return false;
-        *ret_sum = sl_base64(a, sl_checksum_end(&sums[0], a));
-        sl_val *all = sl_map_shallow(a, headers);
-        sl_map_set_str(a, all, sl_s3_checksum_header(algorithm), *ret_sum);
-        sl_s3_request r = {
-            .method = "PUT", .key = p->key, .query = query, .headers = all, .open_body = piece_open, .body_self = &piece, .body_size = end - begin, .body_sha256 = hashed ? sl_hex(a, sl_checksum_end(&sums[1], a)) : SL_S(""),
-            .idle_ms = PUT_IDLE_MS,
-        };
-        if (!sl_s3_send(p->s, a, &r, ret, err))
-            return false;
-        if (ret->status / 100 == 2 || algorithm == SL_SUM_MD5 || !refused(p, a, ret))
-            return true;
-        sl_s3_set_plain(p->s);
-    }
+    *piece = (sl_s3_piece){ .reader = { piece_read, piece_close }, .put = p, .begin = begin, .end = end };
+    return (sl_s3_body){ .self = piece, .open = piece_open, .sum = piece_sum, .size = end - begin };
 }
 
 /* ---- what is there ---- */
@@ -109,7 +86,7 @@ static bool whole_sum(const sl_s3_put *p, sl_arena *a, sl_algorithm algorithm, i
     for (int64_t at = 0; at < p->size || parts == 0; at += step, parts++) {
         sl_checksum one = sl_checksum_new(a, algorithm);
         int64_t end = at + step < p->size ? at + step : p->size;
-        if (!sl_checksum_file(p->fd, p->path.p, at, end, part_size > 0 ? &one : &all, 1, sl_task_cancelled, p->s->aws.task, err))
+        if (!sl_checksum_file(p->fd, p->path.p, at, end, part_size > 0 ? &one : &all, 1, sl_task_cancelled, p->to.s->aws.task, err))
             return false;
         sl_str sum = part_size > 0 ? sl_checksum_end(&one, a) : SL_S("");
         sl_checksum_add(&all, sum.p, sum.n);
@@ -123,8 +100,8 @@ static bool whole_sum(const sl_s3_put *p, sl_arena *a, sl_algorithm algorithm, i
 static bool same_headers(const sl_s3_put *p, sl_arena *a, const sl_http_response *r)
 {
     static const char *const told[] = { "content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "x-amz-storage-class", "x-amz-server-side-encryption" };
-    for (size_t i = 0; i < sl_val_count(p->headers); i++) {
-        const sl_entry *e = &p->headers->map.entries[i];
+    for (size_t i = 0; i < sl_val_count(p->to.headers); i++) {
+        const sl_entry *e = &p->to.headers->map.entries[i];
         bool compared = sl_str_starts(e->key, SL_S("x-amz-meta-"));
         for (size_t k = 0; k < SL_COUNT(told); k++)
             compared |= sl_str_ieq(e->key, sl_str_c(told[k]));
@@ -146,20 +123,20 @@ bool sl_s3_put_there(sl_s3_put *p, sl_arena *a, int64_t part_size, bool *ret, sl
 {
     sl_http_response r;
     sl_str ours, theirs;
-    sl_s3_request head = { .method = "HEAD", .key = p->key, .headers = sl_map_of(a, "x-amz-checksum-mode", sl_val_c(a, "ENABLED")) };
+    sl_s3_request head = { .method = "HEAD", .key = p->to.key, .headers = sl_map_of(a, "x-amz-checksum-mode", sl_val_c(a, "ENABLED")) };
     int64_t size = -1;
     *ret = false;
-    if (!sl_s3_send(p->s, a, &head, &r, err))
+    if (!sl_s3_send(p->to.s, a, &head, &r, err))
         return false;
     if (r.status / 100 != 2 || !sl_parse_int(sl_http_header(&r, "content-length"), &size) || size != p->size || !same_headers(p, a, &r))
         return true;
-    theirs = p->algorithm == SL_SUM_MD5 ? SL_S("") : sl_http_header(&r, sl_s3_checksum_header(p->algorithm));
+    theirs = p->to.algorithm == SL_SUM_MD5 ? SL_S("") : sl_http_header(&r, sl_s3_checksum_header(p->to.algorithm));
     bool by_sum = theirs.n > 0;
     if (!by_sum)
         theirs = unquoted(sl_http_header(&r, "etag"));
     bool composite = memchr(theirs.p ? theirs.p : "", '-', theirs.n) != NULL;
-    if ((composite && part_size == 0) || !whole_sum(p, a, by_sum ? p->algorithm : SL_SUM_MD5, composite ? part_size : 0, &ours, err))
-        return !sl_task_cancelled(p->s->aws.task);
+    if ((composite && part_size == 0) || !whole_sum(p, a, by_sum ? p->to.algorithm : SL_SUM_MD5, composite ? part_size : 0, &ours, err))
+        return !sl_task_cancelled(p->to.s->aws.task);
     *ret = sl_str_eq(ours, theirs);
     if (*ret) {
         p->etag = sl_http_header(&r, "etag");
@@ -175,13 +152,15 @@ bool sl_s3_put_one(sl_s3_put *p, sl_arena *a, sl_err *err)
     bool there = false;
     sl_http_response r;
     sl_str sum;
-    const char *doing = sl_s3_doing(p->s, a, "uploading to", p->key);
-    sl_val *headers = sl_map_shallow(a, p->headers);
-    for (size_t i = 0; i < sl_val_count(p->conditions); i++)
-        sl_map_set(a, headers, p->conditions->map.entries[i].key, p->conditions->map.entries[i].value);
+    sl_s3_piece piece;
+    sl_s3_body body = sl_s3_piece_of(p, 0, p->size, &piece);
+    const char *doing = sl_s3_doing(p->to.s, a, "uploading to", p->to.key);
+    sl_val *headers = sl_map_shallow(a, p->to.headers);
+    for (size_t i = 0; i < sl_val_count(p->to.conditions); i++)
+        sl_map_set(a, headers, p->to.conditions->map.entries[i].key, p->to.conditions->map.entries[i].value);
     if (p->again && (!sl_s3_put_there(p, a, 0, &there, err) || there))
         return there;
-    if (!SL_FAULT("upload.before_simple", err) || !sl_s3_put_piece(p, a, 0, p->size, SL_S(""), headers, &r, &sum, err) || !SL_FAULT("upload.after_simple", err))
+    if (!SL_FAULT("upload.before_simple", err) || !sl_s3_put_body(&p->to, a, &body, SL_S(""), headers, &r, &sum, err) || !SL_FAULT("upload.after_simple", err))
         return sl_err_ctx(err, "%s", doing);
     /* An answer that was lost, and a condition that holds no more because of it. */
     if (r.status == 412 && r.attempts > 1 && !sl_s3_put_there(p, a, 0, &there, err))
@@ -189,7 +168,7 @@ bool sl_s3_put_one(sl_s3_put *p, sl_arena *a, sl_err *err)
     if (there)
         return true;
     if (r.status / 100 != 2)
-        return sl_s3_error(p->s, a, &r, doing, err);
+        return sl_s3_error(p->to.s, a, &r, doing, err);
     p->etag = sl_http_header(&r, "etag");
     p->version = sl_http_header(&r, "x-amz-version-id");
     return true;

@@ -8,6 +8,8 @@
 
 #include "base/checksum.h"
 #include "connectors/aws/aws.h"
+#include "connectors/source.h"
+#include "connectors/target.h"
 
 typedef struct sl_s3 {
     sl_aws_client aws;
@@ -81,6 +83,10 @@ bool sl_s3_find(sl_s3 *s, const sl_s3_listing *listing, const sl_val **ret, sl_e
 
 /* x-amz-checksum-crc32c; MD5: content-md5 */
 const char *sl_s3_checksum_header(sl_algorithm a);
+/* An object as it is now. `head`: what S3 says of it. headers: of every request; NULL = none. `s` must outlive the source. */
+bool sl_s3_source(sl_s3 *s, sl_str key, sl_str version, const sl_val *headers, sl_source *ret, sl_http_response *head, sl_err *err);
+/* A stream as an object. *ret is to be closed in any case. */
+bool sl_s3_stream(const sl_target_how *how, const sl_aws_cfg *cfg, sl_str bucket, sl_str key, sl_target **ret, sl_err *err);
 /* Missing is no error. */
 bool sl_s3_delete(sl_s3 *s, sl_arena *arena, sl_str key, sl_http_response *ret, sl_err *err);
 /* Within the service; objects of more than 5 GB in parts. *ret_etag may be NULL. */

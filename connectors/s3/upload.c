@@ -154,7 +154,7 @@ static bool sources(batch *b, sl_err *err)
         sl_str uri = !b->several ? from->s : sl_val_text(a, from->type == SL_LIST ? sl_at(from, i) : from->map.entries[i].value);
         b->puts[i].fd = -1;
         b->names[i] = from->type == SL_MAP ? from->map.entries[i].key : name_of(uri);
-        b->puts[i].key = !b->several ? b->c->key : prefix.n ? sl_fmt(a, "%.*s/%.*s", SL_ARG(prefix), SL_ARG(b->names[i])) : b->names[i];
+        b->puts[i].to.key = !b->several ? b->c->key : prefix.n ? sl_fmt(a, "%.*s/%.*s", SL_ARG(prefix), SL_ARG(b->names[i])) : b->names[i];
         if (!sl_task_local_file(b->s.aws.task, uri, &b->puts[i].path, err))
             return false;
     }
@@ -178,7 +178,7 @@ static bool prepare(batch *b, sl_task *t, sl_err *err)
         return sl_err_set(err, SL_ERR_CONFIG, "s3.checksum", "'checksum' is that of one file, but 'from' names several");
     for (size_t i = 0; i < b->count; i++) {
         sl_s3_put *p = &b->puts[i];
-        *p = (sl_s3_put){ .s = &b->s, .key = p->key, .path = p->path, .headers = headers, .conditions = conditions, .algorithm = algorithm, .algorithm_given = c->algorithm.n > 0, .expected = c->checksum, .again = sl_task_saved(t) != NULL, .fd = -1 };
+        *p = (sl_s3_put){ .to = { &b->s, p->to.key, headers, conditions, algorithm, c->algorithm.n > 0 }, .path = p->path, .expected = c->checksum, .again = sl_task_saved(t) != NULL, .fd = -1 };
     }
     return true;
 }
@@ -210,7 +210,7 @@ static bool send_large(batch *b, sl_s3_put *p, sl_err *err)
     bool there = false;
     const sl_val *saved = sl_task_saved(b->s.aws.task);
     bool ok = sl_s3_put_open(p, err);
-    if (ok && b->several && p->again && !sl_str_eq(sl_get_text(saved, "key"), p->key))
+    if (ok && b->several && p->again && !sl_str_eq(sl_get_text(saved, "key"), p->to.key))
         ok = sl_s3_put_there(p, b->s.aws.arena, sl_s3_part_size(p->size), &there, err);
     ok = ok && (there || sl_s3_put_parts(p, err));
     sl_s3_put_close(p);
@@ -271,7 +271,7 @@ static void kill_upload(sl_task *t, void *cfg)
     sl_s3 s;
     sl_err ignored;
     if (sl_s3_open(&s, t, &c->aws, c->bucket, &ignored))
-        sl_s3_put_abort(&s, sl_task_saved(t));
+        sl_s3_multipart_abort(&s, sl_get_text(sl_task_saved(t), "key"), sl_get_text(sl_task_saved(t), "uploadId"));
 }
 
 const sl_task_type sl_s3_upload_task = {

@@ -1,7 +1,9 @@
 """What the clouds may answer and no emulator does, from the pages of their APIs: each case with a scripted server."""
 
 import base64
+import hashlib
 import json
+import random
 import re
 import ssl
 import subprocess
@@ -181,23 +183,37 @@ class Answers(Case):
             self.assertIn("gs://bucket/o", done.err)
 
     def test_a_download_goes_on_by_range(self):
-        data = bytes(range(256)) * 20000
-        state = {"gets": 0}
+        """Pieces of a large object are asked for at once; each request is cut once, and the rest asked for, of the same generation."""
+        data = random.Random(7).randbytes(13_000_000)
+        seen = []
 
         def answer(r):
-            meta = {"name": "o", "size": str(len(data)), "generation": "7", "md5Hash": __import__("base64").b64encode(__import__("hashlib").md5(data).digest()).decode()}
+            meta = {"name": "o", "size": str(len(data)), "generation": "7", "md5Hash": base64.b64encode(hashlib.md5(data).digest()).decode()}
             if r.query.get("alt") != "media":
                 return 200, {}, meta
-            state["gets"] += 1
-            if state["gets"] == 1:
-                return 200, {"Content-Length": str(len(data)), "X-Goog-Generation": "7", "Connection": "close"}, data[:1_000_000]
-            begin = int(re.fullmatch(r"bytes=(\d+)-.*", r.headers["range"]).group(1))
-            self.assertEqual((begin, r.query["generation"]), (1_000_000, "7"))
-            return 206, {"Content-Range": f"bytes {begin}-{len(data) - 1}/{len(data)}", "X-Goog-Generation": "7"}, data[begin:]
+            found = re.fullmatch(r"bytes=(\d+)-(\d*)", r.headers["range"])
+            begin, end = int(found.group(1)), int(found.group(2) or len(data) - 1) + 1
+            seen.append((begin, r.query["generation"]))
+            part = data[begin:end]
+            head = {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}", "X-Goog-Generation": "7", "Content-Length": str(len(part)), "Connection": "close"}
+            return 206, head, part[:100_000] if begin % (4 << 20) == 0 else part
 
         with Scripted(answer) as s:
             done = self.cloud("  - {id: d, type: io.kestra.plugin.gcp.gcs.Download, from: 'gs://bucket/o'}\noutputs:\n  - {id: n, type: STRING, value: '{{ fileSize(outputs.d.uri) }}'}\n", s.url, "--output", "json")
             self.assertEqual(json.loads(self.ok(done).out)["outputs"]["n"], str(len(data)))
+        begins = [n << 22 for n in range(4)]
+        self.assertEqual(sorted(seen), sorted([(b, "7") for b in begins] + [(b + 100_000, "7") for b in begins]))
+
+    def test_a_server_that_ignores_ranges_is_found_out(self):
+        data = bytes(9_000_000)
+
+        def answer(r):
+            return (200, {}, data) if r.query.get("alt") == "media" else (200, {}, {"name": "o", "size": str(len(data)), "generation": "7"})
+
+        with Scripted(answer) as s:
+            done = self.cloud("  - {id: d, type: io.kestra.plugin.gcp.gcs.Download, from: 'gs://bucket/o'}\n", s.url, "-q")
+            self.assertEqual(done.rc, 1, done)
+            self.assertIn("more bytes came than were asked for", done.err)
 
     def test_a_versioned_deletion_names_its_generation(self):
         def answer(r):

@@ -25,7 +25,7 @@ class Proxy:
 
     def __init__(self, target, seed, share):
         self.target, self.random, self.share = int(target.rsplit(":", 1)[1]), random.Random(seed), share
-        self.done = collections.Counter()
+        self.done, self.deck = collections.Counter(), []
         self.lock = threading.Lock()
         self.server = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
@@ -38,7 +38,12 @@ class Proxy:
             except OSError:
                 return
             with self.lock:
-                fault = self.random.choice(FAULTS) if self.random.random() < self.share else None
+                # Each of them in turn, in an order of chance, so that none is left out.
+                if self.random.random() < self.share:
+                    self.deck = self.deck or self.random.sample(FAULTS, len(FAULTS))
+                    fault = self.deck.pop()
+                else:
+                    fault = None
                 self.done[fault] += 1
             threading.Thread(target=self.serve, args=(client, fault), daemon=True).start()
 

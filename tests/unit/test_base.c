@@ -165,10 +165,10 @@ SL_TEST(json, limits_and_round_trip)
     CHECK_ERR(sl_json_parse(t->arena, sl_buf_str(&deep), &t->err) != NULL, "nested deeper");
 }
 
-static sl_str gzip_of(sl_test_context *t, sl_str data)
+static sl_str gzip_of(sl_test_context *t, sl_str data, int level)
 {
     sl_str path = sl_fmt(t->arena, "%s/x.gz", sl_test_dir(t)), out = { 0 };
-    SL_WRITER w = sl_writer_gzip(sl_writer_file(path.p, &t->err), 6);
+    SL_WRITER w = sl_writer_gzip(sl_writer_file(path.p, &t->err), level);
     CHECK_OK(w->write(w, data.p, data.n, &t->err) && w->finish(w, &t->err));
     CHECK_OK(sl_fs_read(t->arena, path.p, 1 << 24, &out, &t->err));
     return out;
@@ -185,9 +185,13 @@ SL_TEST(gzip, every_truncation_and_every_flipped_bit_of_the_trailer_is_found)
     sl_buf plain = sl_buf_new(t->arena, 1 << 16);
     for (int i = 0; i < 500; i++)
         sl_buf_fmt(&plain, "%d,%d\n", i, i * 7919 % 1000);
-    sl_str data = gzip_of(t, sl_buf_str(&plain)), out;
-    CHECK_OK(gunzip(t, data, &out));
-    CHECK(sl_str_eq(out, sl_buf_str(&plain)));
+    sl_str data = gzip_of(t, sl_buf_str(&plain), 6), out;
+    for (int level = 1; level <= 9; level++) { /* 1 is another writer */
+        CHECK_OK(gunzip(t, gzip_of(t, sl_buf_str(&plain), level), &out));
+        CHECK(sl_str_eq(out, sl_buf_str(&plain)));
+        CHECK_OK(gunzip(t, gzip_of(t, SL_S(""), level), &out));
+        CHECK_INT(out.n, 0);
+    }
     for (size_t n = 0; n < data.n; n++)
         CHECK(!gunzip(t, sl_str_sub(data, 0, n), &out));
     for (size_t bit = 0; bit < 64; bit++) {
@@ -209,7 +213,7 @@ SL_TEST(gzip, every_truncation_and_every_flipped_bit_of_the_trailer_is_found)
 SL_TEST(gzip, bombs_are_stopped)
 {
     char *zeros = sl_alloc(t->arena, 32 << 20);
-    sl_str data = gzip_of(t, (sl_str){ zeros, 32 << 20 }), out;
+    sl_str data = gzip_of(t, (sl_str){ zeros, 32 << 20 }, 1), out;
     CHECK_ERR(gunzip(t, data, &out), "bomb");
 }
 
