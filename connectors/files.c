@@ -46,6 +46,65 @@ bool sl_files_put(sl_task *t, sl_str dir, const sl_val *files, sl_err *err)
     return true;
 }
 
+/* ---- namespace files ---- */
+
+typedef struct bringer {
+    sl_task *t;
+    sl_str from, to, if_exists;
+    const sl_val *include, *exclude;
+} bringer;
+
+static bool any_glob(sl_arena *a, const sl_val *globs, sl_str name)
+{
+    for (size_t i = 0; i < sl_val_count(globs); i++) {
+        sl_str glob = sl_val_text(a, sl_at(globs, i));
+        while (glob.n > 0 && glob.p[0] == '/')
+            glob = sl_str_sub(glob, 1, glob.n);
+        if (sl_glob_match(glob, name))
+            return true;
+    }
+    return false;
+}
+
+static bool bring_one(void *self, sl_str name, int64_t size, sl_err *err)
+{
+    (void)size;
+    bringer *b = self;
+    sl_arena *a = sl_task_arena(b->t);
+    if ((sl_val_count(b->include) > 0 && !any_glob(a, b->include, name)) || any_glob(a, b->exclude, name))
+        return true;
+    sl_str to = sl_fmt(a, "%.*s/%.*s", SL_ARG(b->to), SL_ARG(name));
+    if (sl_fs_exists(to.p) && !sl_str_eqc(b->if_exists, "OVERWRITE") && b->if_exists.n > 0) {
+        if (sl_str_eqc(b->if_exists, "FAIL"))
+            return sl_err_set(err, SL_ERR_CONFLICT, "files.exists", "the working folder has a file '%.*s' already (and 'ifExists' is FAIL)", SL_ARG(name));
+        if (sl_str_eqc(b->if_exists, "WARN"))
+            sl_task_log(b->t, SL_WARN, "the working folder has a file '%.*s' already; it stays as it is", SL_ARG(name));
+        return true;
+    }
+    if (!sl_fs_mkdirs(sl_cstr(a, sl_str_sub(to, 0, (size_t)sl_str_rfind(to, SL_S("/")))), err))
+        return false;
+    SL_READER r = sl_reader_file(sl_fmt(a, "%.*s/%.*s", SL_ARG(b->from), SL_ARG(name)).p, err);
+    SL_WRITER w = r ? sl_writer_file(to.p, err) : NULL;
+    return w != NULL && sl_io_copy(r, w, sl_task_cancelled, b->t, NULL, err) && w->finish(w, err);
+}
+
+bool sl_files_bring(sl_task *t, sl_str dir, const sl_val *c, sl_err *err)
+{
+    sl_arena *a = sl_task_arena(t);
+    sl_val *own = sl_list(a);
+    sl_list_add(a, own, sl_val_str(a, sl_task_about(t)->ns));
+    const sl_val *namespaces = sl_val_count(sl_get(c, "namespaces")) > 0 ? sl_get(c, "namespaces") : own;
+    if (c == NULL || c->type == SL_NULL || !sl_get_bool(c, "enabled", true))
+        return true;
+    for (size_t i = 0; i < sl_val_count(namespaces); i++) {
+        sl_str ns = sl_val_text(a, sl_at(namespaces, i));
+        bringer b = { .t = t, .to = sl_get_bool(c, "folderPerNamespace", false) ? sl_fmt(a, "%.*s/%.*s", SL_ARG(dir), SL_ARG(ns)) : dir, .if_exists = sl_get_text(c, "ifExists"), .include = sl_get(c, "include"), .exclude = sl_get(c, "exclude") };
+        if (!sl_task_namespace_folder(t, ns, &b.from, err) || (sl_fs_exists(b.from.p) && !sl_fs_walk(b.from.p, SL_SCRIPT_FILES_MAX, bring_one, &b, err)))
+            return sl_err_ctx(err, "bringing files of the namespace '%.*s'", SL_ARG(ns));
+    }
+    return true;
+}
+
 typedef struct taker {
     sl_task *t;
     sl_str dir;

@@ -1,5 +1,6 @@
 /* flows/flowable.c: option tables of the flow, of every task, and of the types that the engine runs itself. */
 #include "base/arena.h"
+#include "connectors/files.h"
 #include "flows/model.h"
 
 const sl_opt sl_retry_opts[] = {
@@ -86,6 +87,7 @@ static const sl_opt cache_opts[] = {
 static const sl_opt working_directory_opts[] = {
     REQUIRED_TASKS("tasks", "The tasks, one after the other in the same folder; none of them may hold tasks itself."),
     { .name = "inputFiles", .type = SL_OPT_ANY, .doc = "Files to put into the folder: name to content or to a kestra:// URI." },
+    { .name = "namespaceFiles", .type = SL_OPT_MAP, .sub = sl_files_namespace_opts, .doc = "Files of the namespace to put into the folder." },
     { .name = "outputFiles", .type = SL_OPT_STRS, .doc = "Globs of files to keep at the end." },
     { .name = "cache", .type = SL_OPT_MAP, .sub = cache_opts, .doc = "Files that the next execution finds in the folder again." },
     TASKS("errors", "Run when one of the tasks has failed."),

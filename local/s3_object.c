@@ -177,13 +177,13 @@ static bool copy_blob(sl_s3_call *x, sl_str source, int64_t from, int64_t count,
     return ok || sl_s3_broken(x, &err);
 }
 
-/* x-amz-copy-source: /bucket/key, encoded, perhaps with ?versionId=null */
+/* x-amz-copy-source: /bucket/key, encoded as a form is (a + is a blank, as for S3), perhaps with ?versionId=null */
 static bool find_source(sl_s3_call *x, sl_s3_row *row)
 {
     sl_arena *a = x->arena;
     sl_str path = sl_request_header(x->req, "x-amz-copy-source"), bucket, key, version = path;
     (void)sl_str_cut(&version, '?', &path);
-    bool found, ok = sl_percent_decode(a, path, false, &path);
+    bool found, ok = sl_percent_decode(a, path, true, &path);
     if (ok && path.n > 0 && path.p[0] == '/')
         path = sl_str_sub(path, 1, path.n);
     key = path;

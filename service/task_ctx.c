@@ -276,6 +276,22 @@ bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err)
     return sl_task_local_file(t, uri, &path, err) && (*ret = sl_reader_file(path.p, err)) != NULL;
 }
 
+static bool below(sl_str ns, sl_str above)
+{
+    return sl_str_starts(ns, above) && (ns.n == above.n || ns.p[above.n] == '.');
+}
+
+bool sl_task_namespace_folder(sl_task *t, sl_str ns, sl_str *ret, sl_err *err)
+{
+    sl_str own = t->info.ns, path = sl_str_replace(t->arena, ns, SL_S("."), SL_S("/"));
+    if (!below(ns, own) && !below(own, ns))
+        return sl_err_set(err, SL_ERR_AUTH, "files.foreign", "files of the namespace '%.*s' are not for flows of '%.*s'", SL_ARG(ns), SL_ARG(own));
+    if (!sl_path_is_safe(path))
+        return sl_err_set(err, SL_ERR_CONFIG, "files.namespace", "'%.*s' is not a namespace", SL_ARG(ns));
+    *ret = sl_fmt(t->arena, "%s/%.*s/_files", t->engine->storage.root, SL_ARG(path));
+    return true;
+}
+
 static bool new_file(sl_task *t, sl_str name, sl_str *path, sl_str *uri, sl_err *err)
 {
     return sl_storage_new(&t->engine->storage, t->arena, t->info.ns, t->info.flow_id, t->info.execution_id, t->info.task_id, t->info.taskrun_id, name, path, uri, err);

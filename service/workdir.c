@@ -102,10 +102,11 @@ bool sl_workdir_enter(sl_task *t, sl_err *err)
     if (d->flowable != SL_WORKING_DIRECTORY)
         return true;
     sl_str dir = sl_workdir_of(t->engine, t->arena, t->job->run);
-    const sl_val *files = sl_get(d->props, "inputFiles"), *cache = sl_get(d->props, "cache");
+    const sl_val *files = sl_get(d->props, "inputFiles"), *cache = sl_get(d->props, "cache"), *own = sl_get(d->props, "namespaceFiles");
     sl_task_set_var(t, "workingDir", sl_val_str(t->arena, dir));
     sl_err_clear(err);
-    return sl_fs_remove(dir.p, err) && sl_fs_mkdirs(dir.p, err) && (cache == NULL || restore(t, cache, dir, err)) && (files == NULL || sl_task_render_val(t, files, &files, err))
+    return sl_fs_remove(dir.p, err) && sl_fs_mkdirs(dir.p, err) && (cache == NULL || restore(t, cache, dir, err))
+           && (own == NULL || (sl_task_render_val(t, own, &own, err) && sl_files_bring(t, dir, own, err))) && (files == NULL || sl_task_render_val(t, files, &files, err))
            && sl_files_put(t, dir, files, err);
 }
 

@@ -104,7 +104,7 @@ static bool submit(data *d, size_t first, sl_val *ids, sl_err *err)
     sl_str id = sl_get_text(answer, "Id");
     if (id.n == 0)
         return sl_err_set(err, SL_ERR_DATA, "redshift.data", "the Data API gave no id for the statement");
-    sl_task_log(d->t, SL_DEBUG, "statement %.*s", SL_ARG(id));
+    sl_task_log(d->t, SL_INFO, "statement %.*s is submitted", SL_ARG(id));
     sl_list_add(a, ids, sl_val_str(a, id));
     sl_map_set_int(a, doc, "since", sl_now_ms());
     return sl_task_checkpoint(d->t, doc, err);

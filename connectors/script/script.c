@@ -283,7 +283,7 @@ static bool prepare(job *j, const sl_script_language *language, sl_err *err)
     sl_task *t = j->t;
     sl_str type;
     j->c->container = kind_of(j->c->runner, j->c->legacy_runner, &type) == RUNNER_DOCKER;
-    if (!sl_task_workdir(t, &j->dir, err) || !sl_files_put(t, j->dir, j->c->input_files, err) || !build_text(t, j->c, language, j->dir, &j->text, err) || !build_argv(t, j->c, j->dir, j->text, &j->argv, &j->fd, err))
+    if (!sl_task_workdir(t, &j->dir, err) || !sl_files_bring(t, j->dir, j->c->namespace_files, err) || !sl_files_put(t, j->dir, j->c->input_files, err) || !build_text(t, j->c, language, j->dir, &j->text, err) || !build_argv(t, j->c, j->dir, j->text, &j->argv, &j->fd, err))
         return false;
     j->env = build_env(t, j->c, language, j->dir);
     return true;

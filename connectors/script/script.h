@@ -4,10 +4,10 @@
  */
 #pragma once
 
-#include "connectors/task.h"
+#include "connectors/files.h"
 
 typedef struct sl_script_cfg {
-    const sl_val *commands, *before, *env, *input_files, *output_files, *runner, *interpreter;
+    const sl_val *commands, *before, *env, *input_files, *namespace_files, *output_files, *runner, *interpreter;
     const sl_val *legacy_docker;
     sl_str script, legacy_runner, image, target_os;
     bool fail_fast, warning_on_stderr;
@@ -34,6 +34,7 @@ typedef struct sl_script_language {
         { .name = "interpreter", .type = SL_OPT_STRS, .offset = SL_FIELD(sl_script_cfg, interpreter), .doc = "Program that gets the text (/bin/sh -c)." },                                        \
         { .name = "failFast", .type = SL_OPT_BOOL, .offset = SL_FIELD(sl_script_cfg, fail_fast), .fallback = "true", .doc = "Stop at the first failing command (set -e)." },                      \
         { .name = "inputFiles", .type = SL_OPT_ANY, .offset = SL_FIELD(sl_script_cfg, input_files), .doc = "Files to put into the working folder: name to content or kestra:// URI." },           \
+        { .name = "namespaceFiles", .type = SL_OPT_MAP, .sub = sl_files_namespace_opts, .offset = SL_FIELD(sl_script_cfg, namespace_files), .doc = "Files of the namespace to put into the working folder." }, \
         { .name = "outputFiles", .type = SL_OPT_STRS, .offset = SL_FIELD(sl_script_cfg, output_files), .doc = "Globs of files to keep." },                                                        \
         { .name = "containerImage", .type = SL_OPT_STR, .offset = SL_FIELD(sl_script_cfg, image), .doc = "Image of the container; each language has one of its own." },                             \
         { .name = "targetOS", .type = SL_OPT_STR, .flags = SL_STATIC, .offset = SL_FIELD(sl_script_cfg, target_os), .doc = "Accepted and ignored." },                                             \

@@ -18,6 +18,9 @@ GCS_EMULATOR = FOLDER / "gcp-storage-emulator" / "bin" / "gcp-storage-emulator"
 BQEMULATOR = FOLDER / "bqemulator" / "bin" / "bqemulator"
 GSUTIL = FOLDER / "gsutil" / "bin" / "gsutil"
 VERSITYGW = FOLDER / "versitygw" / "bin" / "versitygw"
+MINIO = FOLDER / "minio" / "bin" / "minio"
+S5CMD = FOLDER / "s5cmd" / "bin" / "s5cmd"
+MOTO = FOLDER / "moto" / "bin" / "moto_server"
 AWS = FOLDER / "aws-clients" / "bin" / "aws"
 BOTO3 = FOLDER / "boto3" / "bin" / "python"
 DYNAMODB_LOCAL = FOLDER / "dynamodb-local"
@@ -100,6 +103,24 @@ def versitygw(folder, key="peer-key", secret="peer-secret"):
         (folder / name).mkdir(exist_ok=True)
     command = [VERSITYGW, "--port", f"127.0.0.1:{port}", "--quiet", "posix", "--sidecar", folder / "sidecar", folder / "objects"]
     with running(command, f"http://127.0.0.1:{port}/", folder / "versitygw.log", {"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret}):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def minio(folder, key="peer-key", secret="peer-secret"):
+    port = free_port()
+    (folder / "objects").mkdir(exist_ok=True)
+    command = [MINIO, "server", "--quiet", "--address", f"127.0.0.1:{port}", folder / "objects"]
+    env = {"MINIO_ROOT_USER": key, "MINIO_ROOT_PASSWORD": secret, "MINIO_SITE_REGION": "us-east-1", "MINIO_UPDATE": "off", "MINIO_BROWSER": "off", "HOME": str(folder)}
+    with running(command, f"http://127.0.0.1:{port}/minio/health/ready", folder / "minio.log", env):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def moto(folder, free_calls):
+    """free_calls: so many calls need no authorization; those that follow are checked as AWS would."""
+    port = free_port()
+    with running([MOTO, "-H", "127.0.0.1", "-p", str(port)], f"http://127.0.0.1:{port}/moto-api/", folder / "moto.log", {"INITIAL_NO_AUTH_ACTION_COUNT": str(free_calls)}):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import unittest
 
-from peers import AWS, BOTO3, missing
+from peers import AWS, BOTO3, S5CMD, missing
 from sluice import ROOT, Case, LocalCloud
 from test_dynamodb import ROUND as DYNAMO
 from test_dynamodb import check as check_dynamo
@@ -91,6 +91,40 @@ class Clients(LocalCase):
             env = {**self.env(), **self.settings()}
             done = subprocess.run([AWS.parent / "python", "-W", "ignore", "-c", CONNECTOR], env=env, cwd=self.tmp, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stderr[-3000:])
+
+
+class S5cmd(LocalCase):
+    @unittest.skipUnless(S5CMD.exists(), missing(S5CMD))
+    def test_s5cmd(self):
+        """Many files at once, parts, wildcards, a sync that finds nothing new."""
+        big = self.tmp / "big.bin"
+        big.write_bytes(os.urandom(70_000_000))
+        folder = self.tmp / "dir"
+        (folder / "sub").mkdir(parents=True)
+        for i in range(60):
+            (folder / f"f {i}+\u00e4.txt").write_text("x" * i)
+        (folder / "sub" / "deep.txt").write_text("deep")
+        with LocalCloud(self):
+            env = {**self.env(), **self.settings()}
+
+            def s5(*args):
+                done = subprocess.run([S5CMD, "--endpoint-url", env["AWS_ENDPOINT_URL"], *map(str, args)], env=env, cwd=self.tmp, capture_output=True, text=True, timeout=60)
+                self.assertEqual(done.returncode, 0, f"{args}: {done.stdout[-500:]}{done.stderr[-1000:]}")
+                return done.stdout
+
+            s5("mb", "s3://s5-bucket")
+            s5("cp", "--part-size", "10", big, "s3://s5-bucket/big.bin")
+            s5("cp", f"{folder}/", "s3://s5-bucket/dir/")
+            self.assertEqual(s5("sync", f"{folder}/", "s3://s5-bucket/dir/"), "", "nothing has changed")
+            self.assertEqual(len(s5("ls", "s3://s5-bucket/dir/*").splitlines()), 61)
+            s5("cp", "s3://s5-bucket/dir/*", "s3://s5-bucket/copied/")
+            s5("mv", "s3://s5-bucket/copied/sub/deep.txt", "s3://s5-bucket/moved.txt")
+            s5("cp", "s3://s5-bucket/big.bin", "back.bin")
+            self.assertEqual((self.tmp / "back.bin").read_bytes(), big.read_bytes())
+            self.assertIn("70000000", s5("du", "s3://s5-bucket/big.bin"))
+            s5("rm", "s3://s5-bucket/copied/*")
+            self.assertEqual(len(s5("ls", "s3://s5-bucket/*").splitlines()), 63)
+            self.assertEqual(s5("cat", "s3://s5-bucket/moved.txt"), "deep")
 
 
 class Local(LocalCase):

@@ -4,12 +4,13 @@ import collections
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import unittest
 import urllib.parse
 
-from peers import VERSITYGW, missing, versitygw
+from peers import MINIO, VERSITYGW, minio, missing, versitygw
 from scripted import Cut, Scripted
 from server import Server
 from sluice import Case
@@ -124,15 +125,8 @@ class S3Case(Case):
     def outputs(self, done):
         return {r["id"]: r["outputs"] for r in json.loads(done.out.splitlines()[0])["taskRuns"]}
 
-    def stored(self, uri):
-        return self.data / "storage" / urllib.parse.unquote(uri.removeprefix("kestra:///"))
-
-
-@unittest.skipUnless(VERSITYGW.exists(), missing(VERSITYGW))
-class Versitygw(S3Case):
-    def test_round(self):
-        with versitygw(self.tmp) as url:
-            out = self.outputs(self.ok(self.run_flow(ROUND, url)))
+    def check_round(self, url):
+        out = self.outputs(self.ok(self.run_flow(ROUND, url)))
         small = "dir/ä b+c&d=é'.txt"
         large = self.stored(out["make"]["outputFiles"]["large.bin"]).read_bytes()
         self.assertEqual(out["bucket"], {"bucket": "b-one", "region": "/b-one"})
@@ -152,6 +146,16 @@ class Versitygw(S3Case):
         self.assertEqual(keys(out["moved_to"]["objects"]), ["done/x.txt", "done/y.txt", "done/z.bin"])
         self.assertEqual(out["rest"], {"count": 3, "size": 15 + len(large)})
         self.assertEqual(keys(out["all"]["objects"]), sorted([small, "list/small.txt", "list/second.txt"] + ["sums/" + n for n in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")]))
+
+    def stored(self, uri):
+        return self.data / "storage" / urllib.parse.unquote(uri.removeprefix("kestra:///"))
+
+
+@unittest.skipUnless(VERSITYGW.exists(), missing(VERSITYGW))
+class Versitygw(S3Case):
+    def test_round(self):
+        with versitygw(self.tmp) as url:
+            self.check_round(url)
 
     def test_refused(self):
         """What the server refuses is said in one sentence."""
@@ -235,6 +239,39 @@ class Versitygw(S3Case):
             self.assertEqual(out["sweep"], {"count": 1})
             out = self.outputs(self.ok(self.run_flow(HEAD + sweep, url)))
             self.assertEqual(out["sweep"], {"count": 0})
+
+
+@unittest.skipUnless(MINIO.exists(), missing(MINIO))
+class Minio(S3Case):
+    """A second server that verifies; and it has a Security Token Service."""
+
+    def test_round(self):
+        with minio(self.tmp) as url:
+            self.check_round(url)
+
+    def test_refused(self):
+        with minio(self.tmp) as url:
+            for old, new, expected in (
+                ("secretKeyId: peer-secret", "secretKeyId: other-secret", r"SignatureDoesNotMatch.*is 'secretKeyId' the secret"),
+                ("accessKeyId: peer-key", "accessKeyId: nobody", r"InvalidAccessKeyId.*the access key does not exist"),
+                ("bucket: b-one, key", "bucket: b-none, key", r"404 \(NoSuchBucket\)"),
+            ):
+                done = self.run_flow((UPLOAD + SMALL).replace(old, new), url)
+                self.assertEqual(done.rc, 1, done)
+                self.assertRegex(done.err, expected)
+
+    def test_role(self):
+        """A session of a role: the token goes with every request, those of a multipart upload too; a wrong token is refused."""
+        role = "accessKeyId: peer-key\n      stsRoleArn: arn:minio:iam:::role/loader\n      stsEndpointOverride: \"{{ inputs.endpoint }}\"\n      stsRoleSessionDuration: PT15M"
+        with minio(self.tmp) as url:
+            self.ok(self.sluice("kv", "set", "-n", "tests", "unused", "x"))
+            done = self.run_flow((UPLOAD + LARGE + "  - {id: list, type: io.kestra.plugin.aws.s3.List, bucket: b-one, prefix: k/}\n").replace("accessKeyId: peer-key", role), url, "--trace")
+            self.ok(done)
+            self.assertEqual(keys(self.outputs(done)["list"]["objects"]), ["k/large.bin"])
+            self.assertEqual(len([line for line in done.err.splitlines() if "TRACE" in line and re.search(r"POST \S+/ -> 200", line)]), 1, "AssumeRole once")
+            done = self.run_flow((HEAD + MAKE + SMALL).replace("accessKeyId: peer-key", "accessKeyId: peer-key\n      sessionToken: wrong"), url)
+            self.assertEqual(done.rc, 1, done)
+            self.assertRegex(done.err, r"InvalidTokenId|InvalidToken")
 
 
 def xml_error(status, code, message="said the server", headers=None, extra=""):

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
 import unittest
@@ -703,6 +704,38 @@ def shell(id, command):
 
 class Housekeeping(Case):
     """Tasks that look at, and clear away, other executions."""
+
+    def test_namespace_files_of_tasks(self):
+        """namespaceFiles of scripts and WorkingDirectory; whose, which, and what is in the way."""
+        with Server(self) as s:
+            for ns, path, text in (("company", "lib/common.txt", "above"), ("company.team", "main.txt", "own"), ("company.team", "lib/common.txt", "own common"), ("company.team", "x/skip.log", "log"),
+                                   ("company.team.sub", "deep.txt", "below"), ("other", "secret.txt", "foreign")):
+                type, body = form({}, [("fileContent", path.rsplit("/")[-1], text.encode())])
+                self.assertEqual(s.call("POST", f"/namespaces/{ns}/files?path=/{path}", body, type).status, 200)
+
+            def seen(properties, task="io.kestra.plugin.scripts.shell.Commands", state="SUCCESS"):
+                shell = {"id": "sh", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": "io.kestra.plugin.core.runner.Process"}, "commands": ["find . -type f | sort | xargs -r grep -H ''"]}
+                top = {**shell, **properties} if task == shell["type"] else {"id": "wd", "type": task, "tasks": [shell], **properties}
+                s.flow(f"id: ns\nnamespace: company.team\ntasks:\n  - {json.dumps(top)}\n")
+                x = s.run("company.team", "ns")
+                log = s.get(f"/logs/{x['id']}/download").body.decode()
+                self.assertEqual(x["state"]["current"], state, log)
+                return re.findall(r"\./(\S+:.*)", log) if state == "SUCCESS" else log
+
+            own = ["lib/common.txt:own common", "main.txt:own", "x/skip.log:log"]
+            self.assertEqual(seen({}), [])
+            self.assertEqual(seen({"namespaceFiles": {"enabled": False}}), [])
+            self.assertEqual(seen({"namespaceFiles": {"enabled": True}}), own)
+            self.assertEqual(seen({"namespaceFiles": {"enabled": True}}, "io.kestra.plugin.core.flow.WorkingDirectory"), own)
+            self.assertEqual(seen({"namespaceFiles": {"include": ["**.txt"], "exclude": ["/lib/**"]}}), ["main.txt:own"])
+            both = {"namespaces": ["company", "company.team", "company.team.sub"]}
+            self.assertEqual(seen({"namespaceFiles": both}), ["deep.txt:below", *own])
+            self.assertEqual(seen({"namespaceFiles": {**both, "ifExists": "IGNORE"}}), ["deep.txt:below", "lib/common.txt:above", *own[1:]])
+            self.assertEqual(seen({"namespaceFiles": {"namespaces": ["company"], "folderPerNamespace": True}}), ["company/lib/common.txt:above"])
+            self.assertIn("has a file 'lib/common.txt' already", seen({"namespaceFiles": {**both, "ifExists": "FAIL"}}, state="FAILED"))
+            self.assertIn("are not for flows of 'company.team'", seen({"namespaceFiles": {"namespaces": ["other"]}}, state="FAILED"))
+            self.assertIn("is not", seen({"namespaceFiles": {"namespaces": ["company.team.."]}}, state="FAILED"))
+            self.assertEqual(seen({"namespaceFiles": {}, "inputFiles": {"main.txt": "of the task"}}), [own[0], "main.txt:of the task", own[2]])
 
     def task(self, s, type, ns="system", **rest):
         s.flow(flow("h", [{"id": "h", "type": CORE + type, **rest}]).replace("namespace: t", f"namespace: {ns}"))
