@@ -103,6 +103,12 @@ static bool run(void *self, sl_arena *a, sl_str statement, sl_pgwire_result *ret
         return handled && ret->tag.n > 0 && err->kind == SL_ERR_NONE;
     if (s->status == 'E')
         return sl_err_set(err, SL_ERR_DATA, "pg.25P02", "current transaction is aborted, commands ignored until end of transaction block");
+    if (!sl_redshift_external(s, a, statement, &handled, &ret->tag, err))
+        return failed(s, err);
+    if (handled)
+        return true;
+    if (!sl_redshift_external_refresh(s, a, err))
+        return failed(s, err);
     if (sl_str_eqc(verb, "COPY")) {
         ret->tag = SL_S("COPY");
         return sl_redshift_copy(s, a, statement, &s->copied, err) || failed(s, err);
@@ -134,6 +140,8 @@ static bool describe(void *self, sl_arena *a, sl_str statement, const sl_val **c
         sl_list_add(a, nulls, &sl_null_val);
     if (!sl_sql_fill(a, statement, nulls, &sql) || !sl_redshift_rewrite(s, a, sql, &sql, err))
         return sl_err_set(err, SL_ERR_DATA, "pg.0A000", "the statement has too many parameters");
+    if (!sl_redshift_external_refresh(s, a, err))
+        return failed(s, err);
     if (!sl_duck_query(s->con, a, sl_fmt(a, "SELECT * FROM (%.*s) LIMIT 0", SL_ARG(sql)), &rows, columns, NULL, err))
         return failed(s, err);
     *columns = with_oids(a, *columns);
@@ -158,6 +166,8 @@ static bool open_warehouse(sl_cloud *c, sl_err *err)
     sl_duck_con *con = opens && ok ? sl_duck_connect(c->redshift_duck, err) : NULL;
     for (size_t i = 0; con != NULL && ok && i < SL_COUNT(setup); i++)
         ok = sl_duck_exec(con, setup[i], err);
+    for (size_t i = 0; con != NULL && ok && sl_redshift_external_setup[i] != NULL; i++)
+        ok = sl_duck_exec(con, sl_redshift_external_setup[i], err);
     pthread_mutex_unlock(&c->lock);
     if (opens && ok)
         ok = con != NULL && sl_redshift_data_take_up(c, con, err);

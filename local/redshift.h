@@ -32,5 +32,10 @@ void sl_redshift_data_stop(sl_cloud *c);
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_str *ret, sl_err *err);
 /* redshift_copy.c: COPY table FROM 's3://…' or 'dynamodb://…'. */
 bool sl_redshift_copy(sl_redshift_session *s, sl_arena *arena, sl_str statement, int64_t *rows, sl_err *err);
+/* redshift_external.c: external schemas, tables and partitions; *handled: it was about one of them. */
+bool sl_redshift_external(sl_redshift_session *s, sl_arena *arena, sl_str statement, bool *handled, sl_str *tag, sl_err *err);
+/* External tables see the objects that there are now. */
+bool sl_redshift_external_refresh(sl_redshift_session *s, sl_arena *arena, sl_err *err);
+extern const char *const sl_redshift_external_setup[]; /* ends with NULL */
 /* redshift_unload.c: UNLOAD ('query') TO 's3://…'. */
 bool sl_redshift_unload(sl_redshift_session *s, sl_arena *arena, sl_str statement, int64_t *rows, sl_err *err);

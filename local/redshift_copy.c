@@ -6,13 +6,11 @@
  * not looked at.
  */
 #include "base/arena.h"
-#include "base/io.h"
 #include "base/json.h"
-#include "base/fs.h"
 #include "base/sql.h"
 #include "local/redshift_words.h"
 
-enum { MANIFEST_MAX = 16 << 20, INSERT_ROWS = 200 };
+enum { INSERT_ROWS = 200 };
 
 typedef struct copy {
     sl_redshift_session *s;
@@ -153,52 +151,6 @@ static sl_str column_list(copy *c)
 
 /* ---- S3 ---- */
 
-/* Paths of the blobs of all objects whose keys begin so; names: their URLs. */
-static bool objects(copy *c, sl_str url, bool exact, sl_val *paths, sl_val *names, sl_err *err)
-{
-    sl_str key = sl_str_sub(url, 5, url.n), bucket;
-    if (!sl_str_starts(url, SL_S("s3://")) || !sl_str_cut(&key, '/', &bucket) || key.p == NULL)
-        return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "COPY reads from s3://bucket/prefix or dynamodb://table here, not from '%.*s'", SL_ARG(url));
-    size_t before = sl_val_count(paths);
-    sl_db_lock(c->s->c->db);
-    sl_stmt *s = sl_db_query(c->s->c->db, err, "SELECT key, blob FROM s3_objects WHERE bucket=? AND key>=? ORDER BY key", "ss", bucket, key);
-    bool opened = s != NULL;
-    while (s != NULL && sl_stmt_next(s, err) == 1) {
-        sl_str name = sl_col_str(s, c->a, 0);
-        if (!sl_str_starts(name, key) || (exact && !sl_str_eq(name, key))) {
-            sl_stmt_done(s);
-            break;
-        }
-        sl_list_add(c->a, paths, sl_val_str(c->a, sl_gcs_blob_path(c->s->c, c->a, sl_col_str(s, c->a, 1))));
-        sl_list_add(c->a, names, sl_val_str(c->a, sl_fmt(c->a, "s3://%.*s/%.*s", SL_ARG(bucket), SL_ARG(name))));
-    }
-    sl_db_unlock(c->s->c->db);
-    if (opened && sl_val_count(paths) == before)
-        return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.XX000", "The specified S3 prefix '%.*s' does not exist in the bucket '%.*s'", SL_ARG(key), SL_ARG(bucket));
-    return opened;
-}
-
-/* {"entries": [{"url": …, "mandatory": true}]} */
-static bool manifest(copy *c, sl_val *paths, sl_val *names, sl_err *err)
-{
-    sl_val *own = sl_list(c->a), *ignored = sl_list(c->a);
-    sl_str text;
-    if (!objects(c, c->url, true, own, ignored, err) || !sl_fs_read(c->a, sl_at(own, 0)->s.p, MANIFEST_MAX, &text, err))
-        return false;
-    const sl_val *doc = sl_json_parse(c->a, text, err), *entries = sl_get(doc, "entries");
-    if (doc == NULL)
-        return sl_err_ctx(err, "the manifest %.*s", SL_ARG(c->url));
-    for (size_t i = 0; i < sl_val_count(entries); i++) {
-        const sl_val *e = sl_at(entries, i);
-        if (!objects(c, sl_get_text(e, "url"), true, paths, names, err)) {
-            if (sl_get_bool(e, "mandatory", false))
-                return false;
-            sl_err_clear(err);
-        }
-    }
-    return true;
-}
-
 static sl_str reader(copy *c, const sl_val *paths)
 {
     sl_buf b = sl_buf_new(c->a, 16 << 20);
@@ -244,12 +196,13 @@ static bool keep_rejects(copy *c, const sl_val *rejects, const sl_val *paths, co
 
 static bool from_s3(copy *c, int64_t *rows, sl_err *err)
 {
-    sl_val *paths = sl_list(c->a), *names = sl_list(c->a);
+    sl_redshift_files files = { sl_list(c->a), sl_list(c->a) };
+    const sl_val *paths = files.paths, *names = files.names;
     const sl_val *rejects = NULL;
     sl_err ignored;
     sl_duck_con *con = c->s->con;
     bool own = c->s->status == 'I';
-    if (!(c->manifest ? manifest(c, paths, names, err) : objects(c, c->url, false, paths, names, err)))
+    if (!(c->manifest ? sl_redshift_manifest(c->s, c->a, c->url, &files, err) : sl_redshift_objects_there(c->s, c->a, c->url, false, &files, err)))
         return false;
     sl_str list = column_list(c), from = reader(c, paths);
     (void)sl_duck_exec(con, "DROP TABLE IF EXISTS sl_rejects; DROP TABLE IF EXISTS sl_scans", &ignored);

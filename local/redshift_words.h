@@ -13,3 +13,14 @@ static inline bool is(sl_str token, const char *word)
 sl_str sl_redshift_unquoted(sl_arena *arena, sl_str token);
 /* The value of an option, with or without AS. */
 sl_str sl_redshift_value(sl_arena *arena, sl_str *rest);
+
+/* ---- redshift_objects.c ---- */
+
+typedef struct sl_redshift_files {
+    sl_val *paths, *names;        /* of blobs on the disk; their URLs */
+} sl_redshift_files;
+/* Adds all objects whose keys begin so (exact: that one). None is no error; for _there it is. */
+bool sl_redshift_objects(sl_redshift_session *s, sl_arena *arena, sl_str url, bool exact, sl_redshift_files *files, sl_err *err);
+bool sl_redshift_objects_there(sl_redshift_session *s, sl_arena *arena, sl_str url, bool exact, sl_redshift_files *files, sl_err *err);
+/* Those that the manifest at the URL names. */
+bool sl_redshift_manifest(sl_redshift_session *s, sl_arena *arena, sl_str url, sl_redshift_files *files, sl_err *err);

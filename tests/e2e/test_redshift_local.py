@@ -187,7 +187,7 @@ class Redshift(S3Case):
             "UNLOAD ('select 1') TO 's3://none/x' " + role: r"specified bucket does not exist \(none\)",
             "UNLOAD ('select nope') TO 's3://a-bucket/x' " + role: r"nope",
             "UNLOAD ('select 1') TO 's3://a-bucket/x' MAXFILESIZE 5 " + role: r"does not know the option MAXFILESIZE of UNLOAD",
-            "CREATE EXTERNAL TABLE x (a int)": r"does not know CREATE EXTERNAL",
+            "CREATE EXTERNAL TABLE x (a int)": r'near "\("',
             "SELECT nope FROM t": r"SQLSTATE 42703",
             "SELEC 1": r"SQLSTATE 42601",
         }.items():
@@ -198,6 +198,98 @@ class Redshift(S3Case):
         done = self.ok(self.flow("id: f\nnamespace: tests\n" + HEAD + f"tasks:\n  - {{id: d, type: io.kestra.plugin.aws.s3.Downloads, bucket: a-bucket, prefix: {prefix}, action: NONE}}\n", "--local", "--output", "json"))
         files = json.loads(done.out.splitlines()[0])["taskRuns"][0]["outputs"]["outputFiles"]
         return {k: (self.data / "storage" / uri.removeprefix("kestra:///")).read_bytes() for k, uri in files.items()}
+
+    SCHEMA = "CREATE EXTERNAL SCHEMA IF NOT EXISTS lake FROM DATA CATALOG DATABASE 'spectrum' IAM_ROLE 'arn:aws:iam::0:role/r' CREATE EXTERNAL DATABASE IF NOT EXISTS; "
+
+    def rows(self, sql):
+        return [list(r.values()) for r in self.query(sql, fetchType="FETCH")["rows"]]
+
+    def test_external_table(self):
+        """The task makes it of a CSV; objects that come and go are seen; it joins, fills tables, and goes."""
+        trips = "id,name,price,at\n1,a,1.50,2024-01-02 03:04:05\n2,\"it's, b\",,\n"
+        self.upload(**{"trips/a.csv": trips, "trips/_hidden": "x,y\n", "other/c.csv": "9,z\n"})
+        path = self.tmp / "in.csv"
+        path.write_text(trips.replace('"it\'s, b"', "b"))
+        flow = (
+            "id: f\nnamespace: tests\ninputs: [{id: file, type: FILE}]\n" + HEAD + "tasks:\n  - {id: e, type: io.sluice.redshift.CreateExternalTable, url: 'jdbc:redshift://x/dev', username: u, password: p, schema: lake, table: trips, "
+            "location: 's3://a-bucket/trips/', from: '{{ inputs.file }}', createSchemaFrom: spectrum, iamRole: default, ifExists: REPLACE}\n"
+        )
+        for _ in range(2):
+            self.ok(self.flow(flow, "--local", "-i", f"file=@{path}"))
+        # DELIMITED knows no quotes, as there: the comma cuts, and what is no price is null.
+        self.assertEqual(self.rows("SELECT * FROM lake.trips ORDER BY id"), [[1, "a", 1.5, "2024-01-02T03:04:05"], [2, "\"it's", None, None]])
+        self.upload(**{"trips/b.csv": "id,name,price,at\n3,c,7,\n\\N,d,x,2024-05-06\n5\n"})
+        self.assertEqual(self.rows("SELECT id, name, price, t.at::date FROM lake.trips t WHERE t.id IS NULL OR t.id > 2 ORDER BY name NULLS LAST"), [[3, "c", 7.0, None], [None, "d", None, "2024-05-06"], [5, None, None, None]])
+        self.query("CREATE VIEW late AS SELECT count(*) AS n FROM lake.trips WITH NO SCHEMA BINDING; CREATE TABLE own AS SELECT id, name FROM lake.trips WHERE id < 3; INSERT INTO own SELECT id, name FROM lake.trips WHERE id = 3", kind="Queries")
+        self.assertEqual(self.rows("SELECT n FROM late"), [[5]])
+        self.assertEqual(self.rows("SELECT o.id, t.price FROM own o JOIN lake.trips t ON o.id = t.id ORDER BY 1"), [[1, 1.5], [2, None], [3, 7.0]])
+        self.ok(self.flow("id: f\nnamespace: tests\n" + HEAD + "tasks:\n  - {id: d, type: io.kestra.plugin.aws.s3.DeleteList, bucket: a-bucket, prefix: trips/}\n", "--local", "-q"))
+        self.assertEqual(self.rows("SELECT count(*) FROM lake.trips"), [[0]])
+        self.assertEqual(self.rows("SELECT schemaname, tablename, location FROM svv_external_tables"), [["lake", "trips", "s3://a-bucket/trips/"]])
+        self.assertEqual(self.rows("SELECT columnname, external_type, columnnum FROM svv_external_columns ORDER BY columnnum")[:2], [["id", "integer", 1], ["name", "varchar(16)", 2]])
+        self.query("DROP VIEW late; DROP TABLE lake.trips; DROP SCHEMA lake DROP EXTERNAL DATABASE", kind="Queries", transaction=False)
+        self.assertEqual(self.rows("SELECT count(*) FROM svv_external_tables"), [[0]])
+        self.assertRegex(self.query("SELECT * FROM lake.trips", rc=1).err, "42P01|lake")
+
+    def test_external_formats(self):
+        """Packed text, quotes, tabs, a manifest, Parquet, folders as columns."""
+        table = "CREATE EXTERNAL TABLE lake.{} ({}) {} LOCATION 's3://a-bucket/{}'{}; "
+        csv_row = "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' WITH SERDEPROPERTIES ('separatorChar'=';', 'quoteChar'='\"', 'escapeChar'='\\\\') STORED AS TEXTFILE"
+        self.upload(**{
+            "gz/a.csv.gz": gzip.compress(b"h\n1\n2\n"), "gz/b.csv.gz": gzip.compress(b"h\n3\n"), "quoted/a": '"x;y";"say \\"hi\\""\nplain;\n', "tabs/a.tsv": "1\tone\n2\ttwo\n",
+            "list/m": json.dumps({"entries": [{"url": "s3://a-bucket/tabs/a.tsv", "mandatory": True}]}), "mixed/a.gz": gzip.compress(b"1\n"), "mixed/b": "2\n",
+            "year/2023/a": "1,a\n", "year/2024/a": "2,b\n3,c\n",
+        })  # fmt: skip
+        self.query(
+            self.SCHEMA
+            + table.format("gz", "n int", "ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' STORED AS TEXTFILE", "gz/", " TABLE PROPERTIES ('skip.header.line.count'='1', 'numRows'='3')")
+            + table.format("quoted", "a varchar(20), b varchar(20)", csv_row, "quoted/", "")
+            + table.format("tabs", "n bigint, t varchar(10)", "ROW FORMAT DELIMITED FIELDS TERMINATED BY '\\t' LINES TERMINATED BY '\\n' STORED AS TEXTFILE", "tabs/a.tsv", "")
+            + table.format("listed", "n bigint, t varchar(10)", "ROW FORMAT DELIMITED FIELDS TERMINATED BY '\\011' STORED AS TEXTFILE", "list/m", "")
+            + table.format("parted", "n int, t char(1)", "PARTITIONED BY (year int, kind varchar(5)) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' STORED AS TEXTFILE", "year/", "")
+            + table.format("mixed", "n int", "STORED AS TEXTFILE", "none/", "")
+            + table.format("pq", "id bigint, name varchar(10), x double precision", "STORED AS PARQUET", "pq/", ""),
+            kind="Queries", transaction=False,
+        )  # fmt: skip
+        self.assertEqual(self.rows("SELECT sum(n), count(*) FROM lake.gz"), [[6, 3]])
+        self.assertEqual(self.rows("SELECT * FROM lake.quoted ORDER BY a"), [["plain", ""], ["x;y", 'say "hi"']])
+        self.assertEqual(self.rows("SELECT * FROM lake.tabs ORDER BY n"), [[1, "one"], [2, "two"]])
+        self.assertEqual(self.rows("SELECT * FROM lake.listed ORDER BY n"), [[1, "one"], [2, "two"]])
+        self.assertEqual(self.rows("SELECT * FROM lake.parted"), [])
+        self.query("ALTER TABLE lake.parted ADD PARTITION (year=2023, kind='a') LOCATION 's3://a-bucket/year/2023/' PARTITION (year='2024', kind='b') LOCATION 's3://a-bucket/year/2024/'; "
+                   "ALTER TABLE lake.parted ADD IF NOT EXISTS PARTITION (year=2023, kind='a') LOCATION 's3://a-bucket/year/2023/'", kind="Queries", transaction=False)  # fmt: skip
+        self.assertEqual(self.rows("SELECT n, t, year, kind FROM lake.parted WHERE year > 2022 ORDER BY n"), [[1, "a", 2023, "a"], [2, "b", 2024, "b"], [3, "c", 2024, "b"]])
+        self.query("ALTER TABLE lake.parted DROP PARTITION (year=2023, kind='a')")
+        self.assertEqual(self.rows("SELECT count(*) FROM lake.parted"), [[2]])
+        self.assertEqual(self.rows('SELECT tablename, "values" FROM svv_external_partitions'), [["parted", '["2024","b"]']])
+        self.assertEqual(self.rows("SELECT count(*) FROM lake.pq"), [[0]])
+        parquet = (
+            "  - {id: rows, type: io.kestra.plugin.jdbc.duckdb.Query, sql: \"COPY (SELECT range AS id, 'n' || range AS name, range / 2 AS x FROM range(5)) TO '{{ workingDir }}/o.parquet' (FORMAT parquet)\", outputFiles: [o.parquet]}\n"
+            "  - {id: up, type: io.kestra.plugin.aws.s3.Upload, from: \"{{ outputs.rows.outputFiles['o.parquet'] }}\", bucket: a-bucket, key: pq/o.parquet}\n"
+        )
+        self.ok(self.flow("id: f\nnamespace: tests\n" + HEAD + "tasks:\n" + parquet, "--local", "-q"))
+        self.assertEqual(self.rows("SELECT count(*), max(name), sum(x) FROM lake.pq"), [[5, "n4", 5.0]])
+        self.query("ALTER TABLE lake.parted ADD PARTITION (year=1, kind='x') LOCATION 's3://a-bucket/mixed/'")
+        self.assertRegex(self.query("SELECT * FROM lake.parted", rc=1).err, r"all packed \(.gz\), or none")
+
+    def test_external_refused(self):
+        good = "CREATE EXTERNAL TABLE lake.t (a int) STORED AS TEXTFILE LOCATION 's3://b/x/'"
+        self.query(self.SCHEMA + good, kind="Queries", transaction=False)
+        for sql, said in {
+            "CREATE EXTERNAL SCHEMA lake FROM DATA CATALOG DATABASE 'x' IAM_ROLE default": "schema \"lake\" already exists",
+            "CREATE EXTERNAL SCHEMA two FROM DATA CATALOG DATABASE 'x'": "IAM_ROLE is expected",
+            good: 'relation "t" already exists',
+            good.replace("lake.t", "none.t"): 'schema "none" does not exist, or is no external schema',
+            good.replace("TEXTFILE", "ORC").replace("lake.t", "lake.u"): "TEXTFILE and PARQUET, not 'ORC'",
+            good.replace("a int", "a").replace("lake.t", "lake.u"): "a column's name and type is expected",
+            good.replace("LOCATION 's3://b/x/'", "").replace("lake.t", "lake.u"): "LOCATION is expected",
+            "DROP SCHEMA lake": "other objects depend on it",
+            "INSERT INTO lake.t VALUES (1)": "t",
+            "ALTER TABLE lake.t DROP PARTITION (x=1)": "PARTITION must give each",
+        }.items():
+            with self.subTest(sql):
+                self.assertRegex(self.query(sql, rc=1).err, said)
+        self.query("DROP SCHEMA lake CASCADE")
 
     def test_unload(self):
         """Rows go out, and come back as they were; what is there is not written over unless that is asked for."""
@@ -249,6 +341,10 @@ class Redshift(S3Case):
             done = psql("-c", "SELECT 1/0 +")
             self.assertEqual(done.returncode, 1)
             self.assertIn("ERROR:", done.stderr)
+            schema = "CREATE EXTERNAL SCHEMA lake FROM DATA CATALOG DATABASE 'x' IAM_ROLE default;\n"
+            done = psql(stdin=schema + "BEGIN;\nCREATE EXTERNAL TABLE lake.t (a int) STORED AS TEXTFILE LOCATION 's3://b/x/';\n")
+            self.assertEqual(done.stdout.splitlines(), ["CREATE EXTERNAL SCHEMA", "BEGIN"])
+            self.assertIn("CREATE EXTERNAL TABLE cannot run inside a transaction block", done.stderr)
             done = psql("-c", "SELECT 1", password="wrong")
             self.assertEqual(done.returncode, 2)
             self.assertIn("password authentication failed", done.stderr)
