@@ -319,6 +319,8 @@ static void ahead_close(sl_reader *self)
 
 sl_reader *sl_source_open(const sl_source *s, int64_t from)
 {
+    if (s->open != NULL)
+        return s->open(s, from);
     ahead *h = sl_malloc(sizeof *h);
     memset(h, 0, sizeof *h);
     h->reader = (sl_reader){ ahead_read, ahead_close };
@@ -333,10 +335,31 @@ sl_reader *sl_source_open(const sl_source *s, int64_t from)
     return &h->reader;
 }
 
+/* Block by block as they come, without a copy of their bytes. */
 bool sl_source_copy(const sl_source *s, sl_writer *out, int64_t *ret_size, sl_err *err)
 {
+    sl_assert(s->open == NULL);
     SL_READER in = sl_source_open(s, 0);
-    return sl_io_copy(in, out, sl_task_cancelled, s->task, ret_size, err);
+    ahead *h = (ahead *)in;
+    if (!start(h, err))
+        return false;
+    for (;;) {
+        sl_err_clear(err);
+        slot *b = next_block(h, err);
+        if (b == NULL)
+            break;
+        if (sl_task_cancelled(s->task))
+            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped after %lld bytes", (long long)h->at);
+        if (s->summed)
+            sl_checksum_add(&h->sum, b->data, b->n);
+        if (!out->write(out, b->data, b->n, err))
+            return false;
+        h->at += (int64_t)b->n;
+        give_block_back(h, b);
+    }
+    if (ret_size != NULL)
+        *ret_size = h->at;
+    return err->kind == SL_ERR_NONE && compare(h, err);
 }
 
 sl_str sl_source_range(sl_arena *a, int64_t begin, int64_t end)
@@ -344,11 +367,14 @@ sl_str sl_source_range(sl_arena *a, int64_t begin, int64_t end)
     return end < 0 ? sl_fmt(a, "bytes=%lld-", (long long)begin) : sl_fmt(a, "bytes=%lld-%lld", (long long)begin, (long long)end - 1);
 }
 
-/* ---- files ---- */
+/* ---- files: read as they are, without threads ---- */
 
 typedef struct file {
-    sl_str path;
-    sl_str state;
+    sl_reader reader;
+    sl_task *task;
+    sl_str path, state;
+    int64_t at;
+    int fd;                       /* -1: not open yet */
 } file;
 
 static sl_str file_state(sl_arena *a, const struct stat *st)
@@ -356,28 +382,39 @@ static sl_str file_state(sl_arena *a, const struct stat *st)
     return sl_fmt(a, "%lld.%09ld-%lld", (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (long long)st->st_size);
 }
 
-static bool fetch_file(void *self, sl_arena *a, int64_t begin, int64_t end, sl_writer *to, sl_err *err)
+static ptrdiff_t file_read(sl_reader *self, void *to, size_t n, sl_err *err)
 {
-    const file *f = self;
+    file *f = (file *)self;
     struct stat st;
-    int fd = open(f->path.p, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sl_err_errno(err, "open", f->path.p);
-    char *block = sl_malloc(SL_IO_BLOCK);
-    bool ok = true;
-    while (ok && (end < 0 || begin < end)) {
-        size_t n = end < 0 || end - begin > SL_IO_BLOCK ? SL_IO_BLOCK : (size_t)(end - begin);
-        ssize_t got = pread(fd, block, n, begin);
-        ok = got < 0 ? sl_err_errno(err, "read", f->path.p) : got == 0 || to->write(to, block, (size_t)got, err);
-        begin += got;
-        if (got <= 0)
-            break;
+    if (f->fd < 0 && (f->fd = open(f->path.p, O_RDONLY | O_CLOEXEC)) < 0) {
+        sl_err_errno(err, "open", f->path.p);
+        return -1;
     }
-    if (ok && (fstat(fd, &st) != 0 || !sl_str_eq(file_state(a, &st), f->state)))
-        ok = sl_err_set(err, SL_ERR_DATA, "source.changed", "'%.*s' has changed while it was read; try again", SL_ARG(f->path));
-    free(block);
-    close(fd);
-    return ok;
+    ssize_t got = pread(f->fd, to, n, f->at);
+    if (got < 0)
+        sl_err_errno(err, "read", f->path.p);
+    else if (got == 0 && (fstat(f->fd, &st) != 0 || !sl_str_eq(file_state(sl_task_arena(f->task), &st), f->state))) {
+        sl_err_set(err, SL_ERR_DATA, "source.changed", "'%.*s' has changed while it was read; try again", SL_ARG(f->path));
+        return -1;
+    }
+    f->at += got > 0 ? got : 0;
+    return got;
+}
+
+static void file_close(sl_reader *self)
+{
+    file *f = (file *)self;
+    if (f->fd >= 0)
+        close(f->fd);
+    free(f);
+}
+
+static sl_reader *open_file(const sl_source *s, int64_t from)
+{
+    file *f = sl_malloc(sizeof *f);
+    *f = *(const file *)s->self;
+    f->at = from;
+    return &f->reader;
 }
 
 bool sl_source_file(sl_task *t, sl_str path, const char *what, sl_source *ret, sl_err *err)
@@ -385,12 +422,12 @@ bool sl_source_file(sl_task *t, sl_str path, const char *what, sl_source *ret, s
     sl_arena *a = sl_task_arena(t);
     struct stat st;
     file *f = sl_alloc(a, sizeof *f);
-    f->path = sl_str_dup(a, path);
+    *f = (file){ .reader = { file_read, file_close }, .task = t, .path = sl_str_dup(a, path), .fd = -1 };
     if (stat(f->path.p, &st) != 0)
         return sl_err_errno(err, "open", f->path.p);
     if (!S_ISREG(st.st_mode))
         return sl_err_set(err, SL_ERR_CONFIG, "source.file", "'%.*s' is not a file", SL_ARG(path));
     f->state = file_state(a, &st);
-    *ret = (sl_source){ .task = t, .what = what, .service = "file", .size = st.st_size, .ranged = true, .state = f->state, .self = f, .fetch = fetch_file };
+    *ret = (sl_source){ .task = t, .what = what, .service = "file", .size = st.st_size, .ranged = true, .state = f->state, .self = f, .open = open_file };
     return true;
 }

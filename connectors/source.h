@@ -23,13 +23,15 @@ typedef struct sl_source {
     sl_algorithm algorithm;
     sl_str expected;              /* base64; hex for MD5 */
     void *self;
+    /* One of the two. Where nothing has to be fetched ahead: a reader from that byte on. */
+    sl_reader *(*open)(const struct sl_source *s, int64_t from);
     /* Bytes begin..end-1 (end -1: all that follow) into `to`, in one request. Any thread, each with an arena of its own. */
     bool (*fetch)(void *self, sl_arena *arena, int64_t begin, int64_t end, sl_writer *to, sl_err *err);
 } sl_source;
 
 /* From byte `from` on (0 where it is not ranged; the checksum is only compared from 0 on). The source must outlive the reader. */
 sl_reader *sl_source_open(const sl_source *s, int64_t from);
-/* All of it; does not finish `out`. */
+/* All of it, of a source with fetch(); does not finish `out`. */
 bool sl_source_copy(const sl_source *s, sl_writer *out, int64_t *ret_size, sl_err *err);
 /* A file of this machine. It must outlive the source. */
 bool sl_source_file(sl_task *t, sl_str path, const char *what, sl_source *ret, sl_err *err);

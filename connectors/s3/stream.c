@@ -10,7 +10,7 @@
 #include "base/fault.h"
 #include "connectors/s3/multipart.h"
 
-enum { SENDERS = 4, SEVERAL_PART = 5 << 20, GROWS_EVERY = 2000 };
+enum { SENDERS = 3, SEVERAL_PART = 5 << 20, GROWS_EVERY = 2000 };
 
 typedef struct piece {
     struct piece *next;
@@ -171,7 +171,7 @@ static int senders(const stream *s)
 {
     int n = SENDERS / (1 + s->s.slow);
     int64_t length = length_of(s, s->number);
-    while (n > 1 && n * length > (int64_t)SENDERS * 2 * SL_S3_PART_MIN)
+    while (n > 1 && n * length > (int64_t)SENDERS * SL_S3_PART_MIN)
         n--;
     return n > 0 ? n : 1;
 }

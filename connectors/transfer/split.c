@@ -4,7 +4,7 @@
 #include "base/arena.h"
 #include "connectors/transfer/transfer.h"
 
-enum { BLOCK_MIN = 16 << 10, BLOCK_MAX = 1 << 20, EVENNESS = 32, ROOM = 2 << 20, RECORD_MAX = 64 << 20, THREADS_MAX = 8, WAITING_MAX = 2 };
+enum { BLOCK_MIN = 16 << 10, BLOCK_MAX = 512 << 10, EVENNESS = 32, ROOM = 2 << 20, RECORD_MAX = 64 << 20, THREADS_MAX = 8, WAITING_MAX = 2 };
 
 /* ---- threads ---- */
 
