@@ -113,7 +113,7 @@ static bool start(sl_pg *p, sl_str text, ExecStatusType wanted, sl_err *err)
 }
 
 /* The end of a COPY: how many rows, or what went wrong. */
-static bool end(sl_pg *p, int64_t *rows, sl_err *err)
+bool sl_pg_copy_end(sl_pg *p, int64_t *rows, sl_err *err)
 {
     bool ok = true;
     *rows = 0;
@@ -149,6 +149,19 @@ static bool flush(sl_pg *p, bool *refused, sl_err *err)
     return true;
 }
 
+bool sl_pg_copy_begin(sl_pg *p, sl_str statement, sl_err *err)
+{
+    return start(p, statement, PGRES_COPY_IN, err);
+}
+
+bool sl_pg_copy_send(sl_pg *p, sl_str bytes, bool *refused, sl_err *err)
+{
+    if (PQputCopyData(p->conn, bytes.p, (int)bytes.n) == 1)
+        return flush(p, refused, err);
+    *refused = true; /* the result says why */
+    return true;
+}
+
 static bool feed(sl_pg *p, sl_reader *in, int64_t *bytes, sl_err *err)
 {
     char *block = sl_malloc(SL_IO_BLOCK);
@@ -157,10 +170,8 @@ static bool feed(sl_pg *p, sl_reader *in, int64_t *bytes, sl_err *err)
     while (ok && !refused && (n = in->read(in, block, SL_IO_BLOCK, err)) > 0) {
         if (sl_task_cancelled(p->task))
             ok = sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while copying");
-        else if (PQputCopyData(p->conn, block, (int)n) != 1)
-            refused = true; /* the result says why */
         else
-            ok = flush(p, &refused, err);
+            ok = sl_pg_copy_send(p, (sl_str){ block, (size_t)n }, &refused, err);
         *bytes += n;
         sl_task_progress(p->task, *bytes, -1);
     }
@@ -177,11 +188,11 @@ static bool copy_in(sl_pg *p, const copy_cfg *c, int64_t *rows, int64_t *bytes, 
         return false;
     if (!feed(p, in, bytes, err)) {
         (void)PQputCopyEnd(p->conn, "stopped");
-        (void)end(p, rows, &ignored);
+        (void)sl_pg_copy_end(p, rows, &ignored);
         return false;
     }
     (void)PQputCopyEnd(p->conn, NULL);
-    return flush(p, &refused, err) && end(p, rows, err);
+    return flush(p, &refused, err) && sl_pg_copy_end(p, rows, err);
 }
 
 static sl_outcome in_run(sl_task *t, void *cfg, sl_err *err)
@@ -247,7 +258,7 @@ static bool copy_out(sl_pg *p, const copy_cfg *c, sl_str *uri, int64_t *rows, sl
 {
     SL_WRITER out = NULL;
     const char *name = sl_str_eqc(c->format, "CSV") ? "copy.csv" : sl_str_eqc(c->format, "BINARY") ? "copy.bin" : "copy.tsv";
-    return sl_task_open_out(p->task, sl_str_c(name), &out, uri, err) && start(p, statement(p->arena, c, false), PGRES_COPY_OUT, err) && drain_out(p, out, err) && end(p, rows, err) && out->finish(out, err);
+    return sl_task_open_out(p->task, sl_str_c(name), &out, uri, err) && start(p, statement(p->arena, c, false), PGRES_COPY_OUT, err) && drain_out(p, out, err) && sl_pg_copy_end(p, rows, err) && out->finish(out, err);
 }
 
 static sl_outcome out_run(sl_task *t, void *cfg, sl_err *err)

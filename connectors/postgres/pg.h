@@ -75,6 +75,12 @@ void sl_pg_drain(sl_pg *p);
 /* What a failed result says. Returns false. offset SIZE_MAX: no position. */
 bool sl_pg_failed(sl_pg *p, const PGresult *r, size_t offset, sl_err *err);
 
+/* copy.c: COPY … FROM STDIN. *refused: the server has ended it; sl_pg_copy_end says why. */
+bool sl_pg_copy_begin(sl_pg *p, sl_str statement, sl_err *err);
+bool sl_pg_copy_send(sl_pg *p, sl_str bytes, bool *refused, sl_err *err);
+/* After PQputCopyEnd: how many rows. */
+bool sl_pg_copy_end(sl_pg *p, int64_t *rows, sl_err *err);
+
 /* value.c */
 const sl_val *sl_pg_value(sl_arena *arena, unsigned oid, sl_str text, const sl_tz *zone);
 /* Text that the server reads as the value; array: as an array literal. NULL for null. */
@@ -108,4 +114,4 @@ sl_outcome sl_redshift_execute(sl_task *t, const sl_pg_cfg *cfg, const sl_redshi
 sl_outcome sl_redshift_execute_each(sl_task *t, const sl_pg_cfg *cfg, const sl_redshift_cfg *redshift, sl_str sql, sl_err *err);
 
 extern const sl_task_type sl_redshift_copy_from_s3, sl_redshift_merge, sl_redshift_unload_task, sl_redshift_create_external_table;
-extern const sl_task_type sl_pg_query, sl_pg_queries, sl_pg_trigger, sl_pg_copy_in, sl_pg_copy_out, sl_pg_batch, sl_redshift_query, sl_redshift_queries, sl_redshift_trigger;
+extern const sl_task_type sl_pg_query, sl_pg_queries, sl_pg_trigger, sl_pg_copy_in, sl_pg_copy_out, sl_pg_batch, sl_pg_load, sl_redshift_query, sl_redshift_queries, sl_redshift_trigger;

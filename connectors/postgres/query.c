@@ -420,6 +420,6 @@ const sl_task_type sl_redshift_query = TYPE(REDSHIFT "Query", redshift_query_opt
 const sl_task_type sl_redshift_queries = TYPE(REDSHIFT "Queries", redshift_queries_opts, queries_outs, redshift_queries_run, redshift_kill, "Runs statements in Redshift, in one transaction.");
 const sl_task_type sl_redshift_trigger = TYPE(REDSHIFT "Trigger", redshift_trigger_opts, query_outs, redshift_trigger_run, redshift_kill, "Fires when a query in Redshift has rows.");
 
-static const sl_task_type *const tasks[] = { &sl_pg_query, &sl_pg_queries, &sl_pg_copy_in, &sl_pg_copy_out, &sl_pg_batch, &sl_redshift_query, &sl_redshift_queries, &sl_redshift_copy_from_s3, &sl_redshift_merge, &sl_redshift_unload_task, &sl_redshift_create_external_table, NULL };
+static const sl_task_type *const tasks[] = { &sl_pg_query, &sl_pg_queries, &sl_pg_copy_in, &sl_pg_copy_out, &sl_pg_batch, &sl_pg_load, &sl_redshift_query, &sl_redshift_queries, &sl_redshift_copy_from_s3, &sl_redshift_merge, &sl_redshift_unload_task, &sl_redshift_create_external_table, NULL };
 static const sl_task_type *const triggers[] = { &sl_pg_trigger, &sl_redshift_trigger, NULL };
 const sl_connector sl_connector_postgres = { .name = "postgres", .tasks = tasks, .triggers = triggers };

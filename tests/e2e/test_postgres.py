@@ -2,9 +2,11 @@
 
 import collections
 import csv
+import gzip
 import io
 import json
 import os
+import random
 import shutil
 import socket
 import threading
@@ -371,6 +373,111 @@ class Copy(PostgresCase):
                 done = self.ok(self.sluice("run", "--continue", killed.id, "--output", "json"))
                 self.assertEqual(json.loads(done.out.splitlines()[0])["taskRuns"][1]["outputs"], {"rowCount": 2000})
                 self.assertEqual(server.psql("SELECT count(*), count(DISTINCT id) FROM t"), "2000|2000")
+
+
+class Load(PostgresCase):
+    """io.sluice.postgres.Load, against what psql's \\copy makes of the same file."""
+
+    TYPES = "a bigint, b numeric, c double precision, d date, e timestamp, f boolean, g text, h timestamptz, i integer"
+
+    def load(self, name="in.csv", rc=0, **more):
+        task = {"id": "load", "type": "io.sluice.postgres.Load", "url": server.url, "username": "root", "password": "secret pass'word", "from": f"file://{self.tmp}/{name}", **more}
+        done = self.run_flow("  - " + json.dumps(task) + "\n", rc=rc)
+        return done.err if rc else {r["id"]: r["outputs"] for r in json.loads(done.out.splitlines()[0])["taskRuns"]}["load"]
+
+    def write(self, header, rows, name="in.csv"):
+        with open(self.tmp / name, "w", newline="") as f:
+            csv.writer(f, lineterminator="\n").writerows([header, *rows])
+
+    def samples(self, n, seed=1):
+        r = random.Random(seed)
+        null = lambda v: "" if r.random() < 0.1 else v
+        for k in range(n):
+            yield [
+                null(r.choice([0, -1, 1, 2**62, -(2**62), r.randrange(10**9)])),
+                null(r.choice(["0", "0.0", "-0.001", "9999", "10000", "10000.0001", "0.00010", "123456789012345678.123456789", f"{r.uniform(-1e6, 1e6):.{r.randrange(8)}f}"])),
+                null(r.choice(["1e10", "-2.5E-3", "0.1", "3.0", str(r.uniform(-1e300, 1e300)), "1.7976931348623157e308"])),
+                null(r.choice(["1999-12-31", "2000-01-01", "0001-01-01", "9999-12-31", "2024-02-29"])),
+                null(r.choice(["1999-12-31 23:59:59.999999", "2000-01-01T00:00", "2024-02-29 12:34:56", "1969-07-20 20:17:40.5"])),
+                null(r.choice(["true", "false"])),
+                null(r.choice(["plain", 'a "quoted"\nline', "\u00e4\u00f6, x", "x" * 5000, "NULL", " "])),
+                null(r.choice(["2024-01-01T00:00:00Z", "2024-06-01 12:00:00+02:00", "1999-01-01 00:00:00-05"])),
+                null(r.randrange(-(2**31), 2**31)),
+            ]
+
+    def test_same_as_copy(self):
+        names = list("abcdefghi")
+        self.write(names, self.samples(5000))
+        out = self.load(table="made")
+        self.assertEqual(out, {"rowCount": 5000, "inserted": 5000, "updated": 0, "created": True})
+        types = server.psql("SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'made'::regclass AND attnum > 0")
+        self.assertEqual(types, "bigint,numeric,double precision,date,timestamp without time zone,boolean,text,timestamp with time zone,bigint")
+        for table, columns in (("typed", self.TYPES), ("odd", "a numeric(30,5), b real, c text, d timestamp, e varchar(30), f char(5), g json, h timestamptz, i money, extra int DEFAULT 7")):
+            with self.subTest(table):
+                if table == "odd":
+                    self.write(names, [[x[0], "1.5", x[2], x[3], x[4], x[5], '{"k": [1]}', x[7], "12.50"] for x in self.samples(500, 2)])
+                server.psql(f"CREATE TABLE {table} ({columns}); CREATE TABLE {table}_copy (LIKE {table} INCLUDING DEFAULTS)")
+                self.assertEqual(self.load(table=table)["created"], False)
+                server.psql(f"\\copy {table}_copy ({', '.join(names)}) FROM '{self.tmp}/in.csv' WITH (FORMAT csv, HEADER true)")
+                # As texts: json knows no equality.
+                count, differ = server.psql(f"SELECT count(*), (SELECT count(*) FROM (SELECT x::text FROM {table} x EXCEPT ALL SELECT x::text FROM {table}_copy x) y) FROM {table}").split("|")
+                self.assertEqual((int(count), differ), (5000 if table == "typed" else 500, "0"))
+
+    def test_merge(self):
+        self.write(["Id", "Name", "n"], [[k, f"name {k}", k] for k in range(100)])
+        self.assertEqual(self.load(table="t", keys=["Id"]), {"rowCount": 100, "inserted": 100, "updated": 0, "created": True})
+        self.assertEqual(self.load(table="t", keys=["Id"]), {"rowCount": 100, "inserted": 0, "updated": 100, "created": False})
+        self.write(["n", "Id"], [[-k, k] for k in range(50, 150)])
+        self.assertEqual(self.load(table="t", keys=["id"], mode="MERGE"), {"rowCount": 100, "inserted": 50, "updated": 50, "created": False})
+        self.assertEqual(server.psql('SELECT count(*), sum(n), count("Name") FROM t'), f"150|{sum(range(50)) - sum(range(50, 150))}|100")
+        self.write(["Id", "n"], [[1, 1], [2, 1], [1, 2]])
+        self.assertIn("several rows with the key '1' (\"Id\")", self.load(table="t", keys=["Id"], rc=1))
+        self.assertIn("has no column 'x', which is one of 'keys'", self.load(table="t", keys=["x"], rc=1))
+        self.assertIn("mode MERGE needs 'keys'", self.load(table="t", mode="MERGE", rc=1))
+        server.psql("ALTER TABLE t DROP CONSTRAINT t_pkey")
+        self.assertEqual(self.load(table="t", keys=["Id", "n"]), {"rowCount": 3, "inserted": 2, "updated": 0, "created": False})  # 1|1 was there
+
+    def test_append_and_replace(self):
+        self.write(["a", "b"], [[1, "x"], [2, "-"]])
+        for mode, count in (("APPEND", 2), ("APPEND", 4), ("REPLACE", 2)):
+            self.assertEqual(self.load(table="public.t", mode=mode, nullString="-")["inserted"], 2)
+            self.assertEqual(server.psql("SELECT count(*), count(b) FROM t"), f"{count}|{count // 2}")
+        (self.tmp / "bare.tsv").write_text("7\tz\n8\ty\n")
+        self.assertEqual(self.load("bare.tsv", table="t", header="FALSE")["rowCount"], 2)
+        (self.tmp / "packed.csv.gz").write_bytes(gzip.compress("a;b\n9;\u00e4\n".encode("utf-16")))
+        self.assertEqual(self.load("packed.csv.gz", table="t")["rowCount"], 1)
+        self.assertEqual(server.psql("SELECT string_agg(a || coalesce(b, '?'), ' ' ORDER BY a) FROM t"), "1x 2? 7z 8y 9\u00e4")
+
+    def test_refused(self):
+        """File, line, column and value; nothing of the file stays."""
+        server.psql("CREATE TABLE t (a smallint, b numeric, c date, d varchar(3), e uuid)")
+        good = [1, "1.5", "2024-01-01", "abc", "12345678-1234-1234-1234-123456789abc"]
+        for column, value, said in (
+            (0, "40000", r"line 52 of the file, column 'a': '40000' is no smallint"), (0, "x", r"column 'a': 'x' is no smallint"), (1, "1.5.2", r"column 'b': '1.5.2' is no numeric"), (2, "2024-02-30", r"column 'c': '2024-02-30' is no date"),
+            (3, "abcd", r"value too long for type character varying\(3\)"), (4, "12345", r"column 'e': '12345' is no uuid"),
+        ):
+            with self.subTest(column=column, value=value):
+                rows = [list(good) for _ in range(100)]
+                rows[50][column] = value
+                self.write("abcde", rows)
+                self.assertRegex(self.load(table="t", rc=1), said)
+                self.assertEqual(server.psql("SELECT count(*) FROM t"), "0")
+        (self.tmp / "in.csv").write_text("a,b\n1,2\n3\n")
+        self.assertRegex(self.load(table="t", rc=1), r"line 3 of the file: ")
+        (self.tmp / "in.csv").write_text("a,nope\n1,2\n")
+        self.assertIn("the table t has no column 'nope', which the file has", self.load(table="t", rc=1))
+        self.assertIn("there is no table none (and 'createTable' is false)", self.load(table="none", createTable=False, rc=1))
+
+    def test_killed(self):
+        self.write(["id", "n"], [[k, k] for k in range(3000)])
+        task = {"id": "load", "type": "io.sluice.postgres.Load", "url": server.url, "username": "root", "password": "secret pass'word", "from": f"file://{self.tmp}/in.csv", "table": "t"}
+        for label in ("sql.before_commit:1", "sql.after_commit:1"):
+            with self.subTest(label):
+                server.psql("DROP TABLE IF EXISTS t")
+                killed = self.run_flow("  - " + json.dumps(task) + "\n", env={"SLUICE_FAULT": f"{label}:kill"}, rc=-9)
+                done = self.ok(self.sluice("run", "--continue", killed.id, "--output", "json"))
+                self.assertEqual(json.loads(done.out.splitlines()[0])["taskRuns"][0]["outputs"], {"rowCount": 3000, "inserted": 3000, "updated": 0, "created": True})
+                self.assertEqual(server.psql("SELECT count(*), count(DISTINCT id) FROM t"), "3000|3000")
 
 
 class Batch(PostgresCase):
