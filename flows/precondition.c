@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/regex.h"
+#include "flows/trigger.h"
 
 /* ---- the window ---- */
 
@@ -117,21 +118,38 @@ static bool where_matches(sl_arena *a, const sl_val *w, const sl_upstream *x)
     return hit;
 }
 
+/* One of the named conditions of a MultipleCondition. */
+static bool condition_matches(sl_arena *a, const sl_val *condition, const sl_upstream *x)
+{
+    sl_val *one = sl_list(a);
+    bool hold;
+    sl_err ignored;
+    sl_list_add(a, one, condition);
+    return sl_conditions_hold(a, one, x->env, &hold, &ignored) && hold;
+}
+
+static bool matches(sl_arena *a, const char *kind, const sl_val *element, const sl_upstream *x)
+{
+    if (strcmp(kind, "flows") == 0)
+        return flow_matches(a, element, x);
+    return strcmp(kind, "where") == 0 ? where_matches(a, element, x) : condition_matches(a, element, x);
+}
+
 bool sl_preconditions_match(sl_arena *a, const sl_val *p, const sl_val *state, const sl_upstream *x, int64_t now, const sl_val **ret, bool *changed)
 {
-    static const char *const kinds[] = { "flows", "where" };
+    static const char *const kinds[] = { "flows", "where", "conditions" };
     sl_val *met = sl_map(a);
     int64_t from;
-    bool all = true, inside = window_at(sl_get(p, "timeWindow"), now, &from);
+    bool all = true, inside = window_at(sl_get(p, "timeWindow") ? sl_get(p, "timeWindow") : p, now, &from); /* its older form: window, windowAdvance beside */
     *changed = false;
     for (size_t k = 0; k < SL_COUNT(kinds); k++)
         for (size_t i = 0; i < sl_val_count(sl_get(p, kinds[k])); i++) {
-            const sl_val *element = sl_at(sl_get(p, kinds[k]), i);
+            const sl_val *list = sl_get(p, kinds[k]), *element = sl_is(list, SL_MAP) ? list->map.entries[i].value : sl_at(list, i);
             sl_str key = sl_fmt(a, "%s%zu", kinds[k], i);
             int64_t at = sl_get_int(state, key.p, 0), was = at;
             if (at < from)
                 at = 0;
-            if (inside && (k == 0 ? flow_matches(a, element, x) : where_matches(a, element, x)))
+            if (inside && matches(a, kinds[k], element, x))
                 at = now;
             if (at > 0)
                 sl_map_set_int(a, met, key.p, at);

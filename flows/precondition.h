@@ -16,7 +16,7 @@ typedef struct sl_upstream {
 } sl_upstream;
 
 /*
- * preconditions: the map as written. state: what was met so far ({element: ms}) or NULL. True when everything is met now;
+ * preconditions: the map as written, or a MultipleCondition. state: what was met so far ({element: ms}) or NULL. True when everything is met now;
  * *ret is the state to keep, *changed whether it differs.
  */
 bool sl_preconditions_match(sl_arena *arena, const sl_val *preconditions, const sl_val *state, const sl_upstream *x, int64_t now_ms, const sl_val **ret, bool *changed);

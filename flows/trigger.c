@@ -130,6 +130,20 @@ int64_t sl_trigger_interval(const sl_val *trigger)
     return ms;
 }
 
+/* MultipleCondition is for what other executions fire, once, and in place of preconditions. */
+static void check_multiple(const sl_val *t, bool flow, sl_str where, sl_problems *problems)
+{
+    static const char *const lists[] = { "conditions", "scheduleConditions" };
+    size_t count = flow && sl_get(t, "preconditions") != NULL;
+    for (size_t k = 0; k < SL_COUNT(lists); k++)
+        for (size_t i = 0; i < sl_val_count(sl_get(t, lists[k])); i++) {
+            sl_val one = { .type = SL_LIST, .list = { .items = (const sl_val *[]){ sl_at(sl_get(t, lists[k]), i) }, .n = 1 } };
+            const sl_val *found = sl_conditions_multiple(&one);
+            if (found != NULL && (!flow || ++count > 1))
+                sl_problem_add(problems, found->line, found->column, flow ? "%.*s: condition MultipleCondition: there may be one, or 'preconditions'" : "%.*s: condition MultipleCondition is for triggers of type Flow", SL_ARG(where));
+        }
+}
+
 static void check_polling(sl_arena *arena, const sl_task_type *type, const sl_val *t, sl_str where, sl_problems *problems)
 {
     enum { INTERVAL_MIN_MS = 100 };
@@ -140,6 +154,7 @@ static void check_polling(sl_arena *arena, const sl_task_type *type, const sl_va
     if (problems->n == before && sl_trigger_interval(t) < INTERVAL_MIN_MS)
         sl_problem_add(problems, t->line, t->column, "%.*s: 'interval' must be at least PT0.1S", SL_ARG(where));
     sl_conditions_check(arena, sl_get(t, "conditions"), where, problems);
+    check_multiple(t, false, where, problems);
 }
 
 static void check_schedule(sl_arena *arena, const sl_val *t, sl_str where, sl_problems *problems)
@@ -174,6 +189,7 @@ void sl_trigger_check(sl_arena *arena, const sl_registry *registry, const sl_val
         sl_problem_add(problems, t->line, t->column, "%.*s: a webhook's key has at most 256 characters", SL_ARG(where));
     sl_conditions_check(arena, sl_get(t, "conditions"), where, problems);
     sl_conditions_check(arena, sl_get(t, "scheduleConditions"), where, problems);
+    check_multiple(t, known->kind == SL_TRIGGER_FLOW, where, problems);
 }
 
 /* ---- schedules ---- */

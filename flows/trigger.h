@@ -60,4 +60,6 @@ int64_t sl_schedule_due(const sl_schedule *s, int64_t next_ms, int64_t now_ms, b
 
 /* Do all of them hold? NULL or an empty list: yes. A condition that cannot be evaluated is an error. */
 bool sl_conditions_hold(sl_arena *arena, const sl_val *conditions, const sl_expr_env *env, bool *ret, sl_err *err);
+/* MultipleCondition, which is a precondition written among them; sl_conditions_hold passes over it. NULL: there is none. */
+const sl_val *sl_conditions_multiple(const sl_val *conditions);
 void sl_conditions_check(sl_arena *arena, const sl_val *conditions, sl_str where, sl_problems *problems);

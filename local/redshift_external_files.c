@@ -36,7 +36,7 @@ static sl_str empty_file(sl_external *x)
 static bool hidden(sl_str url)
 {
     sl_str base = sl_path_base(url);
-    return base.n == 0 || base.p[0] == '_' || base.p[0] == '.';
+    return base.n == 0 || strchr("._#", base.p[0]) != NULL || base.p[base.n - 1] == '~';
 }
 
 /* The files below a location; a location that is one object is a manifest, or that file. */

@@ -179,6 +179,8 @@ static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_val *s
     const sl_val *p = sl_get(spec, "preconditions"), *state;
     bool changed, met;
     if (p == NULL)
+        p = sl_conditions_multiple(sl_get(spec, "conditions"));
+    if (p == NULL)
         return true;
     met = sl_preconditions_match(e->turn_arena, p, t->row.state, &(sl_upstream){ .ns = x->flow->ns, .flow_id = x->flow->id, .state = x->state, .labels = x->labels, .env = env }, now, &state, &changed);
     if (changed) {

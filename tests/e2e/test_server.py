@@ -398,6 +398,43 @@ class Triggers(Case):
             first = next(x for x in each if x["inputs"]["of"] == "a")
             self.assertIn({"key": "system.correlationId", "value": a["id"]}, first["labels"])
 
+    def test_multiple_condition(self):
+        """The older form of preconditions, over a restart, with a filter for each execution beside it."""
+        old = "io.kestra.core.models.conditions.types."
+        named = (
+            "      - type: " + old + "MultipleCondition\n        id: all\n        window: PT12H\n        windowAdvance: PT0S\n        conditions:\n"
+            "          a: {type: " + old + "ExecutionFlowCondition, namespace: t, flowId: a}\n          b: {type: " + old + "ExecutionFlowCondition, namespace: t, flowId: b}\n"
+        )
+        trigger = "triggers:\n  - id: f\n    type: io.kestra.core.models.triggers.types.Flow\n    conditions:\n" + named
+        status = "      - {type: " + old + "ExecutionStatusCondition, in: [SUCCESS]}\n"
+        with Server(self) as s:
+            s.flow(flow("m", [log()], trigger + status))
+            s.flow(flow("a", [log()]))
+            s.flow(flow("b", [{"id": "x", "type": CORE + "execution.Fail", "condition": "{{ inputs.bad }}"}], "inputs: [{id: bad, type: BOOLEAN, defaults: false}]\n"))
+            s.run("t", "a")
+            s.run("t", "a")
+            s.run("t", "b", {"bad": "true"})
+            self.assertEqual(s.search(flowId="m")["total"], 0, "it failed")
+            s.kill()
+            s.start()
+            s.run("t", "b")
+            while s.search(flowId="m", state="SUCCESS")["total"] < 1:
+                time.sleep(0.01)
+            s.run("t", "b")
+            s.run("t", "a")
+            while s.search(flowId="m", state="SUCCESS")["total"] < 2:
+                time.sleep(0.01)
+            s.run("t", "a")
+            self.assertEqual(s.search(flowId="m")["total"], 2)
+            for bad, said in (
+                (trigger + named, "there may be one, or 'preconditions'"), (trigger + "    preconditions: {id: p, flows: [{flowId: a}]}\n", "there may be one, or 'preconditions'"),
+                ("triggers:\n  - id: f\n    type: " + CORE + "trigger.Webhook\n    key: k\n    conditions:\n" + named, "is for triggers of type Flow"), (trigger.replace("ExecutionFlowCondition", "NoCondition"), "is not supported"),
+            ):
+                (self.tmp / "bad.yaml").write_text(flow("bad", [log()], bad))
+                done = self.sluice("flow", "validate", self.tmp / "bad.yaml")
+                self.assertNotEqual(done.rc, 0)
+                self.assertIn(said, done.out + done.err)
+
     def test_attempts_that_are_executions(self):
         """Each failure ends an execution as RETRIED; the next one begins anew, over a kill too; who called the flow waits for the last."""
         count = self.tmp / "count"
