@@ -32,23 +32,6 @@ static const sl_opt jsonl_opts[] = { FROM, CHARSET, { 0 } };
 
 /* ---- IonToJson ---- */
 
-/* Times with a zone in another one. */
-static const sl_val *moved(sl_arena *a, const sl_val *v, const sl_tz *zone)
-{
-    if (zone == NULL || (v->type != SL_TIME && v->type != SL_LIST && v->type != SL_MAP))
-        return v;
-    if (v->type == SL_TIME)
-        return v->t.kind == SL_TIME_ZONED ? sl_val_time(a, sl_time_at(v->t.s, v->t.ns, zone)) : v;
-    sl_val *out = v->type == SL_LIST ? sl_list(a) : sl_map(a);
-    for (size_t i = 0; i < sl_val_count(v); i++) {
-        if (v->type == SL_LIST)
-            sl_list_add(a, out, moved(a, v->list.items[i], zone));
-        else
-            sl_map_set(a, out, v->map.entries[i].key, moved(a, v->map.entries[i].value, zone));
-    }
-    return out;
-}
-
 static bool write_all(const json_cfg *c, sl_task *t, sl_records *in, sl_out *out, const sl_tz *zone, sl_err *err)
 {
     SL_ARENA arena = sl_arena_new();
@@ -66,7 +49,7 @@ static bool write_all(const json_cfg *c, sl_task *t, sl_records *in, sl_out *out
         }
         if (!c->lines && in->count > 1)
             sl_buf_char(b, ',');
-        sl_buf_add(b, sl_json(arena, moved(arena, row, zone)));
+        sl_buf_add(b, sl_json(arena, sl_serdes_moved(arena, row, zone)));
         if (c->lines)
             sl_buf_char(b, '\n');
         if ((c->lines || in->count > 1) && !sl_out_pass(out, err))

@@ -64,6 +64,22 @@ bool sl_out_finish(sl_out *o, int64_t records, sl_err *err)
     return true;
 }
 
+const sl_val *sl_serdes_moved(sl_arena *a, const sl_val *v, const sl_tz *zone)
+{
+    if (zone == NULL || (v->type != SL_TIME && v->type != SL_LIST && v->type != SL_MAP))
+        return v;
+    if (v->type == SL_TIME)
+        return v->t.kind == SL_TIME_ZONED ? sl_val_time(a, sl_time_at(v->t.s, v->t.ns, zone)) : v;
+    sl_val *out = v->type == SL_LIST ? sl_list(a) : sl_map(a);
+    for (size_t i = 0; i < sl_val_count(v); i++) {
+        if (v->type == SL_LIST)
+            sl_list_add(a, out, sl_serdes_moved(a, v->list.items[i], zone));
+        else
+            sl_map_set(a, out, v->map.entries[i].key, sl_serdes_moved(a, v->map.entries[i].value, zone));
+    }
+    return out;
+}
+
 sl_reader *sl_serdes_in(sl_task *t, sl_str uri, sl_str charset, sl_err *err)
 {
     sl_reader *in;
@@ -98,5 +114,5 @@ char *sl_serdes_quote(char *to, sl_str s)
     return to;
 }
 
-static const sl_task_type *const tasks[] = { &sl_csv_to_ion, &sl_ion_to_csv, &sl_ion_to_json, &sl_json_to_ion, &sl_json_to_jsonl, &sl_parquet_to_ion, &sl_ion_to_parquet, &sl_csv_inspect, &sl_csv_clean, NULL };
+static const sl_task_type *const tasks[] = { &sl_csv_to_ion, &sl_ion_to_csv, &sl_ion_to_json, &sl_json_to_ion, &sl_json_to_jsonl, &sl_parquet_to_ion, &sl_ion_to_parquet, &sl_xml_to_ion, &sl_ion_to_xml, &sl_csv_inspect, &sl_csv_clean, NULL };
 const sl_connector sl_connector_serdes = { .name = "serdes", .tasks = tasks };

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import unittest
+import xml.etree.ElementTree
 
 from sluice import Case
 
@@ -12,7 +13,7 @@ CSV = "io.kestra.plugin.serdes.csv."
 JSON = "io.kestra.plugin.serdes.json."
 
 
-class Serdes(Case):
+class SerdesCase(Case):
     def convert(self, type, data, rc=0, name="in.txt", **properties):
         """The converted file and the result."""
         path = self.tmp / name
@@ -78,6 +79,8 @@ class Serdes(Case):
             i += 1
         return "".join(out)
 
+
+class Serdes(SerdesCase):
     def test_csv(self):
         data = 'id,"full name",note\r\n1,"Doe, ""J""","two\r\nlines"\r\n2,é \\N,\\N\r\n'
         self.assertEqual(self.rows(CSV + "CsvToIon", data), [{"id": "1", "full name": 'Doe, "J"', "note": "two\r\nlines"}, {"id": "2", "full name": "é \\N", "note": None}])
@@ -188,6 +191,59 @@ class Serdes(Case):
         data = "id,name\n" + "".join(f'{i},"n, {i}"\n' for i in range(5000))
         ion, _ = self.convert(CSV + "CsvReader", data)
         self.assertEqual(self.convert(CSV + "CsvWriter", ion)[0], data)
+
+
+class Xml(SerdesCase):
+    READ, WRITE = "io.kestra.plugin.serdes.xml.XmlToIon", "io.kestra.plugin.serdes.xml.IonToXml"
+
+    def test_values(self):
+        """As org.json has them: what looks like a number is one, several of a name are a list, attributes are members."""
+        cases = {
+            "<a>5</a>": [{"a": 5}], "<a>-1.50</a>": [{"a": -1.5}], "<a>007</a>": [{"a": "007"}], "<a>true</a>": [{"a": True}], "<a>null</a>": [{"a": None}], "<a/>": [{"a": ""}], "<a> x &lt;y&gt; </a>": [{"a": "x <y>"}],
+            "<a>1e5</a>": [{"a": "1e5"}], "<a>12345678901234567890</a>": [{"a": "12345678901234567890"}], "<a>1.2.3</a>": [{"a": "1.2.3"}],
+            '<a x="1" y="z">t</a>': [{"a": {"x": 1, "y": "z", "content": "t"}}], "<a><b>1</b><c/></a>": [{"a": {"b": 1, "c": ""}}], "<a>x<b/>y</a>": [{"a": {"content": ["x", "y"], "b": ""}}],
+            "<a><b>1</b><b>2</b><b><c>3</c></b></a>": [1, 2, {"c": 3}], "<a n='0'><b>1</b><b>2</b></a>": [{"a": {"n": 0, "b": [1, 2]}}], "<n:a xmlns:n='u'><n:b>\u00e4</n:b></n:a>": [{"n:a": {"xmlns:n": "u", "n:b": "\u00e4"}}],
+            "<!DOCTYPE a><a><![CDATA[<&>]]></a>": [{"a": "<&>"}],
+        }  # fmt: skip
+        for text, wanted in cases.items():
+            with self.subTest(text):
+                self.assertEqual(self.rows(self.READ, text), wanted)
+        self.assertEqual(self.rows(self.READ, "<a><b>1</b></a>", parserConfiguration={"forceList": ["b"]}), [1])
+        self.assertEqual(self.rows(self.READ, '<?xml version="1.0" encoding="ISO-8859-1"?><a>\u00e4</a>'.encode("latin-1")), [{"a": "\u00e4"}])
+        self.assertEqual(self.rows(self.READ, '<?xml version="1.0" encoding="UTF-8"?><a>\u20ac</a>'.encode("cp1252"), charset="windows-1252"), [{"a": "\u20ac"}])
+        self.assertEqual(self.rows(self.READ, "<a>\u20ac</a>".encode("utf-16")), [{"a": "\u20ac"}])
+
+    def test_query(self):
+        text = "<shop><meta><book>no</book></meta><books><book id='1'><t>A</t></book><other/><book id='2'><t>B</t><book>inner</book></book></books><books><book>last</book></books></shop>"
+        self.assertEqual(self.rows(self.READ, text, query="/shop/books/book"), [{"id": 1, "t": "A"}, {"id": 2, "t": "B", "book": "inner"}, "last"])
+        self.assertEqual(self.rows(self.READ, text, query="/shop/nothing"), [])
+        self.assertEqual(self.rows(self.READ, text, query="/shop/meta/"), [{"book": "no"}])
+        many = "<r>" + "".join(f"<x><n>{i}</n><t>text {i}</t></x>" for i in range(50_000)) + "</r>"
+        self.assertEqual(self.rows(self.READ, many, query="/r/x"), [{"n": i, "t": f"text {i}"} for i in range(50_000)])
+
+    def test_refusals(self):
+        for text, said, more in (
+            ("<a><b></a>", r"line 1, column 9: mismatched tag", {}), ("", "no element found", {}), ("<a>" * 600 + "</a>" * 600, "nested deeper than 512", {}), ("<a/>", "'query' may hold names alone", {"query": "/a/0"}),
+            ("<a/>", "'query' must be a path", {"query": "a"}), ('<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "declares the entity 'x'", {}), ('<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>', "declares the entity 'x'", {}),
+        ):
+            with self.subTest(text[:40]):
+                self.assertRegex(self.convert(self.READ, text, rc=1, **more).err, said)
+
+    def test_write(self):
+        """Against Python's reader; and back."""
+        records = [{"id": 1, "name": "a < b & 'c' \"d\"", "list": [1, {"x": None}], "none": None, "map": {"k": "v", "empty": {}}, "bad name!": "\u00e4", "1st": True}, {"only": "x\ny"}]
+        text, size = self.convert(self.WRITE, "".join(json.dumps(r) + "\n" for r in records), rootName="rows")
+        self.assertEqual(size, 2)
+        root = xml.etree.ElementTree.fromstring(text.encode())
+        self.assertEqual((root.tag, [i.tag for i in root]), ("rows", ["item", "item"]))
+        first = root[0]
+        self.assertEqual([(e.tag, e.text if len(e) == 0 else None) for e in first], [("id", "1"), ("name", "a < b & 'c' \"d\""), ("list", "1"), ("list", None), ("none", None), ("map", None), ("bad_name_", "\u00e4"), ("_1st", "true")])
+        self.assertEqual(root[1].find("only").text, "x\ny")
+        self.assertEqual(self.rows(self.READ, text, query="/rows/item")[1], {"only": "x\ny"})
+        latin = self.convert(self.WRITE, json.dumps({"a": "\u00e4"}) + "\n", charset="ISO-8859-1")[0]
+        self.assertEqual(xml.etree.ElementTree.fromstring(latin.encode("latin-1")).find("item/a").text, "\u00e4")
+        text = self.convert(self.WRITE, "{t: 2024-01-01T00:00:00-05:00}\n", timeZoneId="Europe/Berlin")[0]
+        self.assertIn("<t>2024-01-01T06:00+01:00[Europe/Berlin]</t>", text)
 
 
 class Parquet(Case):
