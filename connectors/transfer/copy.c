@@ -264,6 +264,7 @@ static bool complete(copy *c, sl_err *err)
     return SL_FAULT("copy.before_manifest", err) && (manifest.n == 0 || put_manifest(c, manifest, err));
 }
 
+/* What outlives the targets is copied. */
 static void tell(const copy *c)
 {
     sl_task *t = c->task;
@@ -272,10 +273,10 @@ static void tell(const copy *c)
     sl_val *uris = sl_list(a);
     int64_t size = 0;
     for (size_t i = 0; i < c->cut.parts; i++) {
-        sl_list_add(a, uris, sl_val_str(a, c->cut.targets[i]->uri));
+        sl_list_add(a, uris, sl_val_str(a, sl_str_dup(a, c->cut.targets[i]->uri)));
         size += c->cut.targets[i]->at;
     }
-    sl_task_out_str(t, "uri", first->uri);
+    sl_task_out_str(t, "uri", sl_str_dup(a, first->uri));
     sl_task_out(t, "uris", uris);
     sl_task_out_int(t, "size", size);
     if (!c->whole)
@@ -285,9 +286,9 @@ static void tell(const copy *c)
     if (c->cut.parts == 1) {
         sl_task_out_str(t, "crc32c", sl_crc32c_base64(a, first->crc));
         if (first->etag.n > 0)
-            sl_task_out_str(t, "eTag", first->etag);
+            sl_task_out_str(t, "eTag", sl_str_dup(a, first->etag));
         if (first->version.n > 0)
-            sl_task_out_str(t, "versionId", first->version);
+            sl_task_out_str(t, "versionId", sl_str_dup(a, first->version));
     }
     sl_task_counter(t, "file.size", (double)size);
     sl_task_log(t, SL_INFO, "%lld bytes of %s are at %.*s%s", (long long)size, c->source.what, SL_ARG(first->uri), c->cut.parts > 1 ? sl_fmt(a, " and %zu other parts", c->cut.parts - 1).p : "");
