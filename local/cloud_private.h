@@ -22,6 +22,7 @@ struct sl_cloud {
     sl_secret *aws_secret;
     char redshift_url[64];        /* jdbc:redshift://127.0.0.1:PORT/dev */
     struct sl_pgwire *redshift;
+    struct ssl_ctx_st *redshift_tls;
     sl_duck *redshift_duck;       /* NULL until the first connection */
     void *redshift_running;       /* statements of the Data API; under lock */
     sl_db *db;                    /* buckets, objects, sessions, tokens; locked with sl_db_lock */

@@ -30,6 +30,7 @@ struct sl_pgwire {
 typedef struct conn {
     sl_pgwire *w;
     int fd, slot;
+    SSL *tls;                     /* NULL: plain */
     sl_arena *arena;              /* of the connection: prepared statements and portals */
     sl_arena *turn;               /* of the message at hand */
     sl_buf out;
@@ -87,7 +88,8 @@ static bool flush(conn *c)
 {
     size_t at = 0;
     while (at < c->out.n) {
-        ssize_t n = send(c->fd, c->out.p + at, c->out.n - at, MSG_NOSIGNAL);
+        size_t left = c->out.n - at;
+        ssize_t n = c->tls ? SSL_write(c->tls, c->out.p + at, left > INT32_MAX ? INT32_MAX : (int)left) : send(c->fd, c->out.p + at, left, MSG_NOSIGNAL);
         if (n <= 0)
             return false;
         at += (size_t)n;
@@ -99,7 +101,7 @@ static bool flush(conn *c)
 static bool receive(conn *c, char *to, size_t n)
 {
     while (n > 0) {
-        ssize_t got = recv(c->fd, to, n, 0);
+        ssize_t got = c->tls ? SSL_read(c->tls, to, n > INT32_MAX ? INT32_MAX : (int)n) : recv(c->fd, to, n, 0);
         if (got <= 0)
             return false;
         to += got;
@@ -274,6 +276,12 @@ static bool check_password(conn *c, sl_str user)
     return ok;
 }
 
+static bool begin_tls(conn *c)
+{
+    c->tls = SSL_new(c->w->backend.tls);
+    return c->tls != NULL && SSL_set_fd(c->tls, c->fd) == 1 && SSL_accept(c->tls) == 1;
+}
+
 /* Startup, with the requests for TLS and GSSAPI that may come first. false: the connection ends. */
 static bool log_in(conn *c)
 {
@@ -285,7 +293,8 @@ static bool log_in(conn *c)
         int64_t code = get32(head + 4);
         if (code != SSL_REQUEST && code != GSS_REQUEST)
             break;
-        if (send(c->fd, "N", 1, MSG_NOSIGNAL) != 1)
+        bool tls = code == SSL_REQUEST && c->tls == NULL && c->w->backend.tls != NULL;
+        if (send(c->fd, tls ? "S" : "N", 1, MSG_NOSIGNAL) != 1 || (tls && !begin_tls(c)))
             return false;
     }
     int64_t length = get32(head);
@@ -563,6 +572,9 @@ static void *connection(void *self)
     c->statements = sl_map(c->arena);
     c->portals = sl_map(c->arena);
     serve(c);
+    if (c->tls != NULL)
+        (void)SSL_shutdown(c->tls);
+    SSL_free(c->tls);
     if (c->session != NULL)
         w->backend.close(c->session);
     sl_arena_free(c->turn);

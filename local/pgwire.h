@@ -1,10 +1,12 @@
 /*
  * local/pgwire.h: a server of the PostgreSQL protocol (3.0) on loopback: login by MD5, simple and extended queries.
  *
- * What a statement means is the backend's. Results are held in memory. No TLS: it is loopback. Each connection has a thread.
+ * What a statement means is the backend's. Results are held in memory. TLS for those who ask. Each connection has a thread.
  * Source: https://www.postgresql.org/docs/current/protocol.html
  */
 #pragma once
+
+#include <openssl/ssl.h>
 
 #include "base/err.h"
 #include "base/val.h"
@@ -30,6 +32,7 @@ typedef struct sl_pgwire_backend {
     int (*pid)(void *session);
     sl_str password;              /* of every user; must outlive the server */
     const char *version;          /* server_version */
+    SSL_CTX *tls;                 /* NULL: there is none; must outlive the server */
 } sl_pgwire_backend;
 
 /* port 0: any free one. */

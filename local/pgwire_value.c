@@ -2,6 +2,7 @@
 #include "local/pgwire_value.h"
 
 #include "base/time.h"
+#include "db/pg_binary.h"
 
 enum { EPOCH_2000_S = 946684800, DAY_S = 86400 };
 
@@ -56,7 +57,7 @@ bool sl_pgwire_put_binary(sl_buf *b, int64_t oid, sl_str s)
         put(b, s.n, 4);
         sl_buf_add(b, s);
     } else
-        return false;
+        return oid == 1700 && sl_pg_binary_add(b, 1700, s);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/fs.h"
 #include "base/sql.h"
+#include "local/tls.h"
 
 /* DuckDB's numbers of types (duckdb.h) and PostgreSQL's. */
 static const struct {
@@ -245,6 +246,8 @@ bool sl_redshift_start(sl_cloud *c, sl_err *err)
     SL_ARENA a = sl_arena_new();
     int64_t last = 0;
     sl_pgwire_backend b = { .self = c, .open = open_session, .close = close_session, .run = run, .describe = describe, .status = status_of, .pid = pid_of, .password = sl_secret_reveal(c->aws_secret), .version = "8.0.2" };
+    if ((c->redshift_tls = b.tls = sl_tls_server(c->dir, "redshift", err)) == NULL)
+        return false;
     (void)read_port(c, &last);
     c->redshift = sl_pgwire_start(&b, (int)last, err);
     if (c->redshift == NULL)
@@ -268,5 +271,6 @@ void sl_redshift_stop(sl_cloud *c)
 {
     sl_redshift_data_stop(c);
     sl_pgwire_stop(c->redshift);
+    SSL_CTX_free(c->redshift_tls);
     sl_duck_close(c->redshift_duck);
 }

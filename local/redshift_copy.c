@@ -20,7 +20,7 @@ typedef struct copy {
     sl_val *types;                /* [{name, type}] of the columns that are filled */
     sl_str delimiter, quote, null_text, date_format, time_format;
     int64_t skip, max_error;
-    bool csv, gzip, manifest, empty_as_null, credentials, read_ratio, blank_as_null;
+    bool csv, gzip, manifest, empty_as_null, credentials, read_ratio, blank_as_null, explicit_ids;
 } copy;
 
 static bool number(copy *c, sl_str name, sl_str *rest, int64_t *ret, sl_err *err)
@@ -63,6 +63,8 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
         c->manifest = true;
     else if (is(name, "EMPTYASNULL"))
         c->empty_as_null = true;
+    else if (is(name, "EXPLICIT_IDS"))
+        c->explicit_ids = true;
     else if (is(name, "BLANKSASNULL"))
         c->blank_as_null = true;
     else if (is(name, "DATEFORMAT") || is(name, "TIMEFORMAT")) {
@@ -120,18 +122,22 @@ static bool load_types(copy *c, sl_err *err)
     ptrdiff_t dot = sl_str_rfind(table, SL_S("."));
     sl_str name = sl_str_replace(c->a, sl_str_sub(table, (size_t)(dot + 1), table.n), SL_S("\""), SL_S(""));
     c->types = sl_list(c->a);
-    if (!sl_duck_run(c->s->con, c->a, sl_fmt(c->a, "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(table_name) = lower(%.*s) AND NOT internal ORDER BY column_index", SL_ARG(sl_duck_text(c->a, name))), &rows, NULL, err))
+    if (!sl_duck_run(c->s->con, c->a, sl_fmt(c->a, "SELECT column_name, data_type, coalesce(column_default, '') LIKE '%%" SL_REDSHIFT_IDENTITY "%%' FROM duckdb_columns() WHERE lower(table_name) = lower(%.*s) AND NOT internal ORDER BY column_index", SL_ARG(sl_duck_text(c->a, name))), &rows, NULL, err))
         return false;
     if (sl_val_count(rows) == 0)
         return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42P01", "relation \"%.*s\" does not exist", SL_ARG(c->table));
     size_t n = sl_val_count(c->columns) > 0 ? sl_val_count(c->columns) : sl_val_count(rows);
     for (size_t i = 0; i < n; i++) {
+        if (sl_val_count(c->columns) == 0 && !c->explicit_ids && sl_str_eqc(sl_at(sl_at(rows, i), 2)->s, "true"))
+            continue;
         const sl_val *row = sl_val_count(c->columns) > 0 ? NULL : sl_at(rows, i);
         for (size_t k = 0; row == NULL && k < sl_val_count(rows); k++)
             if (sl_str_ieq(sl_at(sl_at(rows, k), 0)->s, sl_str_replace(c->a, sl_at(c->columns, i)->s, SL_S("\""), SL_S(""))))
                 row = sl_at(rows, k);
         if (row == NULL)
             return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42703", "column \"%.*s\" of relation \"%.*s\" does not exist", SL_ARG(sl_at(c->columns, i)->s), SL_ARG(c->table));
+        if (!c->explicit_ids && sl_str_eqc(sl_at(row, 2)->s, "true"))
+            return sl_err_set(err, SL_ERR_DATA, "pg.XX000", "COPY cannot fill the IDENTITY column \"%.*s\" without EXPLICIT_IDS", SL_ARG(sl_at(row, 0)->s));
         sl_val *one = sl_map_of(c->a, "name", sl_at(row, 0));
         sl_map_setc(c->a, one, "type", sl_at(row, 1));
         sl_list_add(c->a, c->types, one);

@@ -3,6 +3,9 @@
 
 #include "local/redshift.h"
 
+/* What the sequences of IDENTITY columns are called. */
+#define SL_REDSHIFT_IDENTITY "_sl.id_"
+
 /* Is the token that word, in any case? */
 static inline bool is(sl_str token, const char *word)
 {

@@ -42,7 +42,7 @@ static int print_aws_env(sl_cli *c, sl_str dir)
         return sl_cli_error(1, &err);
     sl_str redshift;
     if (sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/redshift-port", SL_ARG(dir)).p, 32, &redshift, &err))
-        sl_cli_print("export REDSHIFT_HOST=127.0.0.1\nexport REDSHIFT_PORT=%.*s\nexport REDSHIFT_DATABASE=dev\nexport REDSHIFT_USER=local\nexport REDSHIFT_PASSWORD=%.*s\n", SL_ARG(sl_str_trim(redshift)), SL_ARG(sl_get_text(key, "secretAccessKey")));
+        sl_cli_print("export REDSHIFT_HOST=127.0.0.1\nexport REDSHIFT_PORT=%.*s\nexport REDSHIFT_DATABASE=dev\nexport REDSHIFT_USER=local\nexport REDSHIFT_PASSWORD=%.*s\nexport REDSHIFT_CA=%.*s/redshift.crt\n", SL_ARG(sl_str_trim(redshift)), SL_ARG(sl_get_text(key, "secretAccessKey")), SL_ARG(dir));
     sl_cli_print("export AWS_ENDPOINT_URL=http://127.0.0.1:%.*s\n", SL_ARG(sl_str_trim(port)));
     sl_cli_print("export AWS_ACCESS_KEY_ID=%.*s\n", SL_ARG(sl_get_text(key, "accessKeyId")));
     sl_cli_print("export AWS_SECRET_ACCESS_KEY=%.*s\n", SL_ARG(sl_get_text(key, "secretAccessKey")));

@@ -11,7 +11,7 @@
 #include "base/sql.h"
 #include "connectors/csv/schema.h"
 #include "connectors/csv/source.h"
-#include "connectors/postgres/binary.h"
+#include "db/pg_binary.h"
 #include "connectors/postgres/pg.h"
 
 enum { FATE_POLL_MS = 500, TEXT_OID = 25, CANCEL_EVERY = 4096, ROW_MAX = 256 << 20 };

@@ -11,13 +11,13 @@ from test_dynamodb import check as check_dynamo
 from test_s3 import ROUND, UPLOAD, LARGE, S3Case, keys
 
 CONNECTOR = '''
-import datetime, os, redshift_connector
+import datetime, decimal, os, redshift_connector
 c = redshift_connector.connect(host=os.environ["REDSHIFT_HOST"], port=int(os.environ["REDSHIFT_PORT"]), database="dev", user="local", password=os.environ["REDSHIFT_PASSWORD"], ssl=False)
 cur = c.cursor()
-cur.execute("create table t (a int, b varchar(10), c float, d date, e timestamp, f bigint, g boolean, h real)")
-rows = [[1, "x", 1.5, datetime.date(2024, 2, 29), datetime.datetime(1999, 12, 31, 23, 59, 59, 500000), -9007199254740993, True, 0.25], [2, "\u00e4 '", None, None, None, None, False, None]]
-cur.execute("insert into t values (%s, %s, %s, %s, %s, %s, %s, %s)", tuple(rows[0]))
-cur.executemany("insert into t values (%s, %s, %s, %s, %s, %s, %s, %s)", [tuple(rows[1])])
+cur.execute("create table t (a int, b varchar(10), c float, d date, e timestamp, f bigint, g boolean, h real, k numeric(38, 9))")
+rows = [[1, "x", 1.5, datetime.date(2024, 2, 29), datetime.datetime(1999, 12, 31, 23, 59, 59, 500000), -9007199254740993, True, 0.25, decimal.Decimal("-12345678901234567890.000100000")], [2, "\u00e4 '", None, None, None, None, False, None, decimal.Decimal("0E-9")]]
+cur.execute("insert into t values (%s, %s, %s, %s, %s, %s, %s, %s, %s)", tuple(rows[0]))
+cur.executemany("insert into t values (%s, %s, %s, %s, %s, %s, %s, %s, %s)", [tuple(rows[1])])
 c.commit()
 cur.execute("select * from t order by a")
 got = [list(r) for r in cur.fetchall()]

@@ -1,5 +1,5 @@
-/* connectors/postgres/binary.c: see binary.h. */
-#include "connectors/postgres/binary.h"
+/* db/pg_binary.c: see binary.h. */
+#include "db/pg_binary.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /*
- * connectors/postgres/binary.h: texts as values of COPY's binary format. Pure.
+ * db/pg_binary.h: texts as values of COPY's binary format. Pure.
  * Source: https://www.postgresql.org/docs/current/sql-copy.html (Binary Format), the send functions of each type.
  */
 #pragma once
