@@ -20,6 +20,9 @@
 #include "connectors/postgres/pg.h"
 #include "connectors/script/tar.h"
 #include "connectors/serdes/csv.h"
+#include "connectors/serdes/xml_read.h"
+#include "connectors/transfer/transfer.h"
+#include "db/pg_binary.h"
 #include "flows/cron.h"
 #include "flows/expr.h"
 #include "flows/model.h"
@@ -317,13 +320,67 @@ static void fuzz_pg(sl_arena *a, sl_str text, sl_err *err)
     (void)sl_pg_keywords(a, text, "postgresql", "5432", sl_map(a), err);
 }
 
+static bool drop(void *self, sl_arena *arena, const sl_val *record, sl_err *err)
+{
+    (void)err;
+    sl_buf b = sl_buf_new(arena, SIZE_MAX / 4);
+    sl_ion_write(&b, arena, record);
+    *(size_t *)self += b.n;
+    return true;
+}
+
+/* However its bytes come, an XML file has the same records. */
+static void fuzz_records(sl_arena *a, sl_str text, sl_err *err)
+{
+    size_t whole = 0, dripped = 0;
+    sl_val *path = sl_list(a);
+    if (text.n > 0 && text.p[0] == '/')
+        sl_list_add(a, path, sl_val_c(a, "a"));
+    sl_str document = path->list.n ? sl_str_sub(text, 1, text.n) : text;
+    sl_xml_reading r = { .path = path, .self = &whole, .each = drop };
+    SL_READER in = sl_reader_memory(document);
+    bool ok = sl_xml_read(&r, in, err);
+    drip slow = { .reader = { drip_read, drip_close }, .rest = document, .most = 3 };
+    r.self = &dripped;
+    sl_err_clear(err);
+    if (sl_xml_read(&r, &slow.reader, err) != ok || (ok && whole != dripped))
+        abort();
+}
+
+/* A value that is written has the length that it says. */
+static void fuzz_binary(sl_arena *a, sl_str text, sl_err *err)
+{
+    static const unsigned oids[] = { 16, 20, 21, 23, 25, 700, 701, 1082, 1114, 1700, 2950 };
+    (void)err;
+    for (size_t i = 0; i < SL_COUNT(oids); i++) {
+        sl_buf b = sl_buf_new(a, 1 << 20);
+        bool ok = sl_pg_binary_add(&b, oids[i], text);
+        if (ok ? b.n < 4 || b.n - 4 != (size_t)(((unsigned char)b.p[0] << 24) | ((unsigned char)b.p[1] << 16) | ((unsigned char)b.p[2] << 8) | (unsigned char)b.p[3]) : b.n != 0)
+            abort();
+    }
+}
+
+/* Ends of records, cut anywhere. */
+static void fuzz_cut(sl_arena *a, sl_str text, sl_err *err)
+{
+    (void)a;
+    (void)err;
+    for (size_t at = 0; at <= text.n; at += 1 + text.n / 16) {
+        bool whole = false, parts = false;
+        size_t end = sl_split_end(text.p, text.n, '"', &whole), first = sl_split_end(text.p, at, '"', &parts), second = sl_split_end(text.p + at, text.n - at, '"', &parts);
+        if (end != (second ? at + second : first) || whole != parts)
+            abort();
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(sl_arena *a, sl_str text, sl_err *err);
 } targets[] = { { "multipart", fuzz_multipart }, { "trigger", fuzz_trigger }, { "json", fuzz_json }, { "yaml", fuzz_yaml }, { "flow", fuzz_flow }, { "expr", fuzz_expr }, { "sql", fuzz_sql },
                 { "cron", fuzz_cron }, { "time", fuzz_time }, { "url", fuzz_url },   { "jwt", fuzz_jwt },   { "ion", fuzz_ion },
                 { "csv", fuzz_csv },           { "split", fuzz_split },     { "xml", fuzz_xml },   { "chunked", fuzz_chunked }, { "dynamo", fuzz_dynamo }, { "pg", fuzz_pg },
-                { "tar", fuzz_tar },           { "column", fuzz_column } };
+                { "tar", fuzz_tar },           { "column", fuzz_column },
+                { "records", fuzz_records },   { "binary", fuzz_binary },   { "cut", fuzz_cut } };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
