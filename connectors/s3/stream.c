@@ -261,15 +261,22 @@ static bool stream_finish(sl_writer *self, sl_err *err)
     return true;
 }
 
-static void stream_close(sl_writer *self)
+/* What is on its way comes to its end, what waits does not go out. */
+static void stop_senders(stream *s)
 {
-    stream *s = (stream *)self;
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
     for (int i = 0; i < s->started; i++)
         pthread_join(s->threads[i], NULL);
+    s->started = 0;
+}
+
+static void stream_close(sl_writer *self)
+{
+    stream *s = (stream *)self;
+    stop_senders(s);
     free(s->filling);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->changed);
@@ -366,6 +373,7 @@ static bool stream_complete(sl_target *t, sl_err *err)
 static void stream_abort(sl_target *t)
 {
     stream *s = (stream *)t;
+    stop_senders(s); /* a part that came behind the abortion would stay */
     if (t->etag.n == 0)
         sl_s3_multipart_abort(&s->s, s->to.key, s->id);
 }
