@@ -293,7 +293,12 @@ static bool stream_flush(sl_target *t, sl_err *err)
         return true; /* one PUT, when it is complete */
     if (s->filling == NULL && s->count == 0)
         *(s->filling = sl_malloc(sizeof *s->filling)) = (piece){ .number = 1 };
-    return (s->filling == NULL || submit(s, err)) && wait_for(s, 0, err);
+    /* An earlier process may have sent more: another source, then. Those parts are no parts of this object. */
+    size_t count = (size_t)(s->filling != NULL ? s->number : s->number - 1);
+    if ((s->filling != NULL && !submit(s, err)) || !wait_for(s, 0, err))
+        return false;
+    s->count = count;
+    return true;
 }
 
 /* Does the object say of itself what the one that we make would? sum: of the whole, or of its parts. */
@@ -404,6 +409,7 @@ static bool stream_state(sl_target *t, sl_arena *a, sl_val **ret, sl_err *err)
         sl_map_set_str(a, *ret, "sum", s->sum);
         sl_map_set_int(a, *ret, "size", t->at);
         sl_map_set_int(a, *ret, "crc", t->crc);
+        sl_map_set_int(a, *ret, "parts", (int64_t)s->count);
     }
     return true;
 }
@@ -454,7 +460,8 @@ static bool take_up(stream *s, const sl_target_how *how, sl_err *err)
     if (s->sum.n > 0) {
         s->target.at = sl_get_int(state, "size", 0);
         s->target.crc = (uint32_t)sl_get_int(state, "crc", 0);
-        s->target.whole = known;
+        s->target.whole = known && (int64_t)s->count >= sl_get_int(state, "parts", 0);
+        s->count = (size_t)sl_get_int(state, "parts", 0);
         if (!known && !made_already(s, s->target.at, s->sum, &done, err))
             return false;
         s->target.whole |= done;

@@ -2,8 +2,8 @@
  * connectors/transfer/copy.c: io.sluice.transfer.Copy: one stream from a source to a target, or to several parts.
  *
  * Nothing touches the disk but the checkpoint: {state of the source, offset, crc, targets}. After a crash the targets are asked
- * what they have. Bytes that pass as they are go on from the offset, where the source's state is the same; a stream that is
- * packed or unpacked on the way is made again from its beginning, and what the targets have is compared, not sent.
+ * what they have. Where the source is what it was, bytes that pass as they are go on from the offset; a stream that is packed
+ * or unpacked on the way is made again from its beginning, and what the targets have of it is not sent again.
  */
 #include "base/arena.h"
 #include "base/fault.h"
@@ -131,21 +131,38 @@ static bool keep_offset(copy *c, sl_err *err)
 /* ---- opening ---- */
 
 /* May it go on where an earlier process has put itself down? Only where the whole is still checked at the end. */
-static bool goes_on(const copy *c, const sl_val *saved)
+static bool goes_on(const copy *c)
 {
     bool as_it_is = !c->split && !c->pack && !c->unpack, checked = !c->source.summed || c->source.algorithm == SL_SUM_CRC32C;
-    return as_it_is && checked && c->source.ranged && c->source.state.n > 0 && sl_str_eq(c->source.state, sl_get_text(saved, "source"));
+    return as_it_is && checked && c->source.ranged;
+}
+
+/* What targets have of another stream goes: not all can tell its bytes from those of this one. */
+static void abandon(const copy *c, const sl_val *states)
+{
+    sl_err ignored;
+    for (size_t i = 0; i < c->cut.parts; i++) {
+        SL_CLEANUP(sl_target_close) sl_target *target = NULL;
+        sl_target_how how = { .task = c->task, .size = -1, .several = true, .state = sl_at(states, i) };
+        (void)sl_copy_target(c->cfg, c->names[i], &how, &target, &ignored);
+        if (target != NULL)
+            target->abort(target);
+    }
 }
 
 static bool open_targets(copy *c, const sl_val *saved, sl_err *err)
 {
     const sl_val *states = sl_get(saved, "targets");
-    bool resumed = states != NULL && sl_val_count(states) == c->cut.parts;
+    bool there = sl_val_count(states) == c->cut.parts, resumed = there && c->source.state.n > 0 && sl_str_eq(c->source.state, sl_get_text(saved, "source"));
     sl_target_how how = {
         .task = c->task, .size = c->split || c->pack || c->unpack ? -1 : c->source.size, .several = c->split, .content_type = c->cfg->content_type, .content_encoding = c->cfg->content_encoding,
         .storage_class = c->cfg->storage_class, .metadata = c->cfg->metadata,
     };
-    if (resumed && goes_on(c, saved)) {
+    if (there && !resumed) {
+        sl_task_log(c->task, SL_INFO, "%s is not what it was (or does not tell): it is copied from its beginning", c->source.what);
+        abandon(c, states);
+    }
+    if (resumed && goes_on(c)) {
         how.at = c->offset = sl_get_int(saved, "offset", 0);
         how.crc = c->crc = (uint32_t)sl_get_int(saved, "crc", 0);
     }
@@ -335,16 +352,9 @@ static void kill_copy(sl_task *t, void *cfg)
 {
     copy c = { .task = t, .cfg = cfg };
     const sl_val *states = sl_get(sl_task_saved(t), "targets");
-    sl_err err;
-    if (!plan(&c, &err) || sl_val_count(states) != c.cut.parts)
-        return;
-    for (size_t i = 0; i < c.cut.parts; i++) {
-        SL_CLEANUP(sl_target_close) sl_target *target = NULL;
-        sl_target_how how = { .task = t, .size = -1, .several = true, .state = sl_at(states, i) };
-        (void)sl_copy_target(c.cfg, c.names[i], &how, &target, &err);
-        if (target != NULL)
-            target->abort(target);
-    }
+    sl_err ignored;
+    if (plan(&c, &ignored) && sl_val_count(states) == c.cut.parts)
+        abandon(&c, states);
 }
 
 const sl_task_type sl_transfer_copy = {

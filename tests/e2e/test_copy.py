@@ -309,6 +309,13 @@ class Versitygw(CopyCase):
             web.files["/data.bin"] = data = random.Random(6).randbytes(1 << 20) * 130
             self.ok(self.sluice("run", "--continue", killed.id))
             self.assertEqual(self.objects()["e.bin"].read_bytes(), data)
+            # And a shorter one: parts that were sent of the longer are no parts of it.
+            shutil.rmtree(self.data)
+            killed = self.copy(task("c", "s3://b-one/f.bin"), web, url, env={"SLUICE_FAULT": "upload.after_chunk:12:kill"})
+            self.assertIn(killed.rc, (-9, 137), killed)
+            web.files["/data.bin"] = data = random.Random(7).randbytes(1 << 20) * 30
+            self.ok(self.sluice("run", "--continue", killed.id))
+            self.assertEqual(self.objects()["f.bin"].read_bytes(), data)
             self.assertEqual(self.orphans(), [])
 
     def test_killed_by_a_user(self):
@@ -339,6 +346,24 @@ class Versitygw(CopyCase):
 
 class Google(CopyCase):
     """gs:// on the local cloud, which checks what sessions are sent."""
+
+    def test_another_object_than_was_sent(self):
+        """A checksum that is not ours: the object goes again, that generation of it alone."""
+        deleted = []
+
+        def answer(r):
+            if r.method == "DELETE":
+                deleted.append((r.path, r.query.get("generation")))
+                return 204, {}, b""
+            if r.path.startswith("/upload"):
+                return 200, {"Location": s.url + "/session"}, {}
+            return 200, {}, {"name": "o", "bucket": "b", "size": "5", "generation": "77", "crc32c": "AAAAAA=="}
+
+        with Scripted(answer) as s, Web({"/data.bin": b"hello"}) as web:
+            done = self.copy(task("c", "gs://b/o"), web, env={"STORAGE_EMULATOR_HOST": s.url})
+        self.assertEqual(done.rc, 1, done)
+        self.assertIn("gs://b/o had the CRC32C AAAAAA==, but mnG7TA== was sent; it is deleted, copy it again", done.err)
+        self.assertEqual(deleted, [("/storage/v1/b/b/o/o", "77")])
 
     GS = {"projectId": "local-project", "serviceAccount": "{{ secret('GCP_CREDS') }}"}
 
@@ -371,6 +396,14 @@ class Google(CopyCase):
                             out = self.outputs(self.ok(self.sluice("run", "--continue", killed.id, "--local", "--output", "json")))
                             self.assertEqual(self.stored(out["back"]["uri"]).read_bytes(), data)
                             self.assertEqual(out["c"]["size"], len(data))
+            # Another source now: a session cannot tell its bytes from those that it has.
+            flow = HEAD.replace("namespace: tests", "namespace: examples") + make + task("c", "gs://b-copy/o.csv", "/o.csv", **self.GS) + back
+            killed = self.flow(flow, *args, env={"SLUICE_FAULT": "upload.after_chunk:1:kill"})
+            self.assertIn(killed.rc, (-9, 137), killed)
+            web.files["/o.csv"] = data = orders(610_000, 9)
+            done = self.ok(self.sluice("run", "--continue", killed.id, "--local", "--output", "json"))
+            self.assertIn("is not what it was", done.err)
+            self.assertEqual(self.stored(self.outputs(done)["back"]["uri"]).read_bytes(), data)
 
 
 if __name__ == "__main__":
