@@ -123,6 +123,16 @@ class Redshift(S3Case):
         same = lambda rows: sorted([plain(r[n]).replace(" ", "T")[:16] for n in names] for r in rows)
         self.assertEqual(same(got), same(files[months[0]] + files[months[1]]))
 
+    def test_lake_example(self):
+        """Parts over an external table and by a manifest, beside the files themselves; twice is the same."""
+        months = ("2019-01", "2019-02", "2019-03")
+        with LocalCloud(self) as cloud:
+            files = {m: read_csv(cloud.get(f"/sample-data/trips/green_tripdata_{m}.csv?rows=700")[1]) for m in months}
+        paid = sum(float(r["total_amount"]) for f in files.values() for r in f)
+        for _ in range(2):
+            out = self.outputs(self.ok(self.sluice("run", EXAMPLES / "aws_spectrum.yaml", "--local", "--output", "json", "-i", "rows=700")))
+            self.assertEqual(out["total"]["row"], {"lake": 2100, "loaded": 700, "paid": round(paid, 2)})
+
     def test_types_and_functions(self):
         row = self.query("SELECT 1::smallint a, 2::bigint b, 1.5::float c, true d, NULL::int e, DATE '2024-02-29' f, TIMESTAMP '2024-02-29 01:02:03' g, 12.50::decimal(10,2) h, nvl(NULL, 'x') i, len('abc') j, '{\"k\": [1]}' k", fetchType="FETCH_ONE")["row"]
         self.assertEqual(row, {"a": 1, "b": 2, "c": 1.5, "d": True, "e": None, "f": "2024-02-29", "g": "2024-02-29T01:02:03", "h": 12.5, "i": "x", "j": 3, "k": '{"k": [1]}'})
