@@ -3,6 +3,8 @@
 import collections
 import json
 import shutil
+import socket
+import threading
 import time
 import unittest
 
@@ -275,9 +277,23 @@ class Iam(Base):
                         self.assertNotIn(password, done.err + done.out)
                 first = [r.form() for r in iam.requests if "x-amz-target" not in r.headers]
                 self.assertEqual(first, [])
-                # A password of IAM goes over TLS unless the URL says otherwise; the local face has none.
-                done = self.select(iam, f"jdbc:redshift:iam://127.0.0.1:{port}/dev?ClusterID=c&Region=eu-west-1", rc=1)
-                self.assertRegex(done.err, "SSL")
+                # A password of IAM goes over TLS unless the URL says otherwise: one that has none gets no password.
+                done = self.select(iam, f"jdbc:redshift:iam://127.0.0.1:{port}/dev?ClusterID=c&Region=eu-west-1")
+                self.assertEqual(json.loads(done.out.splitlines()[0])["taskRuns"][0]["outputs"]["row"], {"n": 42})
+                with socket.create_server(("127.0.0.1", 0)) as plain:
+                    said = []
+
+                    def refuse():
+                        client, _ = plain.accept()
+                        with client:
+                            said.append(client.recv(100))
+                            client.sendall(b"N")
+                            said.append(client.recv(100))
+
+                    threading.Thread(target=refuse, daemon=True).start()
+                    done = self.select(iam, f"jdbc:redshift:iam://127.0.0.1:{plain.getsockname()[1]}/dev?ClusterID=c&Region=eu-west-1", rc=1)
+                self.assertRegex(done.err, "does not support SSL")
+                self.assertEqual(said, [b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b""])
 
     def test_refusals(self):
         error = b'<ErrorResponse xmlns="http://redshift.amazonaws.com/doc/2012-12-01/"><Error><Type>Sender</Type><Code>ClusterNotFound</Code><Message>Cluster my-cluster not found.</Message></Error></ErrorResponse>'
