@@ -28,6 +28,11 @@ void sl_writer_close(sl_writer **w);
 #define SL_READER SL_CLEANUP(sl_reader_close) sl_reader *
 #define SL_WRITER SL_CLEANUP(sl_writer_close) sl_writer *
 
+/* For streams that own nothing, and that need no end. */
+bool sl_writer_no_finish(sl_writer *self, sl_err *err);
+void sl_writer_no_close(sl_writer *self);
+void sl_reader_no_close(sl_reader *self);
+
 /* Files. The writer makes `path` by rename at finish(), after fsync. */
 sl_reader *sl_reader_file(const char *path, sl_err *err);
 sl_writer *sl_writer_file(const char *path, sl_err *err);

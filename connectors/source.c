@@ -125,18 +125,6 @@ static bool sink_write(sl_writer *self, const void *from, size_t n, sl_err *err)
     return keep(k, p, n, err);
 }
 
-static bool sink_finish(sl_writer *self, sl_err *err)
-{
-    (void)self;
-    (void)err;
-    return true;
-}
-
-static void sink_close(sl_writer *self)
-{
-    (void)self;
-}
-
 /* Requests until all up to `end` (-1: the end) is there. Patience starts anew with each byte that comes. */
 static bool fetch_all(sink *k, int64_t end, sl_err *err)
 {
@@ -211,7 +199,7 @@ static void *work(void *self)
 {
     ahead *h = self;
     SL_ARENA arena = sl_arena_new();
-    sink k = { .writer = { sink_write, sink_finish, sink_close }, .h = h, .arena = arena };
+    sink k = { .writer = { sink_write, sl_writer_no_finish, sl_writer_no_close }, .h = h, .arena = arena };
     sl_err err;
     sl_err_clear(&err);
     if (h->pieces ? fetch_pieces(&k, &err) : fetch_stream(&k, &err))

@@ -23,13 +23,6 @@ static bool stored_write(sl_writer *self, const void *from, size_t n, sl_err *er
     return s->out->write(s->out, from, n, err);
 }
 
-static bool stored_finish(sl_writer *self, sl_err *err)
-{
-    (void)self;
-    (void)err;
-    return true;
-}
-
 static void stored_close(sl_writer *self)
 {
     stored *s = (stored *)self;
@@ -79,7 +72,7 @@ bool sl_target_stored(const sl_target_how *how, sl_str name, sl_target **ret, sl
     stored *s = sl_malloc(sizeof *s);
     *s = (stored){ .out = out };
     s->target = (sl_target){
-        .writer = { stored_write, stored_finish, stored_close }, .what = sl_cstr(sl_task_arena(how->task), uri), .flush = stored_flush, .complete = stored_complete, .abort = stored_abort, .durable = stored_durable,
+        .writer = { stored_write, sl_writer_no_finish, stored_close }, .what = sl_cstr(sl_task_arena(how->task), uri), .flush = stored_flush, .complete = stored_complete, .abort = stored_abort, .durable = stored_durable,
         .state = stored_state, .uri = uri,
     };
     *ret = &s->target;

@@ -124,22 +124,10 @@ static bool memory_write(sl_writer *self, const void *from, size_t n, sl_err *er
     return true;
 }
 
-static bool memory_finish(sl_writer *self, sl_err *err)
-{
-    (void)self;
-    (void)err;
-    return true;
-}
-
-static void memory_close(sl_writer *self)
-{
-    (void)self;
-}
-
 static sl_str compress(sl_arena *a, sl_str data)
 {
     sl_buf out = sl_buf_new(a, SIZE_MAX / 4);
-    memory_writer memory = { { memory_write, memory_finish, memory_close }, &out };
+    memory_writer memory = { { memory_write, sl_writer_no_finish, sl_writer_no_close }, &out };
     sl_err err;
     SL_WRITER z = sl_writer_gzip(&memory.writer, 1);
     for (size_t at = 0; at < data.n; at += 1 << 20)

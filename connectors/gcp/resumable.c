@@ -41,11 +41,6 @@ static ptrdiff_t piece_read(sl_reader *self, void *to, size_t n, sl_err *err)
     return got;
 }
 
-static void piece_close(sl_reader *self)
-{
-    (void)self;
-}
-
 static sl_reader *open_piece(void *self, sl_err *err)
 {
     (void)err;
@@ -79,7 +74,7 @@ bool sl_resumable_open(sl_resumable *u, sl_str from, sl_err *err)
 {
     struct stat st;
     u->fd = -1;
-    u->reader = (sl_reader){ piece_read, piece_close };
+    u->reader = (sl_reader){ piece_read, sl_reader_no_close };
     if (!sl_task_local_file(u->session.g->task, from, &u->path, err))
         return false;
     u->fd = open(u->path.p, O_RDONLY | O_CLOEXEC);

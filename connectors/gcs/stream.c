@@ -41,18 +41,13 @@ static ptrdiff_t chunk_read(sl_reader *self, void *to, size_t n, sl_err *err)
     return (ptrdiff_t)n;
 }
 
-static void chunk_close(sl_reader *self)
-{
-    (void)self;
-}
-
 static sl_reader *chunk_open(void *self, sl_err *err)
 {
     (void)err;
     stream *s = self;
     s->chunk_at = s->there; /* also when it is sent again */
     s->left = (size_t)(s->begin + (int64_t)s->n - s->there);
-    s->reader = (sl_reader){ chunk_read, chunk_close };
+    s->reader = (sl_reader){ chunk_read, sl_reader_no_close };
     return &s->reader;
 }
 
@@ -130,13 +125,6 @@ static bool stream_write(sl_writer *self, const void *from, size_t n, sl_err *er
         p += part;
         n -= part;
     }
-    return true;
-}
-
-static bool stream_finish(sl_writer *self, sl_err *err)
-{
-    (void)self;
-    (void)err;
     return true;
 }
 
@@ -279,7 +267,7 @@ bool sl_gs_stream(const sl_target_how *how, const sl_gcp_cfg *cfg, sl_gs_uri to,
         .url = sl_fmt(s->arena, "%.*s/upload/storage/v1/b/%.*s/o?uploadType=resumable&name=%.*s", SL_ARG(g.base), SL_ARG(sl_percent(s->arena, to.bucket, NULL)), SL_ARG(sl_percent(s->arena, to.object, NULL))),
     };
     s->target = (sl_target){
-        .writer = { stream_write, stream_finish, stream_close }, .what = uri.p, .at = how->at, .crc = how->crc, .flush = stream_flush, .complete = stream_complete, .abort = stream_abort, .durable = stream_durable,
+        .writer = { stream_write, sl_writer_no_finish, stream_close }, .what = uri.p, .at = how->at, .crc = how->crc, .flush = stream_flush, .complete = stream_complete, .abort = stream_abort, .durable = stream_durable,
         .state = stream_state, .uri = uri,
     };
     *ret = &s->target;

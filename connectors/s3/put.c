@@ -51,11 +51,6 @@ static ptrdiff_t piece_read(sl_reader *self, void *to, size_t n, sl_err *err)
     return got;
 }
 
-static void piece_close(sl_reader *self)
-{
-    (void)self;
-}
-
 static sl_reader *piece_open(void *self, sl_err *err)
 {
     (void)err;
@@ -72,7 +67,7 @@ static bool piece_sum(void *self, sl_checksum *sums, size_t n, sl_err *err)
 
 sl_s3_body sl_s3_piece_of(const sl_s3_put *p, int64_t begin, int64_t end, sl_s3_piece *piece)
 {
-    *piece = (sl_s3_piece){ .reader = { piece_read, piece_close }, .put = p, .begin = begin, .end = end };
+    *piece = (sl_s3_piece){ .reader = { piece_read, sl_reader_no_close }, .put = p, .begin = begin, .end = end };
     return (sl_s3_body){ .self = piece, .open = piece_open, .sum = piece_sum, .size = end - begin };
 }
 

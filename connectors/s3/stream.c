@@ -89,11 +89,6 @@ static ptrdiff_t piece_read(sl_reader *self, void *to, size_t n, sl_err *err)
     return (ptrdiff_t)n;
 }
 
-static void piece_close(sl_reader *self)
-{
-    (void)self;
-}
-
 static bool piece_sum(void *self, sl_checksum *sums, size_t n, sl_err *err)
 {
     (void)err;
@@ -122,7 +117,7 @@ static bool send_piece(stream *s, piece *p, sl_err *err)
     SL_ARENA a = sl_arena_new();
     sl_s3_part done;
     sl_s3_body body = { .self = p, .open = piece_open, .sum = piece_sum, .size = (int64_t)p->n };
-    p->reader = (sl_reader){ piece_read, piece_close };
+    p->reader = (sl_reader){ piece_read, sl_reader_no_close };
     pthread_mutex_lock(&s->lock);
     sl_s3_part listed = part_at(s, p->number)->part;
     pthread_mutex_unlock(&s->lock);
@@ -254,13 +249,6 @@ static bool stream_write(sl_writer *self, const void *from, size_t n, sl_err *er
     return true;
 }
 
-static bool stream_finish(sl_writer *self, sl_err *err)
-{
-    (void)self;
-    (void)err;
-    return true;
-}
-
 /* What is on its way comes to its end, what waits does not go out. */
 static void stop_senders(stream *s)
 {
@@ -330,7 +318,7 @@ static bool complete_small(stream *s, sl_err *err)
     bool done = false;
     piece empty = { .number = 1 }, *p = s->filling ? s->filling : &empty;
     sl_s3_body body = { .self = p, .open = piece_open, .sum = piece_sum, .size = (int64_t)p->n };
-    p->reader = (sl_reader){ piece_read, piece_close };
+    p->reader = (sl_reader){ piece_read, sl_reader_no_close };
     if (s->resumed && (!made_already(s, s->target.at, sl_crc32c_base64(a, s->target.crc), &done, err) || done))
         return done;
     if (!SL_FAULT("upload.before_simple", err) || !sl_s3_put_body(&s->to, a, &body, SL_S(""), s->to.headers, &r, &sum, err) || !SL_FAULT("upload.after_simple", err))
@@ -502,7 +490,7 @@ bool sl_s3_stream(const sl_target_how *how, const sl_aws_cfg *cfg, sl_str bucket
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     s->target = (sl_target){
-        .writer = { stream_write, stream_finish, stream_close }, .what = sl_s3_text(&s->s, s->arena, s->to.key).p, .at = how->at, .crc = how->crc, .flush = stream_flush, .complete = stream_complete, .abort = stream_abort,
+        .writer = { stream_write, sl_writer_no_finish, stream_close }, .what = sl_s3_text(&s->s, s->arena, s->to.key).p, .at = how->at, .crc = how->crc, .flush = stream_flush, .complete = stream_complete, .abort = stream_abort,
         .durable = stream_durable, .state = stream_state, .uri = sl_s3_text(&s->s, s->arena, s->to.key),
     };
     *ret = &s->target;
