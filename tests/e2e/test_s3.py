@@ -214,6 +214,25 @@ class Versitygw(S3Case):
                             left = [p for p in found if ".sgwtmp" in p.parts]
                             self.assertEqual(left, [], "parts of an upload that nobody finishes")
 
+    @unittest.skipUnless(os.environ.get("SLUICE_TEST_LONG"), "2 GB: with SLUICE_TEST_LONG=1")
+    def test_killed_at_half_of_two_gigabytes(self):
+        """No part that the server has is sent again."""
+        big = self.tmp / "large.bin"
+        with open(big, "wb") as f:
+            for _ in range(2048):
+                f.write(os.urandom(1 << 20))
+        flow = HEAD + "  - {id: bucket, type: io.kestra.plugin.aws.s3.CreateBucket, bucket: b-one}\n" + f"  - {{id: up, type: io.kestra.plugin.aws.s3.Upload, from: 'file://{big}', bucket: b-one, key: k/large.bin}}\n"
+        with versitygw(self.tmp) as url:
+            killed = self.run_flow(flow, url, env={"SLUICE_FAULT": "upload.after_chunk:128:kill"})
+            self.assertIn(killed.rc, (-9, 137), killed)
+            time.sleep(1)  # what was on its way comes to its end in the server
+            there = len([p for p in (self.tmp / "objects").rglob("*") if p.is_file() and ".sgwtmp" in p.parts and p.stat().st_size == 8 << 20])
+            self.assertGreaterEqual(there, 128)
+            done = self.ok(self.sluice("run", "--continue", killed.id, "--trace", timeout=300))
+            sent = len(re.findall(r"PUT \S*partNumber=\d+\S* -> 200", done.err))
+            self.assertEqual(sent, 256 - there)
+            self.assertEqual((self.tmp / "objects" / "b-one" / "k" / "large.bin").stat().st_size, 2 << 30)
+
     def test_killed_by_a_user(self):
         """An upload that is killed while it runs is aborted: its parts do not stay."""
         flow = UPLOAD.replace("inputs:\n  - {id: endpoint, type: STRING}\n", "").replace("{{ inputs.endpoint }}", "ENDPOINT") + LARGE
