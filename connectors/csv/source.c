@@ -221,3 +221,19 @@ int sl_csv_source_next(sl_csv_source *s, sl_csv_row *row, sl_err *err)
     s->rows += row->why == NULL;
     return 1;
 }
+
+bool sl_csv_source_look(sl_csv_source *s, sl_str null_text, sl_csv_column **ret, sl_err *err)
+{
+    enum { CANCEL_EVERY = 4096 };
+    sl_csv_row row;
+    int got;
+    sl_csv_column *columns = SL_ARRAY(s->arena, sl_csv_column, s->columns);
+    while ((got = sl_csv_source_next(s, &row, err)) == 1) {
+        for (size_t i = 0; row.why == NULL && i < s->columns; i++)
+            sl_csv_column_add(&columns[i], sl_str_eq(row.fields[i], null_text) ? SL_S("") : row.fields[i]);
+        if ((s->rows + s->bad) % CANCEL_EVERY == 0 && sl_task_cancelled(s->task))
+            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped on request");
+    }
+    *ret = columns;
+    return got == 0;
+}

@@ -48,8 +48,6 @@ bool sl_gs_find_all(sl_gcp *g, sl_str from, const sl_gs_listing *listing, const 
 
 /* An object as it is now, its bytes as they are stored. `g` must outlive the source. */
 bool sl_gs_source(sl_gcp *g, sl_gs_uri from, sl_source *ret, sl_err *err);
-/* All of it. Does not call out->finish(). */
-bool sl_gs_fetch(sl_gcp *g, sl_gs_uri from, sl_writer *out, int64_t *ret_size, sl_err *err);
 /* A stream as an object. *ret is to be closed in any case. */
 bool sl_gs_stream(const sl_target_how *how, const sl_gcp_cfg *cfg, sl_gs_uri to, sl_target **ret, sl_err *err);
 /* Missing is no error. */

@@ -68,14 +68,10 @@ typedef struct load {
 static bool create_table(load *l, sl_err *err)
 {
     sl_csv_source s;
-    sl_csv_row row;
-    int got = -1;
+    sl_csv_column *columns;
     sl_buf b = sl_buf_new(l->a, 4 << 20);
-    if (sl_csv_source_open(&s, l->task, &l->c->given, err)) {
-        sl_csv_column *columns = SL_ARRAY(l->a, sl_csv_column, s.columns);
-        while ((got = sl_csv_source_next(&s, &row, err)) == 1)
-            for (size_t i = 0; row.why == NULL && i < s.columns; i++)
-                sl_csv_column_add(&columns[i], sl_str_eq(row.fields[i], l->c->null_text) ? SL_S("") : row.fields[i]);
+    bool ok = sl_csv_source_open(&s, l->task, &l->c->given, err) && sl_csv_source_look(&s, l->c->null_text, &columns, err);
+    if (ok) {
         sl_buf_fmt(&b, "CREATE TABLE %.*s (", SL_ARG(l->c->table));
         for (size_t i = 0; i < s.columns; i++) {
             sl_str name = sl_sql_name(l->a, s.names[i]), type = sl_csv_postgres_type(l->a, &columns[i]);
@@ -88,7 +84,7 @@ static bool create_table(load *l, sl_err *err)
         sl_buf_addc(&b, sl_val_count(l->c->keys) > 0 ? "))" : ")");
     }
     sl_csv_source_close(&s);
-    if (got != 0)
+    if (!ok)
         return false;
     l->created = true;
     sl_task_log(l->task, SL_INFO, "%.*s", SL_ARG(sl_buf_str(&b)));

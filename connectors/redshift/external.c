@@ -62,16 +62,12 @@ static bool look(sl_task *t, external_cfg *c, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     sl_csv_source s;
-    sl_csv_row row;
+    sl_csv_column *columns;
     sl_val *list = sl_list(a);
-    int got = -1;
     c->given.header = SL_S("AUTO");
     c->given.field_max = 16 << 20;
-    if (sl_csv_source_open(&s, t, &c->given, err)) {
-        sl_csv_column *columns = SL_ARRAY(a, sl_csv_column, s.columns);
-        while ((got = sl_csv_source_next(&s, &row, err)) == 1)
-            for (size_t i = 0; row.why == NULL && i < s.columns; i++)
-                sl_csv_column_add(&columns[i], row.fields[i]);
+    bool ok = sl_csv_source_open(&s, t, &c->given, err) && sl_csv_source_look(&s, SL_S(""), &columns, err);
+    if (ok) {
         for (size_t i = 0; i < s.columns; i++) {
             sl_val *one = sl_map(a);
             sl_map_set_str(a, one, "name", sl_str_dup(a, s.names[i]));
@@ -85,7 +81,7 @@ static bool look(sl_task *t, external_cfg *c, sl_err *err)
             c->skip = s.shape.header;
     }
     sl_csv_source_close(&s);
-    return got == 0;
+    return ok;
 }
 
 static void add_row_format(sl_arena *a, sl_buf *b, const external_cfg *c)
