@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/secret.h"
 #include "local/cloud.h"
 #include "service/api/api.h"
@@ -118,13 +119,13 @@ static void keep_house(keeper *k, bool retain, bool *more)
     sl_readers_put(k->readers, s);
 }
 
-/* The write-ahead log is emptied every second in which something was written, so that no commit ever has to. */
+/* The write-ahead log is emptied every second in which something was written, so that no commit ever has to; after the first in which nothing was, memory is given back. */
 static void *keep(void *self)
 {
     keeper *k = self;
     sl_watcher *w = sl_watcher_new(sl_engine_watch(k->engine), SL_S("$housekeeping"));
     int64_t retained = sl_mono_ms() - HOUSEKEEPING_MS + FIRST_MS, written = -1;
-    bool more = false;
+    bool more = false, gave_back = false;
     while (!sl_watch_stopped(sl_engine_watch(k->engine))) {
         sl_engine_stats stats;
         sl_engine_stats_now(k->engine, &stats);
@@ -133,6 +134,9 @@ static void *keep(void *self)
             keep_house(k, retain, &more);
         if (retain)
             retained = sl_mono_ms();
+        if (stats.commits == written && !gave_back)
+            (void)sl_memory_give_back();
+        gave_back = stats.commits == written;
         written = stats.commits;
         (void)sl_watcher_wait(w, more ? 100 : CHECKPOINT_MS);
     }

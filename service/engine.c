@@ -19,7 +19,7 @@
 #include "service/engine_private.h"
 #include "service/expr_host.h"
 
-enum { TICK_MS = 100, SURVIVORS_MS = 20000 }; /* how often the loop looks at the flags of signal handlers; how long children of a killed run may take to end */
+enum { TICK_MS = 250, SURVIVORS_MS = 20000 }; /* how often the loop looks at the flags of signal handlers; how long children of a killed run may take to end */
 
 /* ---- opening and closing ---- */
 

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/ion.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/proc.h"
 #include "base/regex.h"
 #include "base/secret.h"
@@ -333,4 +334,27 @@ SL_TEST(proc, nothing_survives)
     q.cancelled = NULL;
     q.timeout_ms = 100;
     CHECK_ERR(sl_proc_run(&q, &r, &t->err), "timeout");
+}
+
+static size_t resident_bytes(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f != NULL && fscanf(f, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (f != NULL)
+        (void)fclose(f);
+    return (size_t)pages * 4096;
+}
+
+SL_TEST(memory, what_is_given_back_comes_again)
+{
+    static char written[1 << 16] = "kept";
+    memset(written + 4, 'x', sizeof written - 5);
+    size_t before = resident_bytes();
+    CHECK(sl_memory_give_back() > 1 << 20);
+    CHECK(resident_bytes() < before);
+    /* Code, constants and what was written are all still there. */
+    CHECK_STR(sl_fmt(t->arena, "%.5s %d", written, 42), "keptx 42");
+    CHECK(sl_memory_give_back() > 1 << 20);
 }
