@@ -1,5 +1,5 @@
 /* connectors/csv/column.c: see column.h. */
-#include "connectors/csv/column.h"
+#include "connectors/csv/batch.h"
 
 #include "base/arena.h"
 
@@ -223,13 +223,14 @@ static bool plain_number(sl_str s, int64_t *mantissa, int *digits, int *scale)
     return true;
 }
 
-static void add_number(sl_csv_column *c, double d, bool first)
+static void add_number(sl_csv_column *c, double d)
 {
-    c->number_min = first || d < c->number_min ? d : c->number_min;
-    c->number_max = first || d > c->number_max ? d : c->number_max;
+    c->number_min = !c->any_number || d < c->number_min ? d : c->number_min;
+    c->number_max = !c->any_number || d > c->number_max ? d : c->number_max;
+    c->any_number = true;
 }
 
-static sl_csv_type look(sl_csv_column *c, sl_str value, bool first)
+static sl_csv_type look(sl_csv_column *c, sl_str value)
 {
     static const double tens[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18 };
     int digits = 0, scale = 0;
@@ -245,14 +246,15 @@ static sl_csv_type look(sl_csv_column *c, sl_str value, bool first)
         if (type == SL_CSV_INT)
             (void)sl_parse_int(value, &i);
         else if (sl_parse_double(value, &d)) /* nan and its like have no place in an order */
-            add_number(c, d, first);
+            add_number(c, d);
     }
     if (type == SL_CSV_INT) {
-        c->int_min = first || i < c->int_min ? i : c->int_min;
-        c->int_max = first || i > c->int_max ? i : c->int_max;
-        add_number(c, (double)i, first);
+        c->int_min = !c->any_int || i < c->int_min ? i : c->int_min;
+        c->int_max = !c->any_int || i > c->int_max ? i : c->int_max;
+        c->any_int = true;
+        add_number(c, (double)i);
     } else if (type == SL_CSV_DECIMAL && digits + scale <= 18)
-        add_number(c, (double)i / tens[scale], first);
+        add_number(c, (double)i / tens[scale]);
     c->digits = digits > c->digits ? digits : c->digits;
     c->scale = scale > c->scale ? scale : c->scale;
     return type;
@@ -279,8 +281,9 @@ static int key_order(const uint64_t a[2], const uint64_t b[2])
     return a[0] != b[0] ? (a[0] < b[0] ? -1 : 1) : a[1] != b[1] ? (a[1] < b[1] ? -1 : 1) : 0;
 }
 
-static void add_text(sl_csv_column *c, sl_str value, bool first)
+void sl_csv_column_order(sl_csv_column *c, sl_str value)
 {
+    bool first = !c->any;
     uint64_t key[2];
     key_of(value, key);
     int low = first ? -1 : key_order(key, c->min_key), high = first ? 1 : key_order(key, c->max_key);
@@ -292,6 +295,7 @@ static void add_text(sl_csv_column *c, sl_str value, bool first)
         keep(&c->text_max, value);
         memcpy(c->max_key, key, sizeof key);
     }
+    c->any = true;
 }
 
 void sl_csv_column_add(sl_csv_column *c, sl_str value)
@@ -305,12 +309,43 @@ void sl_csv_column_add(sl_csv_column *c, sl_str value)
         return;                   /* it changes nothing */
     c->last_n = value.n <= sizeof c->last ? value.n : 0;
     memcpy(c->last, value.p, c->last_n);
-    bool first = c->values - c->nulls == 1;
+    sl_csv_column_look(c, value);
+}
+
+void sl_csv_column_look(sl_csv_column *c, sl_str value)
+{
     /* Once a text, always a text. */
-    c->type = sl_csv_type_join(c->type, c->type == SL_CSV_TEXT ? SL_CSV_TEXT : look(c, value, first));
-    c->bytes_min = first || value.n < c->bytes_min ? value.n : c->bytes_min;
+    c->type = sl_csv_type_join(c->type, c->type == SL_CSV_TEXT ? SL_CSV_TEXT : look(c, value));
+    c->bytes_min = !c->any || value.n < c->bytes_min ? value.n : c->bytes_min;
     c->bytes_max = value.n > c->bytes_max ? value.n : c->bytes_max;
-    add_text(c, value, first);
+    sl_csv_column_order(c, value);
+}
+
+/* The bytes of a key, or of digits flush right; they hold no NUL. */
+sl_str sl_csv_spell(char to[9], bool negative, uint64_t key)
+{
+    size_t n = 0;
+    if (negative)
+        to[n++] = '-';
+    for (int shift = 56; shift >= 0; shift -= 8)
+        if ((key >> shift & 0xFF) != 0)
+            to[n++] = (char)(key >> shift & 0xFF);
+    return (sl_str){ to, n };
+}
+
+void sl_csv_column_add_rows(sl_csv_column *c, const sl_csv_index *rows, size_t k)
+{
+    SL_LEVEL_PICK(sl_csv_column_add_rows)(c, rows, k);
+}
+
+void sl_csv_column_settle(sl_csv_column *c)
+{
+    char text[9];
+    for (unsigned class = 0; class < SL_COUNT(c->most); class++)
+        if (c->most[class] != 0) {
+            sl_csv_column_look(c, sl_csv_spell(text, class >= 8, c->least[class]));
+            sl_csv_column_look(c, sl_csv_spell(text, class >= 8, c->most[class]));
+        }
 }
 
 static const char *const names[] = { "NULL", "BOOLEAN", "INTEGER", "DECIMAL", "FLOAT", "DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "TEXT" };

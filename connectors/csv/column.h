@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "connectors/serdes/csv_index.h"
 #include "base/val.h"
 
 enum { SL_CSV_SHOWN_MAX = 64 };
@@ -26,13 +27,18 @@ typedef struct sl_csv_column {
     int64_t int_min, int_max;
     double number_min, number_max;
     sl_csv_text text_min, text_max; /* in byte order; of times this is their own */
-    /* Private: the beginnings of both as numbers, so that one look tells most values apart; the value before. */
+    /* Private: the beginnings of both as numbers, so that one look tells most values apart; the value before; see batch.c. */
+    bool any, any_int, any_number;
     uint64_t min_key[2], max_key[2];
+    uint64_t least[16], most[16]; /* digits of a class of numbers, flush right; most 0: there are none */
     char last[32];
     size_t last_n;                /* 0 = none */
 } sl_csv_column;
 
 void sl_csv_column_add(sl_csv_column *c, sl_str value);
+/* The same for column `k` of all these records; the facts hold after sl_csv_column_settle. */
+void sl_csv_column_add_rows(sl_csv_column *c, const sl_csv_index *rows, size_t k);
+void sl_csv_column_settle(sl_csv_column *c);
 /* The narrowest type of one value, with its digits; SL_CSV_NULL for an empty one. */
 sl_csv_type sl_csv_type_of(sl_str value, int *digits, int *scale);
 /* The narrowest type for values of both. */

@@ -3,7 +3,7 @@
 #include "connectors/csv/schema.h"
 #include "connectors/csv/source.h"
 
-enum { SHOWN_MAX = 20, CANCEL_EVERY = 4096 };
+enum { SHOWN_MAX = 20 };
 
 typedef struct inspect_cfg {
     sl_csv_given given;
@@ -28,27 +28,21 @@ static const sl_opt outs[] = {
     { 0 },
 };
 
-static bool pass(sl_task *t, sl_csv_source *s, sl_csv_column *columns, sl_val *problems, sl_err *err)
+typedef struct findings {
+    sl_task *task;
+    sl_val *problems;             /* the first SHOWN_MAX */
+} findings;
+
+static void note(void *self, const sl_csv_row *row)
 {
-    sl_csv_row row;
-    int got;
-    while ((got = sl_csv_source_next(s, &row, err)) == 1) {
-        if (row.why == NULL)
-            for (size_t i = 0; i < s->columns; i++)
-                sl_csv_column_add(&columns[i], row.fields[i]);
-        else if (s->bad <= SHOWN_MAX) {
-            sl_val *one = sl_map(sl_task_arena(t));
-            sl_map_set_int(sl_task_arena(t), one, "line", row.line);
-            sl_map_set_str(sl_task_arena(t), one, "reason", sl_fmt(sl_task_arena(t), "%s", row.why));
-            sl_list_add(sl_task_arena(t), problems, one);
-        }
-        if ((s->rows + s->bad) % CANCEL_EVERY != 0)
-            continue;
-        if (sl_task_cancelled(t))
-            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped on request");
-        sl_task_progress(t, s->bytes, -1);
-    }
-    return got == 0;
+    findings *f = self;
+    sl_arena *a = sl_task_arena(f->task);
+    if (sl_val_count(f->problems) == SHOWN_MAX)
+        return;
+    sl_val *one = sl_map(a);
+    sl_map_set_int(a, one, "line", row->line);
+    sl_map_set_str(a, one, "reason", sl_fmt(a, "%s", row->why));
+    sl_list_add(a, f->problems, one);
 }
 
 static void tell(sl_task *t, const inspect_cfg *c, const sl_csv_source *s, const sl_csv_column *columns, const sl_val *problems)
@@ -74,16 +68,13 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
 {
     const inspect_cfg *c = cfg;
     sl_csv_source s;
+    sl_csv_column *columns;
     sl_val *problems = sl_list(sl_task_arena(t));
-    bool ok = sl_csv_source_open(&s, t, &c->given, err);
+    findings found = { t, problems };
+    bool ok = sl_csv_source_open(&s, t, &c->given, err) && sl_csv_source_look(&s, SL_S(""), &(sl_csv_listener){ &found, note }, &columns, err);
     if (ok) {
-        sl_csv_column *columns = SL_ARRAY(sl_task_arena(t), sl_csv_column, s.columns);
-        for (size_t i = 0; i < s.columns; i++)
-            columns[i].name = sl_str_dup(sl_task_arena(t), s.names[i]);
-        ok = pass(t, &s, columns, problems, err);
-        if (ok)
-            tell(t, c, &s, columns, problems);
-        if (ok && c->bad_max >= 0 && s.bad > c->bad_max)
+        tell(t, c, &s, columns, problems);
+        if (c->bad_max >= 0 && s.bad > c->bad_max)
             ok = sl_err_set(err, SL_ERR_DATA, "csv.bad_rows", "the file has %lld bad rows, and 'maxBadRows' is %lld; the first is at line %lld: %.*s", (long long)s.bad, (long long)c->bad_max,
                             (long long)sl_get_int(sl_at(problems, 0), "line", 0), SL_ARG(sl_get_text(sl_at(problems, 0), "reason")));
     }

@@ -222,18 +222,42 @@ int sl_csv_source_next(sl_csv_source *s, sl_csv_row *row, sl_err *err)
     return 1;
 }
 
-bool sl_csv_source_look(sl_csv_source *s, sl_str null_text, sl_csv_column **ret, sl_err *err)
+/* The plain records that are at hand, in one piece. */
+static void look_at_plain(sl_csv_source *s, sl_csv_column *columns)
 {
-    enum { CANCEL_EVERY = 4096 };
+    const sl_csv_index *plain = sl_csv_next_plain(s->csv, s->columns);
+    for (size_t i = 0; plain != NULL && i < s->columns; i++)
+        sl_csv_column_add_rows(&columns[i], plain, i);
+    s->rows += plain ? (int64_t)plain->rows : 0;
+}
+
+bool sl_csv_source_look(sl_csv_source *s, sl_str null_text, const sl_csv_listener *on_bad, sl_csv_column **ret, sl_err *err)
+{
+    enum { CANCEL_EVERY = 1 << 20 };
     sl_csv_row row;
     int got;
+    int64_t looked = 0;
     sl_csv_column *columns = SL_ARRAY(s->arena, sl_csv_column, s->columns);
-    while ((got = sl_csv_source_next(s, &row, err)) == 1) {
+    for (size_t i = 0; i < s->columns; i++)
+        columns[i].name = s->names[i];
+    do {
+        if (null_text.n == 0)
+            look_at_plain(s, columns);
+        if ((got = sl_csv_source_next(s, &row, err)) != 1)
+            break;
         for (size_t i = 0; row.why == NULL && i < s->columns; i++)
             sl_csv_column_add(&columns[i], sl_str_eq(row.fields[i], null_text) ? SL_S("") : row.fields[i]);
-        if ((s->rows + s->bad) % CANCEL_EVERY == 0 && sl_task_cancelled(s->task))
+        if (row.why != NULL && on_bad != NULL)
+            on_bad->tell(on_bad->self, &row);
+        if (s->bytes - looked < CANCEL_EVERY)
+            continue;
+        looked = s->bytes;
+        sl_task_progress(s->task, s->bytes, -1);
+        if (sl_task_cancelled(s->task))
             return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped on request");
-    }
+    } while (true);
+    for (size_t i = 0; i < s->columns; i++)
+        sl_csv_column_settle(&columns[i]);
     *ret = columns;
     return got == 0;
 }

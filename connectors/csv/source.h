@@ -55,7 +55,12 @@ void sl_csv_source_close(sl_csv_source *s);
 /* 1: a record; 0: the end; -1: err. */
 int sl_csv_source_next(sl_csv_source *s, sl_csv_row *row, sl_err *err);
 
-/* What all good records to the end have in common: a column each. null_text: what stands for null. */
-bool sl_csv_source_look(sl_csv_source *s, sl_str null_text, sl_csv_column **ret, sl_err *err);
+typedef struct sl_csv_listener {
+    void *self;
+    void (*tell)(void *self, const sl_csv_row *row);
+} sl_csv_listener;
+
+/* What all good records to the end have in common: a column each. null_text: what stands for null. on_bad hears of the others; NULL: nobody. */
+bool sl_csv_source_look(sl_csv_source *s, sl_str null_text, const sl_csv_listener *on_bad, sl_csv_column **ret, sl_err *err);
 
 extern const sl_task_type sl_csv_inspect, sl_csv_clean;

@@ -70,7 +70,7 @@ static bool create_table(load *l, sl_err *err)
     sl_csv_source s;
     sl_csv_column *columns;
     sl_buf b = sl_buf_new(l->a, 4 << 20);
-    bool ok = sl_csv_source_open(&s, l->task, &l->c->given, err) && sl_csv_source_look(&s, l->c->null_text, &columns, err);
+    bool ok = sl_csv_source_open(&s, l->task, &l->c->given, err) && sl_csv_source_look(&s, l->c->null_text, NULL, &columns, err);
     if (ok) {
         sl_buf_fmt(&b, "CREATE TABLE %.*s (", SL_ARG(l->c->table));
         for (size_t i = 0; i < s.columns; i++) {

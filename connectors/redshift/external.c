@@ -66,7 +66,7 @@ static bool look(sl_task *t, external_cfg *c, sl_err *err)
     sl_val *list = sl_list(a);
     c->given.header = SL_S("AUTO");
     c->given.field_max = 16 << 20;
-    bool ok = sl_csv_source_open(&s, t, &c->given, err) && sl_csv_source_look(&s, SL_S(""), &columns, err);
+    bool ok = sl_csv_source_open(&s, t, &c->given, err) && sl_csv_source_look(&s, SL_S(""), NULL, &columns, err);
     if (ok) {
         for (size_t i = 0; i < s.columns; i++) {
             sl_val *one = sl_map(a);

@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 
-enum { BLOCK = 1 << 20 };
+enum { BLOCK = 256 << 10 };
 
 struct sl_csv {
     sl_reader *in;
@@ -22,6 +22,8 @@ struct sl_csv {
     char *bad;                    /* a line that was skipped */
     size_t bad_n;
     size_t count, field_capacity;
+    sl_csv_index index;
+    size_t window;                /* bytes that the index may look at: less where much is not plain */
     sl_arena *arena;
 };
 
@@ -33,13 +35,14 @@ static void release(void *self)
     free(c->begins);
     free(c->doubled);
     free(c->bad);
+    sl_csv_index_free(&c->index);
 }
 
 sl_csv *sl_csv_new(sl_arena *arena, sl_reader *in, const sl_csv_dialect *dialect)
 {
     sl_csv *c = SL_NEW(arena, sl_csv);
     *c = (sl_csv){ .in = in, .d = *dialect, .capacity = BLOCK, .field_capacity = 64, .arena = arena, .next_line = 1 };
-    c->buffer = sl_malloc(c->capacity + 16);
+    c->buffer = sl_malloc(c->capacity + SL_CSV_BEHIND);
     c->fields = sl_malloc(c->field_capacity * sizeof *c->fields);
     c->begins = sl_malloc(c->field_capacity * sizeof *c->begins);
     c->doubled = sl_malloc(c->field_capacity * sizeof *c->doubled);
@@ -68,7 +71,7 @@ static int fill(sl_csv *c, sl_err *err)
     if (c->end == c->capacity) {
         if (c->capacity >= c->d.record_max)
             return sl_err_set(err, SL_ERR_LIMIT, "csv.record", "the record at line %lld is longer than %zu bytes; is a quote not closed?", (long long)c->line, c->d.record_max), -1;
-        c->buffer = grown(c->buffer, c->end, c->capacity * 2 + 16);
+        c->buffer = grown(c->buffer, c->end, c->capacity * 2 + SL_CSV_BEHIND);
         c->capacity *= 2;
     }
     ptrdiff_t n = c->in->read(c->in, c->buffer + c->end, c->capacity - c->end, err);
@@ -288,6 +291,27 @@ int sl_csv_next(sl_csv *c, const sl_str **fields, size_t *count, sl_err *err)
             return -1;
         p = c->at + done;
     }
+}
+
+const sl_csv_index *sl_csv_next_plain(sl_csv *c, size_t columns)
+{
+    enum { WINDOW_MIN = 2 << 10 };
+    if (c->at == c->end || c->d.field_max < SL_CSV_WINDOW)
+        return NULL;
+    if (c->window == 0) {
+        sl_csv_index_init(&c->index);
+        c->window = SL_CSV_WINDOW;
+    }
+    size_t n = c->end - c->at;
+    sl_csv_index_find(&c->index, c->buffer + c->at, n < c->window ? n : c->window, columns, c->d.separator, c->d.quote);
+    if (c->index.stopped)
+        c->window = c->window > 2 * WINDOW_MIN ? c->window / 2 : WINDOW_MIN;
+    else if (c->window < SL_CSV_WINDOW)
+        c->window *= 2;
+    c->line = c->next_line;
+    c->next_line += (int64_t)(c->index.rows + c->index.inner_lines);
+    c->at += c->index.bytes;
+    return c->index.rows > 0 ? &c->index : NULL;
 }
 
 int64_t sl_csv_line(const sl_csv *c)

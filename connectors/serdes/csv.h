@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/io.h"
+#include "connectors/serdes/csv_index.h"
 
 typedef struct sl_csv_dialect {
     char separator, quote;
@@ -23,7 +24,12 @@ sl_csv *sl_csv_new(sl_arena *arena, sl_reader *in, const sl_csv_dialect *dialect
  * record is skipped, and the next call goes on behind it.
  */
 int sl_csv_next(sl_csv *c, const sl_str **fields, size_t *count, sl_err *err);
-/* The line at which the record begins, from 1. */
+/*
+ * The plain records that come next, as many as are at hand, of `columns` fields each: the same as sl_csv_next would say one by one, at
+ * many times its speed. NULL: what comes next is for sl_csv_next. Valid until the next call of either.
+ */
+const sl_csv_index *sl_csv_next_plain(sl_csv *c, size_t columns);
+/* The line at which the record begins, or the first of several, from 1. */
 int64_t sl_csv_line(const sl_csv *c);
 /* After -1 with SL_ERR_DATA: the line that was skipped, at most SL_CSV_BAD_MAX bytes of it; valid until the next call. */
 enum { SL_CSV_BAD_MAX = 64 << 10 };

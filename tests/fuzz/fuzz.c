@@ -172,20 +172,30 @@ static ptrdiff_t drip_read(sl_reader *self, void *to, size_t n, sl_err *err)
 }
 
 /* All that the reader finds, as one text. */
-static sl_str csv_found(sl_arena *a, sl_str text, const sl_csv_dialect *d, size_t most)
+/* plain: those of so many fields come in one piece where they can; 0: none. */
+static sl_str csv_found(sl_arena *a, sl_str text, const sl_csv_dialect *d, size_t most, size_t plain)
 {
     drip in = { .reader = { drip_read, sl_reader_no_close }, .rest = text, .most = most };
     sl_csv *c = sl_csv_new(a, &in.reader, d);
     sl_buf b = sl_buf_new(a, 1 << 24);
     const sl_str *fields;
+    const sl_csv_index *x;
     size_t n;
     int got;
     sl_err err;
-    while ((got = sl_csv_next(c, &fields, &n, &err)) != 0) {
-        sl_buf_fmt(&b, "%lld %d:", (long long)sl_csv_line(c), got);
+    do {
+        while (plain > 0 && (x = sl_csv_next_plain(c, plain)) != NULL)
+            for (size_t i = 0; i < x->rows * plain; i++) {
+                sl_str f = sl_csv_index_field(x, i / plain, i % plain);
+                sl_buf_fmt(&b, "%s<%zu>%.*s", i % plain == 0 ? "1:" : "", f.n, SL_ARG(f));
+            }
+        if ((got = sl_csv_next(c, &fields, &n, &err)) != 0)
+            sl_buf_fmt(&b, "%d:", got);
+        if (got < 0)
+            sl_buf_fmt(&b, "%lld", (long long)sl_csv_line(c));
         for (size_t i = 0; got == 1 && i < n; i++)
             sl_buf_fmt(&b, "<%zu>%.*s", fields[i].n, SL_ARG(fields[i]));
-    }
+    } while (got != 0);
     return sl_buf_str(&b);
 }
 
@@ -196,9 +206,11 @@ static void fuzz_csv(sl_arena *a, sl_str text, sl_err *err)
     if (text.n < 2)
         return;
     sl_csv_dialect d = { .separator = text.p[0] & 1 ? ',' : ';', .quote = text.p[0] & 2 ? '"' : '\'', .lenient = (text.p[0] & 4) != 0, .field_max = 1 << 20, .record_max = 1 << 22 };
-    sl_str rest = sl_str_sub(text, 1, text.n), whole = csv_found(a, rest, &d, 1 << 20);
-    sl_assert(sl_str_eq(whole, csv_found(a, rest, &d, 1)));
-    sl_assert(sl_str_eq(whole, csv_found(a, rest, &d, 3)));
+    sl_str rest = sl_str_sub(text, 1, text.n), whole = csv_found(a, rest, &d, 1 << 20, 0);
+    sl_assert(sl_str_eq(whole, csv_found(a, rest, &d, 1, 0)));
+    sl_assert(sl_str_eq(whole, csv_found(a, rest, &d, 3, 2)));
+    for (size_t columns = 1; columns < 5; columns++)
+        sl_assert(sl_str_eq(whole, csv_found(a, rest, &d, 1 << 20, columns)));
 }
 
 static void fuzz_split(sl_arena *a, sl_str text, sl_err *err)
