@@ -36,6 +36,7 @@ static sl_outcome log_run(sl_task *t, void *cfg, sl_err *err)
 
 static const sl_task_type log_log = {
     .type = CORE "log.Log", .aliases = "io.kestra.core.tasks.log.Log", .doc = "Writes entries to the execution's log.", .cfg_size = sizeof(log_cfg), .opts = log_opts, .outs = no_outs, .run = log_run,
+    .pure = true,
 };
 
 /* ---- debug.Return ---- */
@@ -64,7 +65,7 @@ static sl_outcome return_run(sl_task *t, void *cfg, sl_err *err)
 
 static const sl_task_type debug_return = {
     .type = CORE "debug.Return", .aliases = "io.kestra.core.tasks.debugs.Return", .doc = "Gives a rendered text back as its output.", .cfg_size = sizeof(return_cfg), .opts = return_opts, .outs = return_outs,
-    .run = return_run,
+    .run = return_run, .pure = true,
 };
 
 /* ---- flow.Sleep ---- */
@@ -159,7 +160,7 @@ static sl_outcome labels_run(sl_task *t, void *cfg, sl_err *err)
 
 static const sl_task_type execution_labels = {
     .type = CORE "execution.Labels", .aliases = "io.kestra.core.tasks.executions.Labels", .doc = "Sets labels of the execution.", .cfg_size = sizeof(labels_cfg), .opts = labels_opts, .outs = no_outs,
-    .run = labels_run,
+    .run = labels_run, .pure = true,
 };
 
 /* ---- output.OutputValues ---- */
@@ -184,6 +185,7 @@ static sl_outcome values_run(sl_task *t, void *cfg, sl_err *err)
 
 static const sl_task_type output_values = {
     .type = CORE "output.OutputValues", .aliases = NULL, .doc = "Gives rendered values back as its output.", .cfg_size = sizeof(values_cfg), .opts = values_opts, .outs = values_outs, .run = values_run,
+    .pure = true,
 };
 
 /* ---- kv ---- */

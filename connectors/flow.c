@@ -387,7 +387,7 @@ static sl_outcome assert_run(sl_task *t, void *cfg, sl_err *err)
     return SL_TASK_FAILED;
 }
 
-static const sl_task_type execution_assert = { .type = CORE "execution.Assert", .doc = "Fails when a condition does not hold.", .cfg_size = sizeof(assert_cfg), .opts = assert_opts, .outs = assert_outs, .run = assert_run };
+static const sl_task_type execution_assert = { .type = CORE "execution.Assert", .doc = "Fails when a condition does not hold.", .cfg_size = sizeof(assert_cfg), .opts = assert_opts, .outs = assert_outs, .run = assert_run, .pure = true };
 
 typedef struct variables_cfg {
     const sl_val *variables, *names;
@@ -443,8 +443,8 @@ static sl_outcome unset_run(sl_task *t, void *cfg, sl_err *err)
     return SL_TASK_DONE;
 }
 
-static const sl_task_type set_variables = { .type = CORE "execution.SetVariables", .doc = "Sets variables for the rest of the execution.", .cfg_size = sizeof(variables_cfg), .opts = set_opts, .outs = no_outs, .run = set_run };
-static const sl_task_type unset_variables = { .type = CORE "execution.UnsetVariables", .doc = "Removes variables.", .cfg_size = sizeof(variables_cfg), .opts = unset_opts, .outs = no_outs, .run = unset_run };
+static const sl_task_type set_variables = { .type = CORE "execution.SetVariables", .doc = "Sets variables for the rest of the execution.", .cfg_size = sizeof(variables_cfg), .opts = set_opts, .outs = no_outs, .run = set_run, .pure = true };
+static const sl_task_type unset_variables = { .type = CORE "execution.UnsetVariables", .doc = "Removes variables.", .cfg_size = sizeof(variables_cfg), .opts = unset_opts, .outs = no_outs, .run = unset_run, .pure = true };
 
 static const sl_task_type *const tasks[] = { &subflow, &each_split, &each_items, &each_merge, &execution_exit, &execution_assert, &set_variables, &unset_variables, NULL };
 const sl_connector sl_connector_flow = { .name = "flow", .tasks = tasks };

@@ -40,6 +40,8 @@ typedef struct sl_task_type {
     const sl_opt *outs;                  /* outputs: name, type and doc count; ends with {0} */
     /* REQUIRED. One attempt. May block; polls sl_task_cancelled. */
     sl_outcome (*run)(sl_task *t, void *cfg, sl_err *err);
+    /* Nothing but outputs, labels, variables and log entries comes of it, at once: the engine may run it in its own turn. */
+    bool pure;
     /* OPTIONAL. Static checks beyond the table, on the properties as written. No I/O. */
     void (*check)(const sl_val *props, sl_str where, sl_problems *problems);
     /* OPTIONAL. The attempt was killed while it waited: undo or cancel what is under way, from the checkpoint. May block. */

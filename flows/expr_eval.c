@@ -34,9 +34,10 @@ bool ex_is_undefined(const sl_err *err)
 
 static bool step(ex_context *x, const ex_node *at)
 {
-    if (++x->steps <= SL_EXPR_STEPS_MAX)
+    int64_t most = x->env->steps_max > 0 ? x->env->steps_max : SL_EXPR_STEPS_MAX;
+    if ((int64_t)++x->steps <= most)
         return true;
-    ex_fail(x, at, "expr.steps", "the expression needs more than %d steps", SL_EXPR_STEPS_MAX);
+    ex_fail(x, at, "expr.steps", "the expression needs more than %lld steps", (long long)most);
     return false;
 }
 

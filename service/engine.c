@@ -16,6 +16,7 @@
 #include "base/secret.h"
 #include "flows/context.h"
 #include "flows/input.h"
+#include "service/ahead.h"
 #include "service/engine_private.h"
 #include "service/expr_host.h"
 
@@ -266,15 +267,14 @@ bool sl_engine_has_room(sl_engine *e, sl_err *err)
 
 /* ---- actions ---- */
 
-static sl_job *job_new(sl_engine *e, const sl_pending *p)
+sl_job *sl_engine_job(sl_engine *e, sl_live *l, const sl_action *action)
 {
     sl_arena *arena = sl_arena_new();
     sl_job *j = SL_NEW(arena, sl_job);
-    sl_exec *x = p->live->x;
-    sl_taskrun *r = p->action.run;
-    *j = (sl_job){ .kind = p->action.kind, .live = p->live, .exec = x, .run = r, .arena = arena, .attempt = r->attempt, .attempt_started_ms = r->started_ms, .run_created_ms = r->created_ms };
+    sl_exec *x = l->x;
+    sl_taskrun *r = action->run;
+    *j = (sl_job){ .kind = action->kind, .live = l, .exec = x, .run = r, .arena = arena, .attempt = r->attempt, .attempt_started_ms = r->started_ms, .run_created_ms = r->created_ms };
     j->round = r->scope != NULL && r->def->flowable == SL_LOOP_UNTIL && j->kind == SL_ACT_EVALUATE ? r->scope->iteration + 1 : -1;
-    j->stop = p->stop;
     j->vars = sl_context_vars(arena, x, r, e->globals);
     j->checkpoint = r->checkpoint ? sl_val_copy(arena, r->checkpoint) : NULL;
     return j;
@@ -287,7 +287,9 @@ static void hand_out(sl_engine *e)
         e->pending_first = p->next;
         if (e->pending_first == NULL)
             e->pending_last = NULL;
-        sl_workers_add(e, job_new(e, p));
+        sl_job *j = sl_engine_job(e, p->live, &p->action);
+        j->stop = p->stop;
+        sl_workers_add(e, j);
         free(p);
     }
 }
@@ -299,10 +301,11 @@ static void stop_run(sl_engine *e, const sl_taskrun *r)
     sl_workers_signal(e, r);
 }
 
-static void add_pending(sl_engine *e, sl_live *l, sl_action action)
+void sl_engine_hand_out_later(sl_engine *e, sl_live *l, const sl_action *action)
 {
     sl_pending *p = sl_malloc(sizeof *p);
-    *p = (sl_pending){ .live = l, .action = action };
+    *p = (sl_pending){ .live = l, .action = *action };
+    l->jobs++;
     if (e->pending_last != NULL)
         e->pending_last->next = p;
     else
@@ -455,8 +458,7 @@ static void settle_touched(sl_engine *e)
                 stop_run(e, x->actions[i].run);
                 continue;
             }
-            l->jobs++;
-            add_pending(e, l, x->actions[i]);
+            sl_engine_hand_out_later(e, l, &x->actions[i]);
         }
         x->action_count = 0;
         bool asleep = sl_exec_over(x) || x->state == SL_QUEUED;
@@ -506,19 +508,24 @@ static bool turn(sl_engine *e, sl_message *messages, sl_err *err)
             sl_scheduler_turn(e, now);
         for (sl_live *l = e->touched; l != NULL; l = l->next_touched)
             sl_execution_assert(e, l, now);
+        sl_ahead(e, now);
         follow_ends(e, now);
     }
     bool ok = begun && SL_FAULT("engine.before_write", err) && !e->broken && write_turn(e, now, err) && !e->broken && sl_store_commit(e->store, err) && SL_FAULT("engine.after_write", err);
     if (e->broken)
         *err = e->problem;
+    sl_message *ahead = e->ahead;
+    e->ahead = NULL;
     if (!ok) {
         sl_store_rollback(e->store);
+        release_messages(e, ahead, false);
         release_messages(e, messages, false);
         return false;
     }
     e->turns++;
     e->commits++;
     settle_touched(e);
+    release_messages(e, ahead, true);
     release_messages(e, messages, true);
     hand_out(e);
     e->slots_freed = NULL;

@@ -52,6 +52,8 @@ typedef struct sl_job {
     int64_t attempt_started_ms, run_created_ms;
     int64_t round;              /* LoopUntil: rounds so far; -1 = not about that */
     int slot;                   /* of the worker that has it */
+    bool ahead;                 /* the loop runs it itself, see ahead.c */
+    struct sl_message *result;  /* what came of it then; NULL: nothing */
     atomic_bool stop;
 } sl_job;
 
@@ -101,6 +103,7 @@ struct sl_engine {
     size_t heap_count, heap_capacity;
     sl_live *touched;
     sl_pending *pending_first, *pending_last;
+    sl_message *ahead;          /* this turn: what came of jobs that the loop ran itself */
     sl_val *slots_freed;        /* this turn: flows with a concurrency limit of which an execution has ended: "ns/id" -> live flow */
     sl_err problem;             /* of a call: the store could not be written; the turn fails */
     bool broken;
@@ -135,6 +138,8 @@ struct sl_engine {
 };
 
 /* engine.c */
+sl_job *sl_engine_job(sl_engine *e, sl_live *l, const sl_action *action);
+void sl_engine_hand_out_later(sl_engine *e, sl_live *l, const sl_action *action);
 void sl_engine_post(sl_engine *e, sl_message *m);
 /* Posts and waits until it is on disk. */
 bool sl_engine_post_durable(sl_engine *e, sl_message *m, sl_err *err);
@@ -168,6 +173,8 @@ void sl_workers_add(sl_engine *e, sl_job *job);
 bool sl_workers_hungry(sl_engine *e);
 /* Asks a running job of that task run to end. */
 void sl_workers_signal(sl_engine *e, const sl_taskrun *run);
+/* A pure task, at once and in the loop's thread, without functions that reach out; NULL: it has come to nothing, and is for a worker. */
+sl_message *sl_workers_ahead(sl_engine *e, sl_live *l, const sl_action *action);
 
 /* execution.c */
 void sl_execution_ended(sl_engine *e, sl_live *l, int64_t now_ms);

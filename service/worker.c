@@ -49,8 +49,6 @@ static bool killed(sl_task *t)
     return t->job->stop && !stopping;
 }
 
-static void run_attempt(sl_task *t);
-
 typedef struct thread_arg {
     sl_engine *engine;
     int slot;
@@ -170,13 +168,17 @@ void sl_task_hand_over(sl_task *t, sl_message *m)
 {
     sl_engine *e = t->engine;
     sl_task_close(t);
+    m->live = t->job->live;
+    m->metrics = t->metrics;
+    m->arena = t->arena;
+    if (t->job->ahead) {
+        t->job->result = m;
+        return;
+    }
     pthread_mutex_lock(&e->jobs.lock);
     e->jobs.running[t->job->slot] = NULL;
     pthread_mutex_unlock(&e->jobs.lock);
-    m->live = t->job->live;
     m->ends_job = true;
-    m->metrics = t->metrics;
-    m->arena = t->arena;
     e->running_now--;
     sl_engine_post(e, m);
 }
@@ -282,7 +284,7 @@ static void report(sl_task *t, sl_outcome outcome, bool skipped, sl_err *err)
             ev->state = SL_KILLED;
         sl_redact_err(err);
         ev->error = sl_fmt(t->arena, "%s", err->message);
-        if (ev->state == SL_FAILED)
+        if (ev->state == SL_FAILED && !j->ahead) /* else it is tried again where it may do more */
             sl_task_log_str(t, SL_ERROR, ev->error);
     }
     uint64_t r;
@@ -314,6 +316,23 @@ static void run_attempt(sl_task *t)
         }
     }
     report(t, outcome, !run, &err);
+}
+
+sl_message *sl_workers_ahead(sl_engine *e, sl_live *l, const sl_action *action)
+{
+    enum { STEPS = 20000 };
+    sl_task t;
+    sl_job *j = sl_engine_job(e, l, action);
+    j->ahead = true;
+    sl_task_open(&t, e, j);
+    t.host = (sl_expr_host){ .self = t.host.self, .file_uri = t.host.file_uri };
+    t.env.steps_max = STEPS;
+    run_attempt(&t);
+    sl_message *m = j->result;
+    if (m->event.kind == SL_EV_FINISHED && m->event.state != SL_FAILED && m->event.state != SL_KILLED)
+        return m;
+    sl_arena_free(j->arena);
+    return NULL;
 }
 
 static void run_job(sl_engine *e, sl_job *j)

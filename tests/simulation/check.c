@@ -183,7 +183,7 @@ void check_end(void)
     if (lone != 0)
         sim_fail("%lld executions were not followed by exactly one other", (long long)lone);
     int64_t wrong = number("SELECT count(*) FROM executions x WHERE state='SUCCESS' AND flow_id IN ('scheduled','limited','filled','after')"
-                           " AND (SELECT count(*) FROM taskruns r WHERE r.execution=x.id AND r.state='SUCCESS') <> CASE flow_id WHEN 'scheduled' THEN 3 WHEN 'after' THEN 1 ELSE 2 END");
+                           " AND (SELECT count(*) FROM taskruns r WHERE r.execution=x.id AND r.state='SUCCESS') <> CASE flow_id WHEN 'scheduled' THEN 5 WHEN 'limited' THEN 3 ELSE 2 END");
     if (wrong != 0)
         sim_fail("%lld executions ended without all of their tasks", (long long)wrong);
     if (number("SELECT count(*) FROM taskruns WHERE state IN ('CREATED','RUNNING','KILLING','RETRYING','PAUSED')") != 0)

@@ -139,6 +139,21 @@ static void run(size_t at)
     finish(at, e);
 }
 
+/* Some of those that would end well, in the turn itself. */
+sl_message *sl_workers_ahead(sl_engine *e, sl_live *l, const sl_action *action)
+{
+    static const char *const others[] = { "effect", "wait", "bad", "flaky" };
+    for (size_t i = 0; i < SL_COUNT(others); i++)
+        if (sl_str_starts(action->run->def->id, sl_str_c(others[i])))
+            return NULL;
+    if (sim_chance(40))
+        return NULL;
+    sl_job *j = sl_engine_job(e, l, action);
+    sl_message *m = SL_NEW(j->arena, sl_message);
+    *m = (sl_message){ .live = l, .event = { .kind = SL_EV_FINISHED, .run = action->run, .state = SL_SUCCESS }, .arena = j->arena };
+    return m;
+}
+
 bool workers_work(void)
 {
     if (sim->job_count == 0)

@@ -67,14 +67,14 @@ void sim_fail(const char *fmt, ...)
 /* ---- flows ---- */
 
 static const char *const flow_texts[] = {
-    "id: scheduled\nnamespace: t\ntasks: [{id: effect1, type: test.Task}, {id: wait, type: test.Task}, {id: effect2, type: test.Task}]\n"
+    "id: scheduled\nnamespace: t\ntasks: [{id: first, type: test.Pure}, {id: effect1, type: test.Task}, {id: wait, type: test.Task}, {id: then, type: test.Pure}, {id: effect2, type: test.Task}]\n"
     "triggers: [{id: s, type: " CORE "trigger.Schedule, cron: '*/30 * * * *', timezone: Europe/Berlin}]\n",
-    "id: limited\nnamespace: t\nconcurrency: {limit: 2, behavior: QUEUE}\ntasks: [{id: effect1, type: test.Task}, {id: wait, type: test.Task}]\n",
-    "id: after\nnamespace: t\ntasks: [{id: effect1, type: test.Task}]\n"
+    "id: limited\nnamespace: t\nconcurrency: {limit: 2, behavior: QUEUE}\ntasks: [{id: effect1, type: test.Task}, {id: wait, type: test.Task}, {id: last, type: test.Pure}]\n",
+    "id: after\nnamespace: t\ntasks: [{id: a, type: test.Pure}, {id: b, type: test.Pure}]\n"
     "triggers: [{id: a, type: " CORE "trigger.Flow, conditions: [{type: " CORE "condition.ExecutionFlow, namespace: t, flowId: scheduled}]}]\n",
     "id: tree\nnamespace: t\ntasks:\n"
-    "  - {id: p, type: " CORE "flow.Parallel, tasks: [{id: effect1, type: test.Task}, {id: flaky, type: test.Task, retry: {type: constant, interval: PT1M, maxAttempts: 3}}]}\n"
-    "  - {id: l, type: " CORE "flow.ForEach, concurrencyLimit: 2, values: [x], tasks: [{id: effect2, type: test.Task}, {id: wait, type: test.Task}]}\n"
+    "  - {id: p, type: " CORE "flow.Parallel, tasks: [{id: effect1, type: test.Task}, {id: beside, type: test.Pure}, {id: flaky, type: test.Task, retry: {type: constant, interval: PT1M, maxAttempts: 3}}]}\n"
+    "  - {id: l, type: " CORE "flow.ForEach, concurrencyLimit: 2, values: [x], tasks: [{id: each, type: test.Pure}, {id: effect2, type: test.Task}, {id: wait, type: test.Task}]}\n"
     "  - {id: pause, type: " CORE "flow.Pause, delay: PT1M}\n"
     "  - {id: bad, type: test.Task}\n"
     "errors: [{id: effect3, type: test.Task}]\nfinally: [{id: effect4, type: test.Task}]\n",
