@@ -22,6 +22,7 @@ MINIO = FOLDER / "minio" / "bin" / "minio"
 S5CMD = FOLDER / "s5cmd" / "bin" / "s5cmd"
 MOTO = FOLDER / "moto" / "bin" / "moto_server"
 AWS = FOLDER / "aws-clients" / "bin" / "aws"
+TABLES = FOLDER / "tables" / "bin" / "python"
 BOTO3 = FOLDER / "boto3" / "bin" / "python"
 DYNAMODB_LOCAL = FOLDER / "dynamodb-local"
 
