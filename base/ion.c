@@ -29,7 +29,9 @@ static void write_time(sl_buf *out, sl_arena *arena, sl_time t)
     case SL_TIME_DATE: sl_buf_add(out, text); break;
     case SL_TIME_INSTANT: {
         sl_civil c = sl_civil_from_seconds(t.s);
-        sl_buf_fmt(out, "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ", (long long)c.year, c.month, c.day, c.hour, c.minute, c.second, t.ns / 1000000);
+        /* Milliseconds, and what is finer where there is any. */
+        int finer = t.ns % 1000000 == 0 ? 3 : t.ns % 1000 == 0 ? 6 : 9;
+        sl_buf_fmt(out, "%04lld-%02d-%02dT%02d:%02d:%02d.%0*dZ", (long long)c.year, c.month, c.day, c.hour, c.minute, c.second, finer, finer == 3 ? t.ns / 1000000 : finer == 6 ? t.ns / 1000 : t.ns);
         break;
     }
     case SL_TIME_ZONED: sl_buf_fmt(out, "%s::\"%.*s\"", t.zone ? "ZonedDateTime" : "OffsetDateTime", SL_ARG(text)); break;
@@ -44,15 +46,20 @@ static void write_double(sl_buf *out, double d)
         sl_buf_addc(out, isnan(d) ? "nan" : d > 0 ? "+inf" : "-inf");
         return;
     }
-    char text[40];
-    for (int precision = 1; precision <= 17; precision++) {
-        (void)snprintf(text, sizeof text, "%.*g", precision, d);
-        if (strtod(text, NULL) == d)
-            break;
-    }
-    char *e = strchr(text, 'e');
-    int exponent = e ? (int)strtol(e + 1, NULL, 10) : 0;
-    sl_buf_fmt(out, "%.*se%d", e ? (int)(e - text) : (int)strlen(text), text, exponent);
+    char digits[20];
+    int exponent = 0, n = 1;
+    if (signbit(d))
+        sl_buf_char(out, '-');
+    if (d == 0)
+        digits[0] = '0';
+    else
+        n = sl_double_digits(fabs(d), digits, &exponent);
+    if (exponent < -4 || exponent >= n) /* 1.5e3, as C's %g has it */
+        sl_buf_fmt(out, "%c%s%.*se%d", digits[0], n > 1 ? "." : "", n - 1, digits + 1, exponent);
+    else if (exponent < 0)
+        sl_buf_fmt(out, "0.%.*s%.*se0", -exponent - 1, "0000", n, digits);
+    else
+        sl_buf_fmt(out, "%.*s%s%.*se0", exponent + 1, digits, n > exponent + 1 ? "." : "", n - exponent - 1, digits + exponent + 1);
 }
 
 void sl_ion_write(sl_buf *out, sl_arena *arena, const sl_val *v)

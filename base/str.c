@@ -2,6 +2,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 
 #include "base/arena.h"
@@ -392,6 +393,54 @@ static sl_str java_text(sl_arena *arena, const char *shortest)
     return sl_buf_str(&b);
 }
 
+/* Most numbers have a few digits behind the point: with x and 10^k exact, x / 10^k is the double that the text would be read as. */
+static bool few_decimals(double d, uint64_t *digits, int *behind)
+{
+    static const double tens[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6 };
+    for (int k = 0; k < (int)SL_COUNT(tens); k++) {
+        double x = d * tens[k];
+        if (x >= 9007199254740992.0)
+            return false;
+        if (x == (double)(uint64_t)x && x / tens[k] == d) {
+            *digits = (uint64_t)x;
+            *behind = k;
+            return true;
+        }
+    }
+    return false;
+}
+
+int sl_double_digits(double d, char digits[20], int *exponent)
+{
+    uint64_t whole;
+    int behind;
+    if (few_decimals(d, &whole, &behind)) {
+        char text[24];
+        int n = snprintf(text, sizeof text, "%llu", (unsigned long long)whole);
+        *exponent = n - 1 - behind;
+        while (n > 1 && text[n - 1] == '0')
+            n--;
+        memcpy(digits, text, (size_t)n);
+        return n;
+    }
+    char text[40];
+    /* If 15 digits or fewer are enough, these are they, and zeros; what is left without those is the shortest. Not so of subnormal ones. */
+    for (int precision = d < DBL_MIN ? 0 : 14; precision <= 16; precision++) {
+        (void)snprintf(text, sizeof text, "%.*e", precision, d);
+        if (strtod(text, NULL) == d)
+            break;
+    }
+    char *e = strchr(text, 'e');
+    *exponent = (int)strtol(e + 1, NULL, 10);
+    int n = 0;
+    for (const char *p = text; p < e; p++)
+        if (*p != '.')
+            digits[n++] = *p;
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
+    return n;
+}
+
 sl_str sl_double_text(sl_arena *arena, double d)
 {
     if (isnan(d))
@@ -400,12 +449,9 @@ sl_str sl_double_text(sl_arena *arena, double d)
         return d > 0 ? SL_S("Infinity") : SL_S("-Infinity");
     if (d == 0)
         return signbit(d) ? SL_S("-0.0") : SL_S("0.0");
-    char text[40];
-    for (int precision = 0; precision <= 17; precision++) {
-        (void)snprintf(text, sizeof text, "%.*e", precision, d);
-        if (strtod(text, NULL) == d)
-            break;
-    }
+    char digits[20], text[40];
+    int exponent, n = sl_double_digits(fabs(d), digits, &exponent);
+    (void)snprintf(text, sizeof text, "%s%c.%.*se%d", d < 0 ? "-" : "", digits[0], n > 1 ? n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
     return java_text(arena, text);
 }
 

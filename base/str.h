@@ -60,6 +60,8 @@ sl_str sl_buf_str(sl_buf *b);
 bool sl_parse_int(sl_str s, int64_t *ret);         /* [+-]digits, int64 range */
 bool sl_parse_uint(sl_str s, uint64_t *ret);
 bool sl_parse_double(sl_str s, double *ret);       /* decimal with optional fraction and exponent; not nan, inf, hex */
+/* The fewest digits that read back as the same double, d.ddd × 10^*exponent; d is finite and greater than 0. Returns how many. */
+int sl_double_digits(double d, char digits[20], int *exponent);
 /* Shortest text that reads back as the same double, in Java's form: 1.5, 1.0, 1.0E10, NaN, Infinity. */
 sl_str sl_double_text(sl_arena *arena, double d);
 sl_str sl_float_text(sl_arena *arena, float f);

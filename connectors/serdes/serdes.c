@@ -114,5 +114,5 @@ char *sl_serdes_quote(char *to, sl_str s)
     return to;
 }
 
-static const sl_task_type *const tasks[] = { &sl_csv_to_ion, &sl_ion_to_csv, &sl_ion_to_json, &sl_json_to_ion, &sl_json_to_jsonl, &sl_parquet_to_ion, &sl_ion_to_parquet, &sl_xml_to_ion, &sl_ion_to_xml, &sl_excel_to_ion, &sl_ion_to_excel, &sl_csv_inspect, &sl_csv_clean, NULL };
+static const sl_task_type *const tasks[] = { &sl_csv_to_ion, &sl_ion_to_csv, &sl_ion_to_json, &sl_json_to_ion, &sl_json_to_jsonl, &sl_parquet_to_ion, &sl_ion_to_parquet, &sl_xml_to_ion, &sl_ion_to_xml, &sl_excel_to_ion, &sl_ion_to_excel, &sl_avro_to_ion, &sl_ion_to_avro, &sl_avro_infer_schema, &sl_csv_inspect, &sl_csv_clean, NULL };
 const sl_connector sl_connector_serdes = { .name = "serdes", .tasks = tasks };

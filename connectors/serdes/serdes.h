@@ -22,4 +22,5 @@ sl_reader *sl_serdes_in(sl_task *t, sl_str uri, sl_str charset, sl_err *err);
 char *sl_serdes_quote(char *to, sl_str text);
 
 extern const sl_opt sl_serdes_outs[];
-extern const sl_task_type sl_csv_to_ion, sl_ion_to_csv, sl_ion_to_json, sl_json_to_ion, sl_json_to_jsonl, sl_parquet_to_ion, sl_ion_to_parquet, sl_xml_to_ion, sl_ion_to_xml, sl_excel_to_ion, sl_ion_to_excel;
+extern const sl_task_type sl_csv_to_ion, sl_ion_to_csv, sl_ion_to_json, sl_json_to_ion, sl_json_to_jsonl, sl_parquet_to_ion, sl_ion_to_parquet, sl_xml_to_ion, sl_ion_to_xml, sl_excel_to_ion, sl_ion_to_excel, sl_avro_to_ion, sl_ion_to_avro,
+    sl_avro_infer_schema;

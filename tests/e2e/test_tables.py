@@ -1,4 +1,4 @@
-"""Excel workbooks: there and back, beside openpyxl, and what is no workbook."""
+"""Excel workbooks and Avro files: there and back, beside openpyxl and fastavro, and what is neither."""
 
 import io
 import json
@@ -10,6 +10,7 @@ import peers
 from sluice import Case
 
 EXCEL = "io.kestra.plugin.serdes.excel."
+AVRO = "io.kestra.plugin.serdes.avro."
 
 
 class TableCase(Case):
@@ -153,6 +154,118 @@ print(sheet['A1'].font.b, sheet['E2'].number_format, sheet['F2'].number_format)"
         lines = self.peer(self.READ, str(path)).decode().splitlines()
         self.assertEqual(lines[1], "(1, 'a & <b>', 1.5, True, datetime.datetime(2024, 2, 29, 0, 0), datetime.datetime(2024, 1, 2, 3, 4, 5, 678000), '9007199254740993', None)")
         self.assertEqual(lines[3], "True yyyy-mm-dd yyyy-mm-dd\"T\"hh:mm:ss.000")
+
+
+class Avro(TableCase):
+    READ = {"type": AVRO + "AvroToIon", "from": "{{ inputs.file }}"}
+    WRITE = {"type": AVRO + "IonToAvro", "from": "{{ inputs.file }}"}
+    RECORDS = '{id:1,name:"ä",price:1.5e0,ok:true,day:2024-02-29,big:9007199254740993,tags:["x",null],deep:{k:1,l:null}}\n{id:-2,name:null,price:-1e-7,ok:false,day:1900-03-01,big:0,tags:[],deep:null}\n'
+
+    def there_and_back(self, records, **properties):
+        wrote, read = self.tasks(records, {**self.WRITE, **properties}, {**self.READ, "from": "{{ outputs.t0.uri }}"})
+        self.assertEqual(wrote["size"], read["size"])
+        return self.stored(read["uri"]).decode()
+
+    def schema(self, *fields):
+        return {"type": "record", "name": "r", "fields": [{"name": n, "type": t} for n, t in fields]}
+
+    def test_there_and_back(self):
+        self.assertEqual(self.there_and_back(self.RECORDS), self.RECORDS)
+
+    def test_schema_that_is_found_out(self):
+        out = self.tasks('{a:1,b:null,c:"x",d:2024-01-01}\n{a:2.5e0,b:true,c:7,e:[{z:1}]}\n{a:"late"}\n', {"type": AVRO + "InferAvroSchemaFromIon", "from": "{{ inputs.file }}", "numberOfRowsToScan": 2})[0]
+        schema = json.loads(self.stored(out["uri"]))
+        self.assertEqual({f["name"]: f["type"] for f in schema["fields"]}, {"a": ["null", "double"], "b": ["null", "boolean"], "c": ["null", "string"], "d": ["null", {"type": "int", "logicalType": "date"}],
+                         "e": ["null", {"type": "array", "items": ["null", {"type": "record", "name": "Record_e", "fields": [{"name": "z", "type": ["null", "int"], "default": None}]}]}]})
+        self.assertEqual(list(out), ["uri"])
+
+    def test_texts_become_values(self):
+        schema = self.schema(("i", "int"), ("d", "double"), ("b", ["null", "boolean"]), ("day", {"type": "int", "logicalType": "date"}), ("at", {"type": "long", "logicalType": "timestamp-millis"}),
+                             ("local", {"type": "long", "logicalType": "local-timestamp-micros"}), ("time", {"type": "int", "logicalType": "time-millis"}),
+                             ("money", {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 3}), ("e", {"type": "enum", "name": "e", "symbols": ["A", "B"]}), ("text", ["null", "string"]), ("n", ["null", "long"]))
+        record = '{i:"7",d:"1,5",b:"On",day:"31.12.2023",at:"2024-01-02T03:04",local:"2024-01-02T03:04:05.123456",time:"03:04",money:"-12345678901234567890123456789012345,678",e:"B",text:"NA",n:"n/a",more:1}\n'
+        got = self.there_and_back(record, schema=json.dumps(schema), decimalSeparator=",", dateFormat="dd.MM.yyyy", timeZoneId="Europe/Berlin")
+        self.assertEqual(got, '{i:7,d:1.5e0,b:true,day:2023-12-31,at:2024-01-02T02:04:00.000Z,local:LocalDateTime::"2024-01-02T03:04:05.123456",time:LocalTime::"03:04",money:"-12345678901234567890123456789012345.678",e:"B",text:"NA",n:null}\n')
+        self.assertIn("text:null", self.there_and_back(record, schema=schema, decimalSeparator=",", dateFormat="dd.MM.yyyy", inferAllFields=True))
+        refused = self.tasks(record, {**self.WRITE, "schema": schema, "decimalSeparator": ",", "dateFormat": "dd.MM.yyyy", "strictSchema": True}, rc=1)
+        self.assertRegex(refused, "1 fields that the schema has not")
+
+    def test_bad_records(self):
+        schema = self.schema(("i", "int"))
+        self.assertRegex(self.tasks('{i:1}\n{i:"x"}\n', {**self.WRITE, "schema": schema}, rc=1), r"'x' is no int \(field 'i'\) \(record 2\)")
+        for how in ("WARN", "SKIP"):
+            self.assertEqual(self.there_and_back('{i:1}\n{i:"x"}\n{i:3}\n', schema=schema, onBadLines=how), "{i:1}\n{i:3}\n")
+        for field, value, why in (("int", "2147483648", "no int"), ("long", "1.5e0", "no long"), ({"type": "fixed", "name": "f", "size": 2}, '"abcdef"', "fixed size"), ({"type": "array", "items": "int"}, "1", "no list"),
+                                  ({"type": "bytes", "logicalType": "decimal", "precision": 3, "scale": 1}, "12.34e0", "precision and scale"), ({"type": "bytes", "logicalType": "decimal", "precision": 3, "scale": 1}, "1234", "precision and scale"),
+                                  ("null", "1", "no null"), (["null", "int"], '"x"', "no int"), ("string", "null", "no string")):
+            self.assertRegex(self.tasks("{i:%s}\n" % value, {**self.WRITE, "schema": self.schema(("i", field))}, rc=1), why)
+
+    def test_refusals(self):
+        for schema, why in (("{", "property 'schema'"), ("thing", "property 'schema'|no type"), (self.schema(("a", "thing")), "'thing' is no type"), (self.schema(("a", {"type": "enum", "name": "e"})), "needs 'symbols'"), (self.schema(("a", [])), "union of nothing"),
+                            ({"type": "record", "fields": []}, "needs a 'name'"), (self.schema(("a", {"type": "array"})), "needs 'items'")):
+            self.assertRegex(self.tasks("{a:1}\n", {**self.WRITE, "schema": schema}, rc=1), why)
+        self.assertRegex(self.tasks("", self.WRITE, rc=1), "no records, so that no fields are known")
+        self.assertRegex(self.tasks("1\n", self.WRITE, rc=1), "no maps of fields")
+        self.assertRegex(self.tasks("{'a b':1}\n", self.WRITE, rc=1), "'a b' is no name in Avro")
+        self.assertRegex(self.tasks(b"Obj\2", self.READ, rc=1), "this is no Avro file")
+        out = self.tasks("".join(f'{{n:{i},t:"value {i}"}}\n' for i in range(3000)), self.WRITE)[0]
+        good = self.stored(out["uri"])
+        for at in range(0, len(good), 97):
+            self.assertNotIn("sanitizer", self.tasks(good[:at], self.READ, rc=1).lower())
+        for at in range(0, len(good), 1013):
+            changed = good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :]
+            path = self.tmp / "changed"
+            path.write_bytes(changed)
+            done = self.flow("id: f\nnamespace: tests\ninputs: [{id: file, type: FILE}]\ntasks:\n  - " + json.dumps({"id": "r", **self.READ}) + "\n", "-i", f"file=@{path}")
+            self.assertIn(done.rc, (0, 1), done)
+
+
+class AvroPeer(TableCase):
+    """fastavro reads what we write, and we read what it writes, with each codec."""
+
+    SCHEMA = """{'type': 'record', 'name': 'ns.r', 'fields': [{'name': 'n', 'type': 'long'}, {'name': 'f', 'type': 'float'}, {'name': 'b', 'type': 'bytes'}, {'name': 'fx', 'type': {'type': 'fixed', 'name': 'four', 'size': 4}},
+  {'name': 'e', 'type': {'type': 'enum', 'name': 'color', 'symbols': ['RED', 'BLUE']}}, {'name': 'again', 'type': ['null', 'color']}, {'name': 'm', 'type': {'type': 'map', 'values': 'int'}}, {'name': 'list', 'type': {'type': 'array', 'items': ['null', 'string']}},
+  {'name': 'd', 'type': {'type': 'bytes', 'logicalType': 'decimal', 'precision': 30, 'scale': 4}}, {'name': 'day', 'type': {'type': 'int', 'logicalType': 'date'}}, {'name': 'at', 'type': {'type': 'long', 'logicalType': 'timestamp-micros'}},
+  {'name': 'time', 'type': {'type': 'long', 'logicalType': 'time-micros'}}, {'name': 'id', 'type': {'type': 'string', 'logicalType': 'uuid'}}, {'name': 'self', 'type': ['null', 'ns.r']}]}"""
+    WRITE = """import datetime, decimal, fastavro, sys, uuid
+def one(i, inner=None):
+    return {'n': (-1) ** i * i * 10 ** 12, 'f': 0.1 * i, 'b': bytes([i % 256, 255]), 'fx': b'abcd', 'e': 'BLUE', 'again': None if i % 2 else 'RED', 'm': {'k%d' % i: i}, 'list': [None, 'x' * (i % 50)], 'd': decimal.Decimal(i * (-1) ** i) / 8,
+            'day': datetime.date(1969, 12, 30) + datetime.timedelta(i), 'at': datetime.datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=i), 'time': datetime.time(1, 2, 3, 4), 'id': uuid.UUID(int=i), 'self': inner}
+with open(sys.argv[1], 'wb') as f: fastavro.writer(f, fastavro.parse_schema(SCHEMA), [one(i, one(7) if i % 3 == 0 else None) for i in range(2000)], codec=sys.argv[2])"""
+
+    def test_we_read(self):
+        path, seen = self.tmp / "theirs.avro", {}
+        for codec in ("null", "deflate", "snappy"):
+            self.peer("SCHEMA = " + self.SCHEMA + "\n" + self.WRITE, str(path), codec)
+            out = self.tasks(path.read_bytes(), {"type": AVRO + "AvroToIon", "from": "{{ inputs.file }}"})[0]
+            seen[codec] = self.stored(out["uri"])
+            self.assertEqual(out["size"], 2000)
+        self.assertEqual(len(set(seen.values())), 1)
+        lines = seen["null"].decode().splitlines()
+        self.assertEqual(lines[1], '{n:-1000000000000,f:0.1e0,b:"Af8=",fx:"YWJjZA==",e:"BLUE",again:null,m:{k1:1},list:[null,"x"],d:-0.125e0,day:1969-12-31,at:1970-01-01T00:00:00.999999Z,time:LocalTime::"01:02:03.000004",'
+                                   'id:"00000000-0000-0000-0000-000000000001",self:null}')
+        self.assertTrue(lines[3].endswith('id:"00000000-0000-0000-0000-000000000007",self:null}}'), lines[3])
+        self.peer("SCHEMA = " + self.SCHEMA + "\n" + self.WRITE, str(path), "bzip2")
+        self.assertRegex(self.tasks(path.read_bytes(), {"type": AVRO + "AvroToIon", "from": "{{ inputs.file }}"}, rc=1), "packed with 'bzip2'")
+
+    def test_we_write(self):
+        records = "".join('{n:%d,text:"text %d",x:%s,ok:%s,day:2024-02-29,at:2024-01-02T03:04:05.678Z,tags:["a"],deep:{k:%d}}\n' % (i, i, repr(i / 8) + "e0", "true" if i % 2 else "false", i) for i in range(5000))
+        out = self.tasks(records, {"type": AVRO + "IonToAvro", "from": "{{ inputs.file }}"})[0]
+        path = self.tmp / "ours.avro"
+        path.write_bytes(self.stored(out["uri"]))
+        lines = self.peer("import fastavro, sys\nfor r in fastavro.reader(open(sys.argv[1], 'rb')): print(r)", str(path)).decode().splitlines()
+        self.assertEqual(len(lines), 5000)
+        self.assertEqual(lines[4999], "{'n': 4999, 'text': 'text 4999', 'x': 624.875, 'ok': True, 'day': datetime.date(2024, 2, 29), 'at': datetime.datetime(2024, 1, 2, 3, 4, 5, 678000), 'tags': ['a'], 'deep': {'k': 4999}}")
+
+    def test_decimals(self):
+        values = ["0", "1", "-1", "1.27", "1.28", "-1.28", "-1.29", "327.67", "327.68", "-327.68", "99999999999999999999999999999999999.99", "-99999999999999999999999999999999999.99", "0.01", "-0.01"]
+        for kind in ({"type": "bytes"}, {"type": "fixed", "name": "f", "size": 20}):
+            schema = {"type": "record", "name": "r", "fields": [{"name": "d", "type": {**kind, "logicalType": "decimal", "precision": 38, "scale": 2}}]}
+            out = self.tasks("".join(f'{{d:"{v}"}}\n' for v in values), {"type": AVRO + "IonToAvro", "from": "{{ inputs.file }}", "schema": schema})[0]
+            path = self.tmp / "ours.avro"
+            path.write_bytes(self.stored(out["uri"]))
+            got = self.peer("import decimal, fastavro, sys\nprint([str(r['d']) for r in fastavro.reader(open(sys.argv[1], 'rb'))])", str(path)).decode()
+            self.assertEqual(got.strip(), str([f"{__import__('decimal').Decimal(v):.2f}" for v in values]))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@
 #include "connectors/csv/schema.h"
 #include "connectors/postgres/pg.h"
 #include "connectors/script/tar.h"
+#include "connectors/serdes/avro_read.h"
+#include "connectors/serdes/avro_write.h"
 #include "connectors/serdes/csv.h"
 #include "connectors/serdes/xml_read.h"
 #include "connectors/transfer/transfer.h"
@@ -336,6 +338,29 @@ static bool drop(void *self, sl_arena *arena, const sl_val *record, sl_err *err)
     return true;
 }
 
+static bool encode_again(void *self, sl_arena *arena, const sl_val *record, sl_err *err)
+{
+    sl_buf b = sl_buf_new(arena, 1 << 20);
+    sl_avro_rules rules = { .zone = sl_tz_utc() };
+    const sl_val *known = sl_avro_infer(arena, NULL, record, &rules), *schema = sl_avro_inferred(arena, known, err);
+    const sl_avro *type = schema ? sl_avro_parse(arena, schema, err) : NULL;
+    (void)self;
+    if (type != NULL && sl_avro_encode(&b, arena, type, record, &rules, err)) {
+        sl_str bytes = sl_buf_str(&b);
+        sl_assert(sl_avro_value(arena, type, &bytes, err) != NULL && bytes.n == 0);
+    }
+    return true;
+}
+
+static void fuzz_avro(sl_arena *a, sl_str text, sl_err *err)
+{
+    drip in = { .reader = { drip_read, sl_reader_no_close }, .rest = text, .most = 1 << 20 };
+    sl_avro_reading how = { .each = encode_again };
+    sl_str out;
+    (void)sl_avro_read(&how, &in.reader, err);
+    (void)sl_unsnappy(a, text, 1 << 20, &out);
+}
+
 /* However its bytes come, an XML file has the same records. */
 static void fuzz_records(sl_arena *a, sl_str text, sl_err *err)
 {
@@ -387,7 +412,8 @@ static const struct {
                 { "cron", fuzz_cron }, { "time", fuzz_time }, { "url", fuzz_url },   { "jwt", fuzz_jwt },   { "ion", fuzz_ion },
                 { "csv", fuzz_csv },           { "split", fuzz_split },     { "xml", fuzz_xml },   { "chunked", fuzz_chunked }, { "dynamo", fuzz_dynamo }, { "pg", fuzz_pg },
                 { "tar", fuzz_tar },           { "column", fuzz_column },
-                { "records", fuzz_records },   { "binary", fuzz_binary },   { "cut", fuzz_cut } };
+                { "records", fuzz_records },   { "binary", fuzz_binary },   { "cut", fuzz_cut },
+                { "avro", fuzz_avro } };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

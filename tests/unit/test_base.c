@@ -25,6 +25,33 @@ SL_TEST(str, doubles_print_as_java_does)
     CHECK_STR(sl_double_text(t->arena, INFINITY), "Infinity");
 }
 
+/* Against trying one digit after the other. */
+SL_TEST(str, doubles_have_the_fewest_digits)
+{
+    uint64_t seed = 1;
+    for (int i = 0; i < 30000; i++) {
+        double d;
+        seed = seed * 6364136223846793005U + 1442695040888963407U;
+        if (i % 3 == 0)
+            d = (double)(seed >> 44) / (const double[]){ 1, 10, 100, 1000, 8, 3 }[seed % 6];
+        else if (i % 3 == 1)
+            d = (double)(seed >> 34) * (const double[]){ 1e-9, 0.01, 1e9, 1e-5, 1e15, 1e-310 }[seed % 6];
+        else
+            memcpy(&d, &seed, 8);
+        d = fabs(d);
+        if (!isfinite(d) || d == 0)
+            continue;
+        char digits[20], text[40], shortest[40];
+        int exponent, n = sl_double_digits(d, digits, &exponent), precision = -1;
+        do
+            (void)snprintf(shortest, sizeof shortest, "%.*e", ++precision, d);
+        while (strtod(shortest, NULL) != d);
+        (void)snprintf(text, sizeof text, "%c.%.*se%d", digits[0], n - 1, digits + 1, exponent);
+        if (strtod(text, NULL) != d || n != precision + 1)
+            sl_test_fail(t, __FILE__, __LINE__, "%.17g: %s, not %s", d, text, shortest);
+    }
+}
+
 SL_TEST(str, numbers_are_parsed_strictly)
 {
     int64_t i;
