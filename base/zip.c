@@ -56,7 +56,8 @@ void sl_zip_close(sl_zip *z)
 {
     if (z == NULL)
         return;
-    zip_discard(z->archive);
+    if (z->archive != NULL)
+        zip_discard(z->archive);
     free(z);
 }
 
@@ -110,4 +111,50 @@ sl_reader *sl_zip_read(sl_zip *z, size_t index, int64_t bytes_max, sl_err *err)
     entry *e = sl_malloc(sizeof *e);
     *e = (entry){ { entry_read, entry_close }, file, z, index, bytes_max, bytes_max };
     return &e->reader;
+}
+
+/* ---- writing ---- */
+
+sl_zip *sl_zip_new(const char *path, sl_err *err)
+{
+    zip_error_t problem;
+    int code;
+    zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_EXCL, &code);
+    if (archive == NULL) {
+        zip_error_init_with_code(&problem, code);
+        (void)fail(err, &problem, path);
+        zip_error_fini(&problem);
+        return NULL;
+    }
+    sl_zip *z = sl_malloc(sizeof *z);
+    z->archive = archive;
+    return z;
+}
+
+static bool add(sl_zip *z, sl_str name, zip_source_t *source, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    if (source != NULL && zip_file_add(z->archive, sl_cstr(a, name), source, ZIP_FL_ENC_UTF_8) >= 0)
+        return true;
+    zip_source_free(source);
+    return fail(err, zip_get_error(z->archive), sl_cstr(a, name));
+}
+
+bool sl_zip_add(sl_zip *z, sl_str name, sl_str bytes, sl_err *err)
+{
+    return add(z, name, zip_source_buffer(z->archive, bytes.p, bytes.n, 0), err);
+}
+
+bool sl_zip_add_file(sl_zip *z, sl_str name, const char *path, sl_err *err)
+{
+    return add(z, name, zip_source_file(z->archive, path, 0, -1), err);
+}
+
+bool sl_zip_finish(sl_zip *z, sl_err *err)
+{
+    if (zip_close(z->archive) == 0) {
+        z->archive = NULL;
+        return true;
+    }
+    return fail(err, zip_get_error(z->archive), "the archive could not be written");
 }

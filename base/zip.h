@@ -21,3 +21,13 @@ sl_str sl_zip_name(const sl_zip *z, size_t index);
 bool sl_zip_find(const sl_zip *z, const char *name, size_t *ret_index);
 /* bytes_max: more of them, unpacked, are an error. To be closed before the archive. NULL with err. */
 sl_reader *sl_zip_read(sl_zip *z, size_t index, int64_t bytes_max, sl_err *err);
+
+/* ---- writing ---- */
+
+/* A new archive at `path`, which is there once sl_zip_finish returns true; sl_zip_close without that leaves nothing. */
+sl_zip *sl_zip_new(const char *path, sl_err *err);
+/* The bytes must stay until sl_zip_finish. */
+bool sl_zip_add(sl_zip *z, sl_str name, sl_str bytes, sl_err *err);
+/* The file is read by sl_zip_finish. */
+bool sl_zip_add_file(sl_zip *z, sl_str name, const char *path, sl_err *err);
+bool sl_zip_finish(sl_zip *z, sl_err *err);

@@ -7,7 +7,7 @@
 #include "base/arena.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "service/api/api.h"
+#include "service/api/flow_call.h"
 
 enum { FILES_MAX = 100000 };
 
@@ -65,26 +65,65 @@ static bool make_parent(sl_call *c, sl_str path, sl_err *err)
     return sl_fs_mkdirs(sl_cstr(c->arena, sl_str_sub(path, 0, (size_t)slash)), err);
 }
 
+static bool store(sl_call *c, sl_str path, sl_str data)
+{
+    sl_err err;
+    if (make_parent(c, path, &err) && sl_fs_write_atomic(path.p, data, 0600, &err))
+        return true;
+    sl_reply_err(c, &err);
+    return false;
+}
+
+/* _flows/x.yaml is a flow of this namespace, whatever it says itself. */
+static bool is_flow(sl_str name)
+{
+    return sl_str_starts(name, SL_S("_flows/")) && (sl_str_ends(name, SL_S(".yaml")) || sl_str_ends(name, SL_S(".yml")));
+}
+
+/* Everything is looked at before anything is stored: one bad name or flow, and there is nothing of it. */
+static void unpack(sl_call *c, sl_str bytes)
+{
+    const sl_val *entries = sl_call_unzip(c, bytes);
+    sl_str root = root_of(c);
+    sl_flow **flows = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < sl_val_count(entries); i++) {
+        sl_str name = sl_get_text(sl_at(entries, i), "name");
+        if (!sl_path_is_safe(name)) {
+            sl_reply_error(c, 422, "Invalid entity: the ZIP file's entry '%.*s' would lead out of the namespace's files", SL_ARG(name));
+            return;
+        }
+        if (is_flow(name) && !sl_call_flows_parse(c, sl_flow_source_with(c->arena, sl_get_text(sl_at(entries, i), "text"), "namespace", c->args[0]), &flows, &n))
+            return;
+    }
+    sl_flow_change change = { .flows = flows, .count = n, .if_revision = -1 };
+    if (entries == NULL || (n > 0 && !sl_call_flows_put(c, &change)))
+        return;
+    for (size_t i = 0; i < sl_val_count(entries); i++) {
+        sl_str name = sl_get_text(sl_at(entries, i), "name");
+        if (!is_flow(name) && !store(c, sl_fmt(c->arena, "%.*s/%.*s", SL_ARG(root), SL_ARG(name)), sl_get_text(sl_at(entries, i), "text")))
+            return;
+    }
+    sl_reply_empty(c, 200);
+}
+
 static void post(sl_call *c)
 {
     sl_str path, data = { NULL, 0 };
-    sl_err err;
     const sl_val *parts;
     if (!path_of(c, "path", false, &path) || (parts = sl_call_parts(c)) == NULL)
         return;
     for (size_t i = 0; i < sl_val_count(parts); i++) {
-        if (sl_str_ends(sl_get_text(sl_at(parts, i), "filename"), SL_S(".zip")) && !sl_str_ends(path, SL_S(".zip"))) {
-            sl_reply_error(c, 422, "Invalid entity: unpacking a .zip is not supported by this version of Sluice; send the files one by one");
+        data = sl_get_text(sl_at(parts, i), "data");
+        if (sl_str_ends(sl_get_text(sl_at(parts, i), "filename"), SL_S(".zip"))) {
+            unpack(c, data);
             return;
         }
-        data = sl_get_text(sl_at(parts, i), "data");
     }
     if (data.p == NULL)
         sl_reply_error(c, 422, "Invalid entity: the file is the part fileContent of the form");
-    else if (make_parent(c, path, &err) && sl_fs_write_atomic(path.p, data, 0600, &err))
+    else if (store(c, path, data))
         sl_reply_empty(c, 200);
-    else
-        sl_reply_err(c, &err);
 }
 
 static void move_file(sl_call *c)
@@ -203,9 +242,39 @@ static void search(sl_call *c)
         sl_reply(c, 200, f.list);
 }
 
+typedef struct packing {
+    sl_call *call;
+    sl_str root;
+    sl_val *entries;
+} packing;
+
+static bool pack(void *self, sl_str relative, int64_t size, sl_err *err)
+{
+    packing *p = self;
+    sl_arena *a = p->call->arena;
+    sl_val *entry = sl_map(a);
+    (void)size;
+    (void)err;
+    sl_map_set_str(a, entry, "name", sl_str_dup(a, relative));
+    sl_map_set_str(a, entry, "path", sl_fmt(a, "%.*s/%.*s", SL_ARG(p->root), SL_ARG(relative)));
+    sl_list_add(a, p->entries, entry);
+    return true;
+}
+
+static void export_files(sl_call *c)
+{
+    packing p = { c, root_of(c), sl_list(c->arena) };
+    sl_err err;
+    if (sl_fs_exists(p.root.p) && !sl_fs_walk(p.root.p, FILES_MAX, pack, &p, &err))
+        sl_reply_err(c, &err);
+    else
+        sl_call_reply_zip(c, p.entries, "files.zip");
+}
+
 const sl_api_route sl_api_files[] = {
     { "GET", "/namespaces/{namespace}/files", SL_ROLE_VIEWER, SL_BODY_NONE, "path", "Content of a file.", get },
-    { "POST", "/namespaces/{namespace}/files", SL_ROLE_AUTHOR, SL_BODY_MULTIPART, "path", "Stores a file (the part fileContent).", post },
+    { "POST", "/namespaces/{namespace}/files", SL_ROLE_AUTHOR, SL_BODY_MULTIPART, "path", "Stores a file (the part fileContent); a .zip is unpacked at the top, its _flows/*.yaml become flows.", post },
+    { "GET", "/namespaces/{namespace}/files/export", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "A ZIP file of all files.", export_files },
     { "PUT", "/namespaces/{namespace}/files", SL_ROLE_AUTHOR, SL_BODY_NONE, "from to", "Moves a file.", move_file },
     { "DELETE", "/namespaces/{namespace}/files", SL_ROLE_AUTHOR, SL_BODY_NONE, "path", "Removes a file or a folder.", remove_file },
     { "GET", "/namespaces/{namespace}/files/search", SL_ROLE_VIEWER, SL_BODY_NONE, "q", "Paths that hold a text.", search },

@@ -6,10 +6,9 @@
 #include "base/yaml.h"
 #include "service/api/api.h"
 #include "service/api/execution_call.h"
-#include "service/flows_do.h"
+#include "service/api/flow_call.h"
 
-/* The flow as its text says, with what the server knows. */
-static const sl_val *flow_json(sl_call *c, const sl_flow_row *row, bool source)
+const sl_val *sl_call_flow_json(sl_call *c, const sl_flow_row *row, bool source)
 {
     sl_err err;
     sl_arena *a = c->arena;
@@ -57,19 +56,22 @@ static void reply_flow(sl_call *c, sl_str ns, sl_str id, bool source)
         sl_reply_error(c, 404, "Not Found");
         return;
     }
-    sl_reply(c, 200, flow_json(c, &row, source));
+    sl_reply(c, 200, sl_call_flow_json(c, &row, source));
     set_etag(c, row.revision);
 }
 
 /* ---- writing ---- */
 
-static bool parse_body(sl_call *c, sl_str source, sl_flow **ret, sl_problems *problems)
+bool sl_call_flow_parse(sl_call *c, sl_str source, sl_flow **ret)
 {
-    *ret = sl_flow_parse(c->arena, sl_engine_registry(c->engine), sl_engine_settings(c->engine)->plugin_defaults, source, problems);
+    sl_problems problems = { .arena = c->arena };
+    *ret = sl_flow_parse(c->arena, sl_engine_registry(c->engine), sl_engine_settings(c->engine)->plugin_defaults, source, &problems);
+    if (*ret == NULL)
+        sl_reply_problems(c, &problems);
     return *ret != NULL && sl_call_may(c, (*ret)->ns);
 }
 
-static bool put(sl_call *c, sl_flow_change *change)
+bool sl_call_flows_put(sl_call *c, sl_flow_change *change)
 {
     sl_err err;
     change->author = sl_str_c(c->who.name);
@@ -94,65 +96,43 @@ static bool precondition(sl_call *c, int64_t *ret)
 
 static void create(sl_call *c)
 {
-    sl_problems problems = { .arena = c->arena };
     sl_flow *flow;
-    if (!parse_body(c, c->body, &flow, &problems)) {
-        if (problems.n > 0)
-            sl_reply_problems(c, &problems);
-        return;
-    }
     sl_flow_change change = { .flows = &flow, .count = 1, .must_be_new = true };
-    if (put(c, &change))
+    if (sl_call_flow_parse(c, c->body, &flow) && sl_call_flows_put(c, &change))
         reply_flow(c, flow->ns, flow->id, true);
 }
 
 static void update(sl_call *c)
 {
-    sl_problems problems = { .arena = c->arena };
     sl_flow *flow;
     sl_flow_change change = { .flows = &flow, .count = 1, .must_exist = true };
-    if (!precondition(c, &change.if_revision))
+    if (!precondition(c, &change.if_revision) || !sl_call_flow_parse(c, c->body, &flow))
         return;
-    if (!parse_body(c, c->body, &flow, &problems)) {
-        if (problems.n > 0)
-            sl_reply_problems(c, &problems);
-        return;
-    }
     if (!sl_str_eq(flow->id, c->args[1]) || !sl_str_eq(flow->ns, c->args[0]))
         sl_reply_error(c, 422, "Invalid entity: %s", sl_str_eq(flow->id, c->args[1]) ? "Illegal namespace update" : "Illegal flow id update");
-    else if (put(c, &change))
+    else if (sl_call_flows_put(c, &change))
         reply_flow(c, flow->ns, flow->id, true);
 }
 
 static void remove_flow(sl_call *c)
 {
     sl_flow_change change = { .delete_ns = c->args[0], .delete_id = c->args[1] };
-    if (put(c, &change))
+    if (sl_call_flows_put(c, &change))
         sl_reply_empty(c, 204);
 }
 
-/* Documents separated by ---: all are valid, or nothing is stored. */
-static bool parse_many(sl_call *c, sl_flow ***ret, size_t *n)
+bool sl_call_flows_parse(sl_call *c, sl_str text, sl_flow ***flows, size_t *n)
 {
-    sl_str rest = c->body, document;
-    sl_problems problems = { .arena = c->arena };
-    size_t capacity = 16;
-    *ret = SL_ARRAY(c->arena, sl_flow *, capacity);
-    *n = 0;
+    sl_str rest = text, document;
     while (sl_yaml_cut(&rest, &document)) {
         sl_flow *flow;
         if (sl_str_trim(document).n == 0)
             continue;
-        if (!parse_body(c, document, &flow, &problems)) {
-            if (problems.n > 0)
-                sl_reply_problems(c, &problems);
+        if (!sl_call_flow_parse(c, document, &flow))
             return false;
-        }
-        if (*n == capacity) {
-            *ret = sl_realloc(c->arena, *ret, capacity * sizeof **ret, capacity * 2 * sizeof **ret);
-            capacity *= 2;
-        }
-        (*ret)[(*n)++] = flow;
+        if ((*n & (*n - 1)) == 0) /* a power of two, or none: the array is full */
+            *flows = sl_realloc(c->arena, *flows, *n * sizeof **flows, (*n ? *n * 2 : 1) * sizeof **flows);
+        (*flows)[(*n)++] = flow;
     }
     return true;
 }
@@ -168,27 +148,27 @@ static void reply_many(sl_call *c, sl_flow **flows, size_t n)
             sl_reply_err(c, &err);
             return;
         }
-        sl_list_add(c->arena, list, flow_json(c, &row, true));
+        sl_list_add(c->arena, list, sl_call_flow_json(c, &row, true));
     }
     sl_reply(c, 200, list);
 }
 
 static void bulk(sl_call *c)
 {
-    sl_flow **flows;
-    size_t n;
-    if (!parse_many(c, &flows, &n))
+    sl_flow **flows = NULL;
+    size_t n = 0;
+    if (!sl_call_flows_parse(c, c->body, &flows, &n))
         return;
     sl_flow_change change = { .flows = flows, .count = n, .if_revision = -1 };
-    if (put(c, &change))
+    if (sl_call_flows_put(c, &change))
         reply_many(c, flows, n);
 }
 
 static void replace_namespace(sl_call *c)
 {
-    sl_flow **flows;
-    size_t n;
-    if (!parse_many(c, &flows, &n))
+    sl_flow **flows = NULL;
+    size_t n = 0;
+    if (!sl_call_flows_parse(c, c->body, &flows, &n))
         return;
     for (size_t i = 0; i < n; i++)
         if (!sl_str_eq(flows[i]->ns, c->args[0])) {
@@ -198,7 +178,7 @@ static void replace_namespace(sl_call *c)
     sl_flow_change change = { .flows = flows, .count = n, .if_revision = -1 };
     if (sl_query_bool(c, "delete", true))
         change.only_ns = c->args[0];
-    if (put(c, &change))
+    if (sl_call_flows_put(c, &change))
         reply_many(c, flows, n);
 }
 
@@ -246,52 +226,79 @@ static void get(sl_call *c)
 #define VISIBLE "(?1 = '' OR f.ns = ?1 OR substr(f.ns, 1, length(?1) + 1) = ?1 || '.') AND (?2 = '' OR f.ns = ?2 OR substr(f.ns, 1, length(?2) + 1) = ?2 || '.')" \
                 " AND (?3 = '' OR instr(lower(f.id), lower(?3)) OR instr(lower(f.ns), lower(?3)) OR (?4 AND instr(s.source, ?3))) AND f.deleted = 0"
 
-static void list_flows(sl_call *c, sl_str ns, sl_str text, bool in_source, int64_t offset, int64_t size, bool page)
+bool sl_call_flows_found(sl_call *c, const sl_flow_search *search, sl_flow_row **rows, size_t *n)
 {
     sl_err err;
-    sl_val *list = sl_list(c->arena);
-    sl_str own = sl_str_c(c->who.ns), empty = SL_S("");
-    ns = ns.n ? ns : empty;
-    text = text.n ? text : empty;
-    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT count(*) FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE, "sssi", own, ns, text, (int64_t)in_source);
-    int64_t total = 0;
-    if (q != NULL && sl_stmt_next(q, &err) == 1) {
-        total = sl_col_int(q, 0);
-        sl_stmt_done(q);
-    }
-    q = sl_db_query(sl_store_db(c->store), &err,
-                    "SELECT f.ns, f.id, f.revision, s.source, f.disabled, f.updated_ms FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE " ORDER BY f.ns, f.id LIMIT ?5 OFFSET ?6", "sssiii",
-                    own, ns, text, (int64_t)in_source, size, offset);
+    size_t capacity = 0;
+    sl_str empty = SL_S(""), ns = search->ns.n ? search->ns : empty, text = search->text.n ? search->text : empty;
+    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err,
+                             "SELECT f.ns, f.id, f.revision, s.source, f.disabled, f.updated_ms FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE " ORDER BY f.ns, f.id LIMIT ?5 OFFSET ?6", "sssiii",
+                             sl_str_c(c->who.ns), ns, text, (int64_t)search->in_source, search->size, search->offset);
     int rc = q ? 1 : -1;
+    *rows = NULL;
+    *n = 0;
     while (q != NULL && (rc = sl_stmt_next(q, &err)) == 1) {
-        sl_flow_row row = { .ns = sl_col_str(q, c->arena, 0), .id = sl_col_str(q, c->arena, 1), .revision = sl_col_int(q, 2), .source = sl_col_str(q, c->arena, 3), .disabled = sl_col_int(q, 4) != 0 };
-        sl_list_add(c->arena, list, flow_json(c, &row, in_source));
+        if (*n == capacity) {
+            *rows = sl_realloc(c->arena, *rows, capacity * sizeof **rows, (capacity ? 2 * capacity : 16) * sizeof **rows);
+            capacity = capacity ? 2 * capacity : 16;
+        }
+        (*rows)[(*n)++] = (sl_flow_row){ .ns = sl_col_str(q, c->arena, 0), .id = sl_col_str(q, c->arena, 1), .revision = sl_col_int(q, 2), .source = sl_col_str(q, c->arena, 3), .disabled = sl_col_int(q, 4) != 0 };
     }
     if (rc < 0)
         sl_reply_err(c, &err);
-    else if (page)
-        sl_reply_page(c, list, total);
-    else
-        sl_reply(c, 200, list);
+    return rc >= 0;
+}
+
+static bool count_flows(sl_call *c, const sl_flow_search *search, int64_t *total)
+{
+    sl_err err;
+    sl_str empty = SL_S("");
+    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT count(*) FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE, "sssi", sl_str_c(c->who.ns), search->ns.n ? search->ns : empty,
+                             search->text.n ? search->text : empty, (int64_t)search->in_source);
+    bool ok = q != NULL && sl_stmt_next(q, &err) == 1;
+    if (ok) {
+        *total = sl_col_int(q, 0);
+        sl_stmt_done(q);
+    } else
+        sl_reply_err(c, &err);
+    return ok;
+}
+
+static const sl_val *flows_json(sl_call *c, const sl_flow_row *rows, size_t n, bool source)
+{
+    sl_val *list = sl_list(c->arena);
+    for (size_t i = 0; i < n; i++)
+        sl_list_add(c->arena, list, sl_call_flow_json(c, &rows[i], source));
+    return list;
+}
+
+static void reply_search(sl_call *c, bool in_source)
+{
+    sl_flow_row *rows;
+    size_t n;
+    int64_t total;
+    sl_flow_search what = { .ns = sl_query(c, "namespace"), .text = sl_query(c, "q"), .in_source = in_source };
+    if (sl_query_page(c, &what.offset, &what.size) && count_flows(c, &what, &total) && sl_call_flows_found(c, &what, &rows, &n))
+        sl_reply_page(c, flows_json(c, rows, n, in_source), total);
 }
 
 static void search(sl_call *c)
 {
-    int64_t offset, size;
-    if (sl_query_page(c, &offset, &size))
-        list_flows(c, sl_query(c, "namespace"), sl_query(c, "q"), false, offset, size, true);
+    reply_search(c, false);
 }
 
 static void search_source(sl_call *c)
 {
-    int64_t offset, size;
-    if (sl_query_page(c, &offset, &size))
-        list_flows(c, sl_query(c, "namespace"), sl_query(c, "q"), true, offset, size, true);
+    reply_search(c, true);
 }
 
 static void of_namespace(sl_call *c)
 {
-    list_flows(c, c->args[0], SL_S(""), true, 0, 100000, false);
+    sl_flow_row *rows;
+    size_t n;
+    sl_flow_search what = { .ns = c->args[0], .in_source = true, .size = SL_FLOWS_FOUND_MAX };
+    if (sl_call_flows_found(c, &what, &rows, &n))
+        sl_reply(c, 200, flows_json(c, rows, n, true));
 }
 
 static void revisions(sl_call *c)
@@ -303,7 +310,7 @@ static void revisions(sl_call *c)
     int rc = q ? 1 : -1;
     while (q != NULL && (rc = sl_stmt_next(q, &err)) == 1) {
         sl_flow_row row = { .ns = c->args[0], .id = c->args[1], .revision = sl_col_int(q, 0), .source = sl_col_str(q, c->arena, 1), .deleted = sl_col_int(q, 2) != 0 };
-        sl_val *one = (sl_val *)(uintptr_t)flow_json(c, &row, true);
+        sl_val *one = (sl_val *)(uintptr_t)sl_call_flow_json(c, &row, true);
         sl_map_set_str(c->arena, one, "author", sl_col_str(q, c->arena, 3));
         sl_map_set_str(c->arena, one, "updated", sl_time_rfc3339(c->arena, sl_col_int(q, 4)));
         sl_list_add(c->arena, list, one);
@@ -330,19 +337,6 @@ static void namespaces(sl_call *c)
         sl_reply(c, 200, list);
 }
 
-/* [{namespace, id}] */
-static void delete_many(sl_call *c)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < sl_val_count(c->json); i++) {
-        sl_flow_change change = { .delete_ns = sl_get_text(sl_at(c->json, i), "namespace"), .delete_id = sl_get_text(sl_at(c->json, i), "id") };
-        if (!sl_call_may(c, change.delete_ns) || !put(c, &change))
-            return;
-        n++;
-    }
-    sl_reply(c, 200, sl_map_of(c->arena, "count", sl_val_int(c->arena, n)));
-}
-
 static void of_execution(sl_call *c)
 {
     sl_str ns, flow, source;
@@ -355,7 +349,7 @@ static void of_execution(sl_call *c)
         return;
     }
     sl_flow_row row = { .ns = ns, .id = flow, .source = source, .revision = revision };
-    sl_reply(c, 200, flow_json(c, &row, false));
+    sl_reply(c, 200, sl_call_flow_json(c, &row, false));
 }
 
 const sl_api_route sl_api_flows[] = {
@@ -364,7 +358,6 @@ const sl_api_route sl_api_flows[] = {
     { "GET", "/flows/distinct-namespaces", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Namespaces that have flows.", namespaces },
     { "POST", "/flows/validate", SL_ROLE_VIEWER, SL_BODY_YAML, NULL, "What is wrong with flows, line by line; nothing is stored.", validate },
     { "POST", "/flows/bulk", SL_ROLE_AUTHOR, SL_BODY_YAML, "delete", "Stores several flows: all, or none when one is invalid.", bulk },
-    { "DELETE", "/flows/delete/by-ids", SL_ROLE_AUTHOR, SL_BODY_JSON, NULL, "Deletes a list of flows.", delete_many },
     { "POST", "/flows", SL_ROLE_AUTHOR, SL_BODY_YAML, NULL, "Stores a new flow.", create },
     { "GET", "/flows/{namespace}/{id}/revisions", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "All revisions of a flow.", revisions },
     { "GET", "/flows/{namespace}/{id}", SL_ROLE_VIEWER, SL_BODY_NONE, "source revision allowDeleted", "A flow.", get },

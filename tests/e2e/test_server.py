@@ -1,6 +1,7 @@
 """The server: executions over the API, what can be done to them, triggers, and what a stop or a kill leaves behind."""
 
 import http.client
+import io
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import subprocess
 import time
 import unittest
+import zipfile
 
 from server import PASSWORD, Server, events, form
 from sluice import PROGRAM, Case
@@ -730,6 +732,60 @@ class Process(Case):
             self.assertEqual(s.get("/namespaces/t/files?path=/b/c.txt").status, 404)
             self.assertIn("sluice_executions_live 0", s.get("/metrics", prefix="").body.decode())
             self.assertEqual(s.get("/health", prefix="", auth=None).json, {"status": "UP"})
+
+    def test_archives(self):
+        def packed(entries):
+            out = io.BytesIO()
+            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+                for name, text in entries.items():
+                    z.writestr(name, text)
+            return out.getvalue()
+
+        def unpacked(answer):
+            self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "application/zip"), answer)
+            with zipfile.ZipFile(io.BytesIO(answer.body)) as z:
+                self.assertIsNone(z.testzip())
+                return {n: z.read(n).decode() for n in z.namelist()}
+
+        def upload(path, name, data, part="fileContent"):
+            type, body = form({}, [(part, name, data)])
+            return s.call("POST", path, body, type)
+
+        log = f"tasks: [{{id: a, type: {CORE}log.Log, message: x}}]\n"
+        with Server(self) as s:
+            self.assertEqual(unpacked(s.get("/namespaces/t/files/export")), {})
+            files = {"dir/a.txt": "hello", "b/ä.sql": "SELECT 1", "_flows/one.yaml": f"# kept\nid: one\nnamespace: elsewhere\n{log}"}
+            self.assertEqual(upload("/namespaces/t/files?path=/all.zip", "all.zip", packed(files)).status, 200)
+            self.assertEqual(unpacked(s.get("/namespaces/t/files/export")), {"dir/a.txt": "hello", "b/ä.sql": "SELECT 1"})
+            self.assertEqual(s.get("/flows/t/one?source=true").json["source"], f"# kept\nid: one\nnamespace: t\n{log}")
+            for bad in ("../x", "a/../../x", "/../x", "a/./../../x"):
+                answer = upload("/namespaces/t/files?path=/all.zip", "all.zip", packed({"ok.txt": "1", bad: "2"}))
+                self.assertEqual(answer.status, 422, bad)
+                self.assertIn("would lead out", answer.json["message"])
+            self.assertEqual(upload("/namespaces/t/files?path=/all.zip", "all.zip", packed({"ok.txt": "1", "_flows/x.yaml": "id: x\nnamespace: t\n"})).status, 422)
+            self.assertEqual(upload("/namespaces/t/files?path=/all.zip", "all.zip", b"PK none").status, 422)
+            bomb = upload("/namespaces/t/files?path=/all.zip", "all.zip", packed({f"{i}": b"\0" * (130 << 20) for i in range(2)}))
+            self.assertEqual((bomb.status, "larger than" in bomb.json["message"]), (422, True), bomb)
+            self.assertEqual(s.get("/namespaces/t/files/search?q=ok.txt").json, [], "all or nothing")
+
+            self.assertEqual(upload("/flows/import", "flows.yaml", f"id: two\nnamespace: t\n{log}---\nid: three\nnamespace: t.u\n{log}".encode(), "fileUpload").json, [])
+            exported = s.get("/flows/export/by-query?namespace=t")
+            flows = unpacked(exported)
+            self.assertEqual(sorted(flows), ["t.one.yml", "t.two.yml", "t.u.three.yml"])
+            self.assertEqual(list(unpacked(s.call("POST", "/flows/export/by-ids", json.dumps([{"namespace": "t.u", "id": "three"}]), "application/json"))), ["t.u.three.yml"])
+            self.assertEqual(s.call("DELETE", "/flows/delete/by-query?namespace=t").json, {"count": 3})
+            self.assertEqual(upload("/flows/import", "flows.zip", exported.body, "fileUpload").status, 200)
+            self.assertEqual(unpacked(s.get("/flows/export/by-query?namespace=t")), flows)
+            self.assertEqual(upload("/flows/import", "x.yaml", b"id: bad\n", "fileUpload").status, 422)
+            self.assertEqual(upload("/flows/import", "x.zip", packed({"readme.md": "no flow"}), "fileUpload").status, 422)
+
+            self.assertEqual(s.call("POST", "/flows/disable/by-ids", json.dumps([{"namespace": "t", "id": "one"}]), "application/json").json, {"count": 1})
+            self.assertEqual(s.call("POST", "/flows/disable/by-query?namespace=t").json, {"count": 2})
+            self.assertEqual((s.get("/flows/t/two").json["disabled"], s.get("/flows/t/two").json["revision"]), (True, 4))
+            self.assertEqual(s.call("POST", "/executions/t/two").status, 409)
+            self.assertEqual(s.call("POST", "/flows/enable/by-query?q=two").json, {"count": 1})
+            self.assertEqual(s.run("t", "two")["state"]["current"], "SUCCESS")
+            self.assertEqual(s.call("POST", "/flows/enable/by-ids", json.dumps([{"namespace": "t", "id": "none"}]), "application/json").status, 404)
 
 
 COUNT_ROWS = "echo '::{\"metrics\":[{\"name\":\"rows\",\"type\":\"counter\",\"value\":42}]}::'"
