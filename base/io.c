@@ -219,20 +219,28 @@ bool sl_io_read_all(sl_arena *arena, sl_reader *r, size_t max, sl_str *ret, sl_e
     return true;
 }
 
+enum { LINES_BLOCK = 128 << 10 };
+
 struct sl_lines {
     sl_reader *r;
     char *block;
-    size_t from, to, size;
+    size_t from, to, size, max;   /* the block grows up to max with the lines that need it */
     bool ended;
 };
+
+static void free_lines(void *self)
+{
+    free(((sl_lines *)self)->block);
+}
 
 sl_lines *sl_lines_new(sl_arena *arena, sl_reader *r, size_t line_max)
 {
     sl_lines *l = SL_NEW(arena, sl_lines);
     l->r = r;
-    l->size = line_max < 65536 ? 65536 : line_max;
+    l->max = line_max < LINES_BLOCK ? LINES_BLOCK : line_max;
+    l->size = LINES_BLOCK;
     l->block = sl_malloc(l->size);
-    sl_arena_on_free(arena, free, l->block);
+    sl_arena_on_free(arena, free_lines, l);
     return l;
 }
 
@@ -257,9 +265,17 @@ int sl_lines_next(sl_lines *l, sl_str *line, sl_err *err)
             l->from = 0;
             l->to = searched;
         }
-        if (l->to == l->size) {
-            sl_err_set(err, SL_ERR_LIMIT, "io.line", "a line is longer than %zu bytes", l->size);
+        if (l->to == l->max) {
+            sl_err_set(err, SL_ERR_LIMIT, "io.line", "a line is longer than %zu bytes", l->max);
             return -1;
+        }
+        if (l->to == l->size) {
+            size_t wanted = 2 * l->size < l->max ? 2 * l->size : l->max;
+            char *larger = sl_malloc(wanted);
+            memcpy(larger, l->block, l->to);
+            free(l->block);
+            l->block = larger;
+            l->size = wanted;
         }
         ptrdiff_t n = l->r->read(l->r, l->block + l->to, l->size - l->to, err);
         if (n < 0)

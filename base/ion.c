@@ -11,12 +11,12 @@ static bool identifier(sl_str s)
 {
     static const char *const reserved[] = { "null", "true", "false", "nan" };
     for (size_t i = 0; i < SL_COUNT(reserved); i++)
-        if (sl_str_eqc(s, reserved[i]))
+        if (s.n <= 5 && sl_str_eqc(s, reserved[i]))
             return false;
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$';
-        if (!letter && !(i > 0 && c >= '0' && c <= '9'))
+        unsigned char c = (unsigned char)s.p[i];
+        bool letter = (unsigned)((c | 32) - 'a') < 26 || c == '_' || c == '$';
+        if (!letter && !(i > 0 && (unsigned)(c - '0') < 10))
             return false;
     }
     return s.n > 0;
@@ -54,12 +54,25 @@ static void write_double(sl_buf *out, double d)
         digits[0] = '0';
     else
         n = sl_double_digits(fabs(d), digits, &exponent);
-    if (exponent < -4 || exponent >= n) /* 1.5e3, as C's %g has it */
-        sl_buf_fmt(out, "%c%s%.*se%d", digits[0], n > 1 ? "." : "", n - 1, digits + 1, exponent);
-    else if (exponent < 0)
-        sl_buf_fmt(out, "0.%.*s%.*se0", -exponent - 1, "0000", n, digits);
-    else
-        sl_buf_fmt(out, "%.*s%s%.*se0", exponent + 1, digits, n > exponent + 1 ? "." : "", n - exponent - 1, digits + exponent + 1);
+    char text[48];
+    size_t at = 0;
+    bool scientific = exponent < -4 || exponent >= n; /* 1.5e3, as C's %g has it */
+    int whole = scientific ? 1 : exponent + 1;
+    if (whole <= 0) {
+        memcpy(text, "0.000", 5);
+        at = (size_t)(2 - whole);
+        whole = n;
+    }
+    memcpy(text + at, digits, (size_t)whole);
+    at += (size_t)whole;
+    if (n > whole) {
+        text[at++] = '.';
+        memcpy(text + at, digits + whole, (size_t)(n - whole));
+        at += (size_t)(n - whole);
+    }
+    text[at++] = 'e';
+    sl_buf_add(out, (sl_str){ text, at });
+    sl_buf_int(out, scientific ? exponent : 0);
 }
 
 void sl_ion_write(sl_buf *out, sl_arena *arena, const sl_val *v)
@@ -67,7 +80,7 @@ void sl_ion_write(sl_buf *out, sl_arena *arena, const sl_val *v)
     switch (v->type) {
     case SL_NULL: sl_buf_addc(out, "null"); break;
     case SL_BOOL: sl_buf_addc(out, v->b ? "true" : "false"); break;
-    case SL_INT: sl_buf_fmt(out, "%lld", (long long)v->i); break;
+    case SL_INT: sl_buf_int(out, v->i); break;
     case SL_DOUBLE: write_double(out, v->d); break;
     case SL_STRING: sl_json_quote(out, v->s); break;
     case SL_DURATION: sl_buf_fmt(out, "Duration::\"%.*s\"", SL_ARG(sl_duration_text(arena, v->i))); break;
@@ -115,6 +128,8 @@ static const sl_val *bad(reader *r, const char *what)
 
 static void skip(reader *r)
 {
+    if (r->rest.n > 0 && (unsigned char)r->rest.p[0] > ' ' && r->rest.p[0] != '/')
+        return;
     for (;;) {
         r->rest = sl_str_trim((sl_str){ r->rest.p, r->rest.n });
         if (sl_str_starts(r->rest, SL_S("//"))) {
@@ -151,6 +166,12 @@ static void add_utf8(sl_buf *b, uint32_t c)
 static bool quoted(reader *r, sl_str *ret)
 {
     char quote = r->rest.p[0];
+    const char *closing = memchr(r->rest.p + 1, quote, r->rest.n - 1);
+    if (closing != NULL && memchr(r->rest.p + 1, '\\', (size_t)(closing - r->rest.p - 1)) == NULL) {
+        *ret = sl_str_dup(r->arena, (sl_str){ r->rest.p + 1, (size_t)(closing - r->rest.p - 1) });
+        r->rest = sl_str_sub(r->rest, ret->n + 2, r->rest.n);
+        return true;
+    }
     sl_buf b = sl_buf_new(r->arena, r->rest.n);
     size_t i = 1;
     for (; i < r->rest.n && r->rest.p[i] != quote; i++) {
@@ -207,8 +228,9 @@ static const sl_val *read_list(reader *r)
 
 static sl_str word(reader *r)
 {
+    static const bool ends[256] = { [','] = true, [':'] = true, [']'] = true, ['}'] = true, [')'] = true, [' '] = true, ['\t'] = true, ['\r'] = true, ['\n'] = true, ['\''] = true, ['"'] = true, ['\0'] = true };
     size_t n = 0;
-    while (n < r->rest.n && strchr(",:]}) \t\r\n'\"", r->rest.p[n]) == NULL)
+    while (n < r->rest.n && !ends[(unsigned char)r->rest.p[n]])
         n++;
     /* A timestamp holds colons. */
     if (n == 13 && r->rest.p[4] == '-' && r->rest.p[10] == 'T')
@@ -222,6 +244,7 @@ static sl_str word(reader *r)
 static const sl_val *read_struct(reader *r)
 {
     sl_val *map = sl_map(r->arena);
+    uint64_t seen = 0;
     r->rest = sl_str_sub(r->rest, 1, r->rest.n);
     for (;;) {
         skip(r);
@@ -244,7 +267,7 @@ static const sl_val *read_struct(reader *r)
         const sl_val *v = read_value(r);
         if (v == NULL)
             return NULL;
-        sl_map_set(r->arena, map, key, v);
+        sl_map_put(r->arena, map, key, v, &seen);
         skip(r);
         if (r->rest.n > 0 && r->rest.p[0] == ',')
             r->rest = sl_str_sub(r->rest, 1, r->rest.n);
@@ -259,6 +282,11 @@ static const sl_val *read_word(reader *r)
     sl_time t;
     if (w.n == 0)
         return bad(r, "a value was expected");
+    bool digit = (unsigned char)(w.p[w.p[0] == '-' && w.n > 1] - '0') <= 9;
+    if (digit && sl_parse_int(w, &i))
+        return sl_val_int(r->arena, i);
+    if (digit && sl_parse_double(w, &d))
+        return sl_val_double(r->arena, d);
     if (sl_str_starts(w, SL_S("null")))
         return &sl_null_val;
     if (sl_str_eqc(w, "true") || sl_str_eqc(w, "false"))
@@ -319,11 +347,10 @@ static const sl_val *read_value(reader *r)
             return NULL;
         v = sl_val_str(r->arena, s);
     } else {
-        ptrdiff_t colons = sl_str_find(r->rest, SL_S("::"));
         size_t n = 0;
         while (n < r->rest.n && ((r->rest.p[n] | 32) >= 'a' && (r->rest.p[n] | 32) <= 'z'))
             n++;
-        if (colons > 0 && (size_t)colons == n) {
+        if (n > 0 && n + 1 < r->rest.n && r->rest.p[n] == ':' && r->rest.p[n + 1] == ':') {
             sl_str name = sl_str_sub(r->rest, 0, n);
             r->rest = sl_str_sub(r->rest, n + 2, r->rest.n);
             v = annotated(r, name);

@@ -333,8 +333,44 @@ bool sl_parse_int(sl_str s, int64_t *ret)
     return true;
 }
 
+/*
+ * [-]digits[.digits][e[+-]digits] with at most 19 digits, and exact in itself: a mantissa below 2^53 times or by a power of ten that
+ * a double holds gives the nearest double in one rounding (Clinger, "How to Read Floating Point Numbers Accurately", 1990).
+ */
+static bool plain_double(sl_str s, double *ret)
+{
+    static const double tens[] = { 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+    const char *p = s.p, *end = s.p + s.n;
+    bool negative = p < end && *p == '-';
+    uint64_t mantissa = 0;
+    int digits = 0, exponent = 0, power = 0;
+    for (p += negative; p < end && (unsigned char)(*p - '0') <= 9; p++, digits++)
+        mantissa = mantissa * 10 + (uint64_t)(*p - '0');
+    if (p < end && *p == '.')
+        for (p++; p < end && (unsigned char)(*p - '0') <= 9; p++, digits++, exponent--)
+            mantissa = mantissa * 10 + (uint64_t)(*p - '0');
+    if (digits == 0 || digits > 19 || mantissa > UINT64_C(1) << 53)
+        return false;
+    if (p < end && (*p | 32) == 'e' && end - p <= 4) {
+        bool below = ++p < end && *p == '-';
+        p += p < end && (*p == '-' || *p == '+');
+        if (p == end)
+            return false;
+        for (; p < end && (unsigned char)(*p - '0') <= 9; p++)
+            power = power * 10 + (*p - '0');
+        exponent += below ? -power : power;
+    }
+    if (p != end || exponent < -22 || exponent > 22)
+        return false;
+    double d = exponent < 0 ? (double)mantissa / tens[-exponent] : (double)mantissa * tens[exponent];
+    *ret = negative ? -d : d;
+    return true;
+}
+
 bool sl_parse_double(sl_str s, double *ret)
 {
+    if (plain_double(s, ret))
+        return true;
     char text[400];
     if (s.n == 0 || s.n >= sizeof text)
         return false;
@@ -355,42 +391,49 @@ bool sl_parse_double(sl_str s, double *ret)
     return true;
 }
 
-/* Java's Double.toString: scientific form below 1e-3 and from 1e7 on, always a fraction digit. */
-static sl_str java_text(sl_arena *arena, const char *shortest)
+static size_t put_uint(char *to, uint64_t v)
 {
-    char digits[32];
+    char text[20];
     size_t n = 0;
-    int exponent = 0;
-    bool negative = *shortest == '-';
-    for (const char *p = shortest + negative; *p; p++) {
-        if (*p >= '0' && *p <= '9' && n < sizeof digits)
-            digits[n++] = *p;
-        else if (*p == 'e') {
-            exponent = (int)strtol(p + 1, NULL, 10);
-            break;
-        }
-    }
-    while (n > 1 && digits[n - 1] == '0')
-        n--;
-    sl_buf b = sl_buf_new(arena, 64);
+    do
+        text[n++] = (char)('0' + v % 10);
+    while ((v /= 10) != 0);
+    for (size_t i = 0; i < n; i++)
+        to[i] = text[n - 1 - i];
+    return n;
+}
+
+void sl_buf_int(sl_buf *b, int64_t i)
+{
+    char text[24];
+    text[0] = '-';
+    size_t sign = i < 0, n = put_uint(text + sign, i < 0 ? 0 - (uint64_t)i : (uint64_t)i);
+    sl_buf_add(b, (sl_str){ text, sign + n });
+}
+
+/* Java's Double.toString: scientific form below 1e-3 and from 1e7 on, always a fraction digit. */
+static size_t java_text(char to[40], bool negative, const char *digits, int n, int exponent)
+{
+    size_t at = 0;
     if (negative)
-        sl_buf_char(&b, '-');
-    if (exponent < -3 || exponent >= 7) {
-        sl_buf_fmt(&b, "%c.%.*sE%d", digits[0], n > 1 ? (int)n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
-        return sl_buf_str(&b);
+        to[at++] = '-';
+    if (exponent < -3 || exponent >= 7)
+        return at + (size_t)snprintf(to + at, 40 - at, "%c.%.*sE%d", digits[0], n > 1 ? n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
+    if (exponent < 0) {
+        memcpy(to + at, "0.00", 4);
+        at += (size_t)(1 - exponent);
+        memcpy(to + at, digits, (size_t)n);
+        return at + (size_t)n;
     }
-    if (exponent < 0)
-        sl_buf_fmt(&b, "0.%.*s%.*s", -exponent - 1, "000", (int)n, digits);
-    else {
-        for (int i = 0; i <= exponent; i++)
-            sl_buf_char(&b, (size_t)i < n ? digits[i] : '0');
-        sl_buf_char(&b, '.');
-        if (n > (size_t)exponent + 1)
-            sl_buf_add(&b, (sl_str){ digits + exponent + 1, n - (size_t)exponent - 1 });
-        else
-            sl_buf_char(&b, '0');
+    for (int i = 0; i <= exponent; i++)
+        to[at++] = i < n ? digits[i] : '0';
+    to[at++] = '.';
+    if (n <= exponent + 1) {
+        to[at++] = '0';
+        return at;
     }
-    return sl_buf_str(&b);
+    memcpy(to + at, digits + exponent + 1, (size_t)(n - exponent - 1));
+    return at + (size_t)(n - exponent - 1);
 }
 
 /* Most numbers have a few digits behind the point: with x and 10^k exact, x / 10^k is the double that the text would be read as. */
@@ -416,7 +459,7 @@ int sl_double_digits(double d, char digits[20], int *exponent)
     int behind;
     if (few_decimals(d, &whole, &behind)) {
         char text[24];
-        int n = snprintf(text, sizeof text, "%llu", (unsigned long long)whole);
+        int n = (int)put_uint(text, whole);
         *exponent = n - 1 - behind;
         while (n > 1 && text[n - 1] == '0')
             n--;
@@ -441,29 +484,40 @@ int sl_double_digits(double d, char digits[20], int *exponent)
     return n;
 }
 
+size_t sl_double_java(double d, char to[40])
+{
+    const char *word = isnan(d) ? "NaN" : isinf(d) ? (d > 0 ? "Infinity" : "-Infinity") : d != 0 ? NULL : signbit(d) ? "-0.0" : "0.0";
+    if (word != NULL) {
+        memcpy(to, word, strlen(word));
+        return strlen(word);
+    }
+    char digits[20];
+    int exponent, n = sl_double_digits(fabs(d), digits, &exponent);
+    return java_text(to, d < 0, digits, n, exponent);
+}
+
 sl_str sl_double_text(sl_arena *arena, double d)
 {
-    if (isnan(d))
-        return SL_S("NaN");
-    if (isinf(d))
-        return d > 0 ? SL_S("Infinity") : SL_S("-Infinity");
-    if (d == 0)
-        return signbit(d) ? SL_S("-0.0") : SL_S("0.0");
-    char digits[20], text[40];
-    int exponent, n = sl_double_digits(fabs(d), digits, &exponent);
-    (void)snprintf(text, sizeof text, "%s%c.%.*se%d", d < 0 ? "-" : "", digits[0], n > 1 ? n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
-    return java_text(arena, text);
+    char text[40];
+    return sl_str_dup(arena, (sl_str){ text, sl_double_java(d, text) });
 }
 
 sl_str sl_float_text(sl_arena *arena, float f)
 {
     if (!isfinite(f) || f == 0.0F)
         return sl_double_text(arena, (double)f);
-    char text[40];
+    char shortest[40], digits[20], text[40];
     for (int precision = 0; precision <= 9; precision++) {
-        (void)snprintf(text, sizeof text, "%.*e", precision, (double)f);
-        if (strtof(text, NULL) == f)
+        (void)snprintf(shortest, sizeof shortest, "%.*e", precision, (double)fabsf(f));
+        if (strtof(shortest, NULL) == fabsf(f))
             break;
     }
-    return java_text(arena, text);
+    int n = 0;
+    const char *e = strchr(shortest, 'e');
+    for (const char *p = shortest; p < e && n < (int)sizeof digits; p++)
+        if (*p != '.')
+            digits[n++] = *p;
+    while (n > 1 && digits[n - 1] == '0')
+        n--;
+    return sl_str_dup(arena, (sl_str){ text, java_text(text, f < 0, digits, n, (int)strtol(e + 1, NULL, 10)) });
 }

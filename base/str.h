@@ -49,6 +49,7 @@ typedef struct sl_buf {
 sl_buf sl_buf_new(sl_arena *arena, size_t max);
 void sl_buf_add(sl_buf *b, sl_str s);
 void sl_buf_addc(sl_buf *b, const char *text);
+void sl_buf_int(sl_buf *b, int64_t i);
 void sl_buf_char(sl_buf *b, char c);
 void sl_buf_fmt(sl_buf *b, const char *fmt, ...) SL_PRINTF(2, 3);
 /* Room for n more bytes at the returned place (NULL on overflow); account for them with b->n += used. */
@@ -62,6 +63,8 @@ bool sl_parse_uint(sl_str s, uint64_t *ret);
 bool sl_parse_double(sl_str s, double *ret);       /* decimal with optional fraction and exponent; not nan, inf, hex */
 /* The fewest digits that read back as the same double, d.ddd × 10^*exponent; d is finite and greater than 0. Returns how many. */
 int sl_double_digits(double d, char digits[20], int *exponent);
+/* sl_double_text, in place; returns its length. */
+size_t sl_double_java(double d, char to[40]);
 /* Shortest text that reads back as the same double, in Java's form: 1.5, 1.0, 1.0E10, NaN, Infinity. */
 sl_str sl_double_text(sl_arena *arena, double d);
 sl_str sl_float_text(sl_arena *arena, float f);

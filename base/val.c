@@ -163,6 +163,28 @@ void sl_map_set(sl_arena *arena, sl_val *map, sl_str key, const sl_val *value)
         index_add(map, map->map.n - 1);
 }
 
+/* Length and the bytes at either end choose one of 64 bits: a bit that is not set says that the key is new. */
+static uint64_t key_bit(sl_str key)
+{
+    uint64_t first = 0, last = 0;
+    size_t n = key.n < 8 ? key.n : 8;
+    memcpy(&first, key.p, n);
+    memcpy(&last, key.p + key.n - n, n);
+    return UINT64_C(1) << (((first ^ last * 31 ^ key.n) * UINT64_C(0x9E3779B97F4A7C15)) >> 58);
+}
+
+void sl_map_put(sl_arena *arena, sl_val *map, sl_str key, const sl_val *value, uint64_t *seen)
+{
+    uint64_t bit = key.n > 0 ? key_bit(key) : 1;
+    if ((*seen & bit) != 0 || map->map.index != NULL || map->map.n == map->map.capacity) {
+        *seen |= bit;
+        sl_map_set(arena, map, key, value);
+        return;
+    }
+    *seen |= bit;
+    map->map.entries[map->map.n++] = (sl_entry){ .key = key, .value = value };
+}
+
 void sl_map_setc(sl_arena *arena, sl_val *map, const char *key, const sl_val *value)
 {
     sl_map_set(arena, map, sl_str_dup(arena, sl_str_c(key)), value);

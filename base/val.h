@@ -63,6 +63,8 @@ sl_val *sl_map(sl_arena *arena);
 void sl_list_add(sl_arena *arena, sl_val *list, const sl_val *item);
 /* Adds or replaces. The key is kept, not copied. */
 void sl_map_set(sl_arena *arena, sl_val *map, sl_str key, const sl_val *value);
+/* The same while a map is being filled: *seen, 0 to begin with, spares most looks for an entry of the same key. */
+void sl_map_put(sl_arena *arena, sl_val *map, sl_str key, const sl_val *value, uint64_t *seen);
 void sl_map_setc(sl_arena *arena, sl_val *map, const char *key, const sl_val *value);
 void sl_map_set_str(sl_arena *arena, sl_val *map, const char *key, sl_str value);
 void sl_map_set_int(sl_arena *arena, sl_val *map, const char *key, int64_t value);

@@ -8,13 +8,14 @@
 #include "base/json.h"
 #include "base/sql.h"
 
-enum { STOP_TRIES = 2000, STOP_GRACE = 100 };
+enum { STOP_TRIES = 2000, STOP_GRACE = 100, CANCEL_TRIES = 400 };
 
 typedef struct running {
     struct running *next;
     sl_cloud *c;
     sl_redshift_session *session;
     atomic_bool cancelled;
+    bool runs_sql;                /* the caller's, which may be interrupted; under the cloud's lock */
     char id[40];
 } running;
 
@@ -57,6 +58,21 @@ void sl_statement_set(sl_arena *a, sl_val *doc, const char *status, sl_str error
         sl_map_set_str(a, doc, "Error", error);
 }
 
+static void set_runs_sql(running *r, bool runs)
+{
+    pthread_mutex_lock(&r->c->lock);
+    r->runs_sql = runs;
+    pthread_mutex_unlock(&r->c->lock);
+}
+
+static bool run_sql(running *r, sl_arena *a, sl_str sql, sl_pgwire_result *result, sl_err *err)
+{
+    set_runs_sql(r, true);
+    bool ok = !r->cancelled ? sl_redshift_session_run(r->session, a, sql, result, err) : sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "the statement was cancelled");
+    set_runs_sql(r, false);
+    return ok;
+}
+
 /* One statement; what came of it is added to `parts`. */
 static bool run_one(running *r, sl_arena *a, const sl_val *doc, size_t i, sl_val *parts, sl_err *err)
 {
@@ -67,7 +83,7 @@ static bool run_one(running *r, sl_arena *a, const sl_val *doc, size_t i, sl_val
     int64_t begun = sl_mono_ms(), changed = 0;
     sl_list_add(a, parts, part);
     sl_map_set_str(a, part, "QueryString", sql);
-    bool ok = sl_sql_bind(a, sql, given, &bound, values, err) && (sl_val_count(values) == 0 || sl_sql_fill(a, bound, values, &bound)) && sl_redshift_session_run(r->session, a, bound, &result, err);
+    bool ok = sl_sql_bind(a, sql, given, &bound, values, err) && (sl_val_count(values) == 0 || sl_sql_fill(a, bound, values, &bound)) && run_sql(r, a, bound, &result, err);
     sl_statement_set(a, part, ok ? "FINISHED" : r->cancelled ? "ABORTED" : "FAILED", ok ? SL_S("") : sl_fmt(a, "ERROR: %s", err->message));
     sl_map_set_int(a, part, "DurationMs", sl_mono_ms() - begun);
     sl_map_set_bool(a, part, "HasResultSet", ok && result.columns != NULL);
@@ -195,16 +211,25 @@ bool sl_statement_runs(sl_cloud *c, sl_str id)
     return hit;
 }
 
+/* DuckDB forgets an interruption that comes before its query has begun: it is said again until the query has ended. */
 bool sl_statement_cancel(sl_cloud *c, sl_str id)
 {
     bool hit = false;
     pthread_mutex_lock(&c->lock);
-    for (running *r = list_of(c); r != NULL; r = r->next)
-        if (sl_str_eqc(id, r->id)) {
-            hit = true;
-            r->cancelled = true;
+    for (int i = 0; i < CANCEL_TRIES; i++) {
+        running *r = list_of(c);
+        while (r != NULL && !sl_str_eqc(id, r->id))
+            r = r->next;
+        if (r == NULL || (hit && !r->runs_sql))
+            break;
+        hit = true;
+        r->cancelled = true;
+        if (r->runs_sql)
             sl_duck_interrupt(r->session->con);
-        }
+        pthread_mutex_unlock(&c->lock);
+        sl_sleep_ms(5);
+        pthread_mutex_lock(&c->lock);
+    }
     pthread_mutex_unlock(&c->lock);
     return hit;
 }
