@@ -88,7 +88,8 @@ void sl_ion_write(sl_buf *out, sl_arena *arena, const sl_val *v)
     case SL_LIST:
         sl_buf_char(out, '[');
         for (size_t i = 0; i < v->list.n; i++) {
-            sl_buf_addc(out, i ? "," : "");
+            if (i > 0)
+                sl_buf_char(out, ',');
             sl_ion_write(out, arena, v->list.items[i]);
         }
         sl_buf_char(out, ']');
@@ -97,7 +98,8 @@ void sl_ion_write(sl_buf *out, sl_arena *arena, const sl_val *v)
         sl_buf_char(out, '{');
         for (size_t i = 0; i < v->map.n; i++) {
             sl_str key = v->map.entries[i].key;
-            sl_buf_addc(out, i ? "," : "");
+            if (i > 0)
+                sl_buf_char(out, ',');
             if (identifier(key))
                 sl_buf_add(out, key);
             else {

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/arena.h"
+#include "base/json_plain.h"
 #include "base/limits.h"
 
 static const sl_val *from_jansson(sl_arena *arena, const json_t *j)
@@ -58,7 +59,7 @@ static bool depth_ok(sl_str text)
     return true;
 }
 
-const sl_val *sl_json_parse(sl_arena *arena, sl_str text, sl_err *err)
+const sl_val *sl_json_parse_exactly(sl_arena *arena, sl_str text, sl_err *err)
 {
     if (text.n > SL_JSON_SIZE_MAX) {
         sl_err_set(err, SL_ERR_LIMIT, "json.size", "JSON text of %zu bytes is larger than the limit of %d", text.n, SL_JSON_SIZE_MAX);
@@ -81,11 +82,25 @@ const sl_val *sl_json_parse(sl_arena *arena, sl_str text, sl_err *err)
     return v;
 }
 
+const sl_val *sl_json_parse(sl_arena *arena, sl_str text, sl_err *err)
+{
+    sl_arena_mark mark = sl_arena_get_mark(arena);
+    const sl_val *v = text.n <= SL_JSON_SIZE_MAX ? sl_json_plain(arena, text) : NULL;
+    if (v != NULL)
+        return v;
+    sl_arena_rewind(arena, mark);
+    return sl_json_parse_exactly(arena, text, err);
+}
+
 void sl_json_quote(sl_buf *b, sl_str s)
 {
     sl_buf_char(b, '"');
     size_t from = 0;
     for (size_t i = 0; i < s.n; i++) {
+        while (i + 8 <= s.n && !sl_json_special(s.p + i))
+            i += 8;
+        if (i == s.n)
+            break;
         unsigned char c = (unsigned char)s.p[i];
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
@@ -164,10 +179,12 @@ static void write_val(writer *w, const sl_val *v, int level)
     switch (v->type) {
     case SL_NULL: sl_buf_addc(&w->buf, "null"); break;
     case SL_BOOL: sl_buf_addc(&w->buf, v->b ? "true" : "false"); break;
-    case SL_INT: sl_buf_fmt(&w->buf, "%lld", (long long)v->i); break;
-    case SL_DOUBLE:
-        sl_buf_add(&w->buf, isfinite(v->d) ? sl_double_text(w->arena, v->d) : SL_S("null"));
+    case SL_INT: sl_buf_int(&w->buf, v->i); break;
+    case SL_DOUBLE: {
+        char text[40];
+        sl_buf_add(&w->buf, isfinite(v->d) ? (sl_str){ text, sl_double_java(v->d, text) } : SL_S("null"));
         break;
+    }
     case SL_STRING: sl_json_quote(&w->buf, v->s); break;
     case SL_TIME: sl_json_quote(&w->buf, sl_time_java(w->arena, v->t)); break;
     case SL_DURATION: sl_json_quote(&w->buf, sl_duration_text(w->arena, v->i)); break;

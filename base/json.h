@@ -10,10 +10,21 @@
 
 /* Whole text, UTF-8, duplicate keys refused. err has line and column. */
 const sl_val *sl_json_parse(sl_arena *arena, sl_str text, sl_err *err);
+/* The same by jansson alone: what sl_json_parse does with all that is not plain (json_plain.c). For tests. */
+const sl_val *sl_json_parse_exactly(sl_arena *arena, sl_str text, sl_err *err);
 /* Compact. Null map values are kept. Dates and durations are written as ISO-8601 strings, NaN and infinities as null. */
 sl_str sl_json(sl_arena *arena, const sl_val *v);
 /* Compact, null map values left out: how an expression prints a map. */
 sl_str sl_json_text(sl_arena *arena, const sl_val *v);
 sl_str sl_json_pretty(sl_arena *arena, const sl_val *v);
+/* Eight bytes at once: is a quote, a backslash, or one below the blank among them? */
+static inline bool sl_json_special(const char *p)
+{
+    const uint64_t ones = 0x0101010101010101U, high = 0x8080808080808080U;
+    uint64_t w;
+    __builtin_memcpy(&w, p, 8);
+    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
+    return ((((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w)) & high) != 0;
+}
 /* A JSON string literal, with its quotes. */
 void sl_json_quote(sl_buf *b, sl_str s);

@@ -275,7 +275,7 @@ void sl_buf_addc(sl_buf *b, const char *text)
     sl_buf_add(b, sl_str_c(text));
 }
 
-void sl_buf_char(sl_buf *b, char c)
+void sl_buf_char_more(sl_buf *b, char c)
 {
     sl_buf_add(b, (sl_str){ &c, 1 });
 }

@@ -50,7 +50,14 @@ sl_buf sl_buf_new(sl_arena *arena, size_t max);
 void sl_buf_add(sl_buf *b, sl_str s);
 void sl_buf_addc(sl_buf *b, const char *text);
 void sl_buf_int(sl_buf *b, int64_t i);
-void sl_buf_char(sl_buf *b, char c);
+void sl_buf_char_more(sl_buf *b, char c); /* for sl_buf_char */
+static inline void sl_buf_char(sl_buf *b, char c)
+{
+    if (b->n + 1 < b->capacity && b->n < b->max && !b->overflow)
+        b->p[b->n++] = c;
+    else
+        sl_buf_char_more(b, c);
+}
 void sl_buf_fmt(sl_buf *b, const char *fmt, ...) SL_PRINTF(2, 3);
 /* Room for n more bytes at the returned place (NULL on overflow); account for them with b->n += used. */
 char *sl_buf_room(sl_buf *b, size_t n);

@@ -175,13 +175,19 @@ static uint64_t key_bit(sl_str key)
 
 void sl_map_put(sl_arena *arena, sl_val *map, sl_str key, const sl_val *value, uint64_t *seen)
 {
+    enum { LARGE = 64 };          /* an index is worth its while only when so many keys are looked for again */
     uint64_t bit = key.n > 0 ? key_bit(key) : 1;
-    if ((*seen & bit) != 0 || map->map.index != NULL || map->map.n == map->map.capacity) {
-        *seen |= bit;
+    bool known = (*seen & bit) != 0;
+    *seen |= bit;
+    if (known || map->map.n >= LARGE) {
         sl_map_set(arena, map, key, value);
         return;
     }
-    *seen |= bit;
+    if (map->map.n == map->map.capacity) {
+        size_t have = map->map.capacity, wanted = have ? have * 2 : 8;
+        map->map.entries = sl_realloc(arena, map->map.entries, have * sizeof(sl_entry), wanted * sizeof(sl_entry));
+        map->map.capacity = wanted;
+    }
     map->map.entries[map->map.n++] = (sl_entry){ .key = key, .value = value };
 }
 

@@ -139,13 +139,39 @@ static bool bad_line(reading *r, sl_err *err)
     return true;
 }
 
+/* The plain records that are at hand, in pieces. */
+static bool write_plain(reading *r, sl_str *fields, sl_err *err)
+{
+    const sl_csv_index *plain;
+    while ((plain = sl_csv_next_plain(r->csv, r->columns)) != NULL) {
+        for (size_t row = 0; row < plain->rows; row++) {
+            for (size_t i = 0; i < r->columns; i++)
+                fields[i] = sl_csv_index_field(plain, row, i);
+            if (!write_record(r, fields, r->columns, err))
+                return false;
+        }
+        if (sl_task_cancelled(r->t))
+            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while reading");
+    }
+    return true;
+}
+
 static bool read_records(reading *r, sl_err *err)
 {
     const sl_str *fields;
     size_t n;
     int got;
     int64_t skip = r->c->skip_rows;
-    while ((got = sl_csv_next(r->csv, &fields, &n, err)) != 0) {
+    sl_str *plain = NULL;
+    for (;;) {
+        /* Not in a file of one column, where a blank line is a record like others. */
+        if (skip == 0 && r->columns > 1) {
+            plain = plain ? plain : SL_ARRAY(r->arena, sl_str, r->columns);
+            if (!write_plain(r, plain, err))
+                return false;
+        }
+        if ((got = sl_csv_next(r->csv, &fields, &n, err)) == 0)
+            return true;
         if (got < 0) {
             if (!bad_line(r, err))
                 return false;
@@ -173,7 +199,6 @@ static bool read_records(reading *r, sl_err *err)
         if ((r->count & 4095) == 0 && sl_task_cancelled(r->t))
             return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while reading");
     }
-    return true;
 }
 
 static sl_outcome read_run(sl_task *t, void *cfg, sl_err *err)

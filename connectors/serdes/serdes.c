@@ -2,6 +2,7 @@
 #include "connectors/serdes/serdes.h"
 
 #include "base/arena.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "connectors/connectors.h"
 #include "connectors/csv/source.h"
@@ -91,6 +92,13 @@ char *sl_serdes_quote(char *to, sl_str s)
     static const char digits[] = "0123456789abcdef";
     *to++ = '"';
     for (size_t i = 0; i < s.n; i++) {
+        while (i + 8 <= s.n && !sl_json_special(s.p + i)) {
+            memcpy(to, s.p + i, 8);
+            to += 8;
+            i += 8;
+        }
+        if (i == s.n)
+            break;
         unsigned char ch = (unsigned char)s.p[i];
         if (ch >= 0x20 && ch != '"' && ch != '\\') {
             *to++ = (char)ch;

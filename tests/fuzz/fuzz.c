@@ -43,7 +43,8 @@ static const sl_registry registry = { connectors };
 
 static void fuzz_json(sl_arena *a, sl_str text, sl_err *err)
 {
-    const sl_val *v = sl_json_parse(a, text, err);
+    const sl_val *v = sl_json_parse(a, text, err), *exactly = sl_json_parse_exactly(a, text, err);
+    sl_assert((v != NULL) == (exactly != NULL) && (v == NULL || sl_str_eq(sl_json(a, v), sl_json(a, exactly))));
     if (v != NULL) /* what was read can be written and read again */
         sl_assert(sl_json_parse(a, sl_json(a, v), err) != NULL);
 }

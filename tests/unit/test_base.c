@@ -288,6 +288,32 @@ SL_TEST(path, globs)
     CHECK(!sl_glob_match(SL_S("*a*a*a*a*a*a*a*a*a*a*a*b"), SL_S("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")));
 }
 
+/* What is read in one pass is what jansson reads; what is not JSON is not read by either. */
+SL_TEST(json, plain_is_what_jansson_reads)
+{
+    static const char *const texts[] = {
+        "0", "-0", "7", "-12", "123456789012345678", "1234567890123456789", "9223372036854775808", "01", "-", "+1", "1.", ".5", "1.5", "-0.0", "1e5", "1E+5", "1e-5", "1e", "1e+", "1.e5", "1.5e400", "1e400", "0.1", "123456.789", "1.7976931348623157e308", "5e-324",
+        "12345678901234567.25", "3.14159265358979312", "true", "false", "null", "tru", "nul", "truex", "\"\"", "\"a\"", "\"a\\n\\\"b\"", "\"\\u00e4\"", "\"\\ud83d\\ude00\"", "\"\\u0000\"", "\"\\x\"", "\"a", "\"a\nb\"", "\"\xC3\xA4\"", "\"\xC3\"", "\"\xED\xA0\x80\"",
+        "\"12345678\"", "\"1234567\\n\"", "\"12345678\\t9\"", "[]", "[1]", "[1,]", "[,1]", "[1 2]", "[1,[2,[3]]]", "{}", "{\"a\":1}", "{\"a\":1,\"b\":2,\"a\":3}", "{\"a\":1,}", "{\"a\"}", "{a:1}", "{\"\":1}", "{\"aa\":1,\"ab\":2,\"ba\":3,\"bb\":4}", " { \"a\" : [ 1 , 2 ] } \n",
+        "{\"a\":1} x", "", " ", "[", "{", "\xEF\xBB\xBF{}", "{\"k1\":1,\"k2\":2,\"k3\":3,\"k4\":4,\"k5\":5,\"k6\":6,\"k7\":7,\"k8\":8,\"k9\":9,\"k10\":10,\"k11\":11,\"k12\":12,\"k13\":13,\"k14\":14,\"k15\":15,\"k16\":16,\"k17\":17,\"k18\":18,\"k1\":19}",
+    };
+    for (size_t i = 0; i < SL_COUNT(texts); i++) {
+        sl_err e, f;
+        const sl_val *v = sl_json_parse(t->arena, sl_str_c(texts[i]), &e), *w = sl_json_parse_exactly(t->arena, sl_str_c(texts[i]), &f);
+        if ((v != NULL) != (w != NULL) || (v != NULL && !sl_str_eq(sl_json(t->arena, v), sl_json(t->arena, w))) || (v == NULL && strcmp(e.message, f.message) != 0))
+            sl_test_fail(t, __FILE__, __LINE__, "'%s'", texts[i]);
+    }
+    /* Many keys: none is lost, and a second one of a kind is found. */
+    sl_buf b = sl_buf_new(t->arena, 1 << 20);
+    for (int i = 0; i < 300; i++)
+        sl_buf_fmt(&b, "%s\"key %d\":%d", i ? "," : "{", i * 7, i);
+    sl_str open = sl_buf_str(&b), whole = sl_fmt(t->arena, "%.*s}", SL_ARG(open)), twice = sl_fmt(t->arena, "%.*s,\"key 7\":1}", SL_ARG(open));
+    const sl_val *v = sl_json_parse(t->arena, whole, &t->err);
+    for (int i = 0; i < 300; i++)
+        CHECK(sl_get_int(v, sl_fmt(t->arena, "key %d", i * 7).p, -1) == i);
+    CHECK(sl_val_count(v) == 300 && sl_json_parse(t->arena, twice, &t->err) == NULL);
+}
+
 SL_TEST(regex, work_is_bounded)
 {
     bool hit;
