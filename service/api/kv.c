@@ -9,22 +9,44 @@ static void set_time(sl_arena *a, sl_val *map, const char *key, int64_t ms)
         sl_map_set_str(a, map, key, sl_time_rfc3339(a, ms));
 }
 
-static void list(sl_call *c)
+static bool add_keys(sl_call *c, sl_str ns, sl_val *out)
 {
     sl_kv_entry *entries;
     size_t n;
     sl_err err;
-    sl_val *out = sl_list(c->arena);
-    if (!sl_kv_entries(sl_engine_kv(c->engine), c->arena, SL_KV_VALUE, c->args[0], SL_S(""), &entries, &n, &err)) {
+    if (!sl_kv_entries(sl_engine_kv(c->engine), c->arena, SL_KV_VALUE, ns, SL_S(""), &entries, &n, &err)) {
         sl_reply_err(c, &err);
-        return;
+        return false;
     }
     for (size_t i = 0; i < n; i++) {
         sl_val *one = sl_map_of(c->arena, "key", sl_val_str(c->arena, entries[i].key));
+        sl_map_set_str(c->arena, one, "namespace", ns);
         set_time(c->arena, one, "creationDate", entries[i].created_ms);
         set_time(c->arena, one, "updateDate", entries[i].updated_ms);
         set_time(c->arena, one, "expirationDate", entries[i].expires_ms);
         sl_list_add(c->arena, out, one);
+    }
+    return true;
+}
+
+static void list(sl_call *c)
+{
+    sl_val *out = sl_list(c->arena);
+    if (add_keys(c, c->args[0], out))
+        sl_reply(c, 200, out);
+}
+
+/* What a flow of the namespace sees besides its own: the keys of the namespaces above it, as far as the caller may look. */
+static void inherited(sl_call *c)
+{
+    sl_val *out = sl_list(c->arena);
+    sl_str ns = c->args[0], own = sl_str_c(c->who.ns);
+    for (ptrdiff_t dot; (dot = sl_str_rfind(ns, SL_S("."))) > 0;) {
+        ns = sl_str_sub(ns, 0, (size_t)dot);
+        if (own.n > 0 && !sl_str_eq(ns, own) && !(sl_str_starts(ns, own) && ns.p[own.n] == '.'))
+            break;
+        if (!add_keys(c, ns, out))
+            return;
     }
     sl_reply(c, 200, out);
 }
@@ -125,6 +147,7 @@ static void remove_many(sl_call *c)
 
 const sl_api_route sl_api_kv[] = {
     { "GET", "/namespaces/{namespace}/kv", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Keys of a namespace.", list },
+    { "GET", "/namespaces/{namespace}/kv/inheritance", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Keys of the namespaces above.", inherited },
     { "GET", "/namespaces/{namespace}/kv/{key}", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "A value with its type.", get },
     { "PUT", "/namespaces/{namespace}/kv/{key}", SL_ROLE_AUTHOR, SL_BODY_ANY, NULL, "Stores a value; the header ttl limits its life.", put },
     { "DELETE", "/namespaces/{namespace}/kv/{key}", SL_ROLE_AUTHOR, SL_BODY_NONE, NULL, "Removes a value.", remove_one },

@@ -719,6 +719,8 @@ class Process(Case):
                 got = s.get("/namespaces/t/kv/k").json
                 self.assertEqual((got["type"], got["value"]), value)
             self.assertEqual([e["key"] for e in s.get("/namespaces/t/kv").json], ["k"])
+            self.assertEqual([(e["namespace"], e["key"]) for e in s.get("/namespaces/t.u.v/kv/inheritance").json], [("t", "k")])
+            self.assertEqual(s.get("/namespaces/t/kv/inheritance").json, [])
             self.assertEqual(s.call("DELETE", "/namespaces/t/kv/k").json, True)
             self.assertEqual(s.get("/namespaces/t/kv/k").status, 404)
             type, body = form({}, [("fileContent", "a.txt", b"hello file")])
@@ -898,6 +900,19 @@ class Housekeeping(Case):
             self.assertEqual([(m["taskId"], m["name"], m["type"], m["value"]) for m in rows], [("s", "rows", "counter", 42.0)])
             self.assertEqual(rows[0]["taskRunId"], x["taskRunList"][1]["id"])
             self.assertEqual([s.get(f"/metrics/{x['id']}?taskId={t}").json["total"] for t in "sr"], [1, 0])
+            y = s.run("t", "m")
+            self.assertEqual((s.get("/metrics/names/t/m").json, s.get("/metrics/names/t/m?taskId=r").json, s.get("/metrics/names/t/none").json), (["rows"], [], []))
+            for how, value in (("", 84.0), ("?aggregation=sum", 84.0), ("?aggregation=avg", 42.0), ("?aggregation=MAX", 42.0), ("?aggregation=min&startDate=2000-01-01T00:00:00Z", 42.0)):
+                got = s.get("/metrics/aggregates/t/m/rows" + how).json
+                self.assertEqual((got["groupBy"], sum(a["value"] for a in got["aggregations"])), ("month" if "2000" in how else "day", value), how)
+                self.assertRegex(got["aggregations"][0]["date"], r"^\d{4}-\d\d-\d\dT00:00:00Z$")
+            self.assertEqual(s.get("/metrics/aggregates/t/m/rows?startDate=2000-01-01T00:00:00Z&endDate=2000-01-01T00:30:00Z").json, {"groupBy": "minute", "aggregations": []})
+            self.assertEqual(s.get("/metrics/aggregates/t/m/rows?aggregation=median").status, 422)
+            s.flow(flow("l", [{"id": "log", "type": CORE + "log.Log", "message": "hello"}]))
+            z = s.run("t", "l")
+            self.assertEqual([e["message"] for e in s.get(f"/logs/{z['id']}").json], ["hello"])
+            self.assertEqual(s.call("DELETE", "/logs/t/l").status, 204)
+            self.assertEqual((s.get(f"/logs/{z['id']}").json, s.get(f"/executions/{y['id']}").status), ([], 200))
 
 
 if __name__ == "__main__":
