@@ -1,9 +1,9 @@
 /*
  * connectors/csv/batch.c: a column of many records at once: column.c's facts, without looking closely at most values.
  *
- * All facts are least and greatest ones of something. Of short numbers it is enough to keep, for each shape (sign and digits behind
- * the point), the least and the greatest as bytes: of one shape, they are in the order of the numbers when they stand one below the other, flush
- * right. sl_csv_column_settle looks at those alone. The bytes of a word are looked at together ("Multiple Byte Processing with Full-Word
+ * All facts are least and greatest ones of something. Of short numbers it is enough to keep, for each class (sign and digits behind
+ * the point), the least and the greatest as bytes: in one class, bytes that are flush right are in the order of the numbers.
+ * sl_csv_column_settle looks at those alone. The bytes of a word are looked at together ("Multiple Byte Processing with Full-Word
  * Instructions", Lamport, 1975), and eight words at once. Whatever has no usual form goes to column.c, one by one. Compiled once
  * for each level of vector instructions (base/cpu.h).
  */
