@@ -179,7 +179,7 @@ void sl_map_put(sl_arena *arena, sl_val *map, sl_str key, const sl_val *value, u
     uint64_t bit = key.n > 0 ? key_bit(key) : 1;
     bool known = (*seen & bit) != 0;
     *seen |= bit;
-    if (known || map->map.n >= LARGE) {
+    if (known || map->map.index != NULL || map->map.n >= LARGE) {
         sl_map_set(arena, map, key, value);
         return;
     }

@@ -182,6 +182,7 @@ class Cloud(Case):
                 time.sleep(rand.uniform(0.02, 0.3))
                 s.kill()
                 kills += 1
+                self.assertLess(kills, 400, "nothing moves any more")
                 s.start()
                 if kills == 10:
                     self.put(cloud, "new/late", b"late")
@@ -264,6 +265,7 @@ class S3(Case):
                 time.sleep(random.uniform(0.02, 0.3))
                 s.kill()
                 kills += 1
+                self.assertLess(kills, 400, "nothing moves any more")
                 s.start()
             self.assertEqual(self.seen(s), sorted(f"new/{i:02d}={i}=CREATE" for i in range(20)), f"{kills} kills")
             self.assertEqual(self.keys(), [f"done/{i:02d}" for i in range(20)])
