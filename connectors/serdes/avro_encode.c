@@ -123,8 +123,10 @@ static bool put_decimal(sink *s, const sl_avro *t, const sl_val *v)
         return refuse(s, v, "decimal that the schema's fixed size holds");
     if (t->kind != SL_AVRO_FIXED)
         sl_avro_put_long(s->out, (int64_t)size);
-    for (size_t i = size; i-- > 0;)
-        sl_buf_char(s->out, i >= 16 ? (char)(negative ? 0xFF : 0) : (char)(bits >> (8 * i) & 0xFF));
+    for (size_t i = size; i-- > 0;) {
+        unsigned byte = i >= 16 ? (negative ? 0xFFU : 0) : (unsigned)(bits >> (8 * i)) & 0xFF;
+        sl_buf_char(s->out, (char)byte);
+    }
     return true;
 }
 
