@@ -25,7 +25,7 @@ class Proxy:
 
     def __init__(self, target, seed, share):
         self.target, self.random, self.share = int(target.rsplit(":", 1)[1]), random.Random(seed), share
-        self.done, self.deck = collections.Counter(), []
+        self.done, self.deck, self.in_a_row = collections.Counter(), [], collections.Counter()
         self.lock = threading.Lock()
         self.server = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
@@ -37,15 +37,18 @@ class Proxy:
                 client, _ = self.server.accept()
             except OSError:
                 return
-            with self.lock:
-                # Each of them in turn, in an order of chance, so that none is left out.
-                if self.random.random() < self.share:
-                    self.deck = self.deck or self.random.sample(FAULTS, len(FAULTS))
-                    fault = self.deck.pop()
-                else:
-                    fault = None
-                self.done[fault] += 1
-            threading.Thread(target=self.serve, args=(client, fault), daemon=True).start()
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def choose(self, what):
+        """Each fault in turn, in an order of chance, so that none is left out; but a call is tried five times, so not four times in a row."""
+        with self.lock:
+            fault = None
+            if self.random.random() < self.share and self.in_a_row[what] < 3:
+                self.deck = self.deck or self.random.sample(FAULTS, len(FAULTS))
+                fault = self.deck.pop()
+            self.in_a_row[what] = self.in_a_row[what] + 1 if fault not in (None, "slow") else 0
+            self.done[fault] += 1
+            return fault
 
     @staticmethod
     def message(sock):
@@ -70,9 +73,10 @@ class Proxy:
             have += len(got)
         return head + b"\r\n\r\n" + b"".join(parts)
 
-    def serve(self, client, fault):
+    def serve(self, client):
         try:
             with client:
+                fault = self.choose(client.recv(4096, socket.MSG_PEEK).split(b"?")[0].split(b"\r")[0])
                 if fault == "refuse":
                     return
                 request = self.message(client)
