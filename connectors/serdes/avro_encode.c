@@ -35,7 +35,7 @@ static void put_bytes(sink *s, sl_str bytes)
     sl_buf_add(s->out, bytes);
 }
 
-static bool among(const sl_val *words, sl_str text)
+bool sl_avro_is_word(const sl_val *words, sl_str text)
 {
     for (size_t i = 0; i < sl_val_count(words); i++)
         if (sl_str_ieq(sl_text(sl_at(words, i)), text))
@@ -137,13 +137,13 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-static bool time_of(const sink *s, const sl_val *v, sl_str pattern, sl_time *ret)
+static bool time_of(const sl_val *v, sl_str pattern, sl_time *ret)
 {
     if (v->type == SL_TIME) {
         *ret = v->t;
         return true;
     }
-    return v->type == SL_STRING && (sl_time_parse_pattern(v->s, pattern, ret) || sl_time_parse(v->s, ret)) && s != NULL;
+    return v->type == SL_STRING && (sl_time_parse_pattern(v->s, pattern, ret) || sl_time_parse(v->s, ret));
 }
 
 /* Seconds of an instant; of a time without a zone, in the rules' zone. */
@@ -171,7 +171,7 @@ static bool put_time(sink *s, const sl_avro *t, const sl_val *v)
         sl_avro_put_long(s->out, n);
         return true;
     }
-    if (!time_of(s, v, day ? r->date : of_day ? r->time : r->date_time, &at) || (of_day != (at.kind == SL_TIME_OF_DAY)))
+    if (!time_of(v, day ? r->date : of_day ? r->time : r->date_time, &at) || (of_day != (at.kind == SL_TIME_OF_DAY)))
         return refuse(s, v, day ? "date" : of_day ? "time of day" : "date with a time");
     if (day)
         n = floor_div(wall_of(s, at), 86400);
@@ -188,8 +188,8 @@ static bool put_time(sink *s, const sl_avro *t, const sl_val *v)
 static bool put_boolean(sink *s, const sl_val *v)
 {
     sl_str text = v->type == SL_STRING ? sl_str_trim(v->s) : v->type == SL_INT ? sl_val_text(s->arena, v) : SL_S("-");
-    bool yes = v->type == SL_BOOL ? v->b : among(s->rules->true_words, text);
-    if (v->type != SL_BOOL && !yes && !among(s->rules->false_words, text))
+    bool yes = v->type == SL_BOOL ? v->b : sl_avro_is_word(s->rules->true_words, text);
+    if (v->type != SL_BOOL && !yes && !sl_avro_is_word(s->rules->false_words, text))
         return refuse(s, v, "boolean");
     sl_buf_char(s->out, yes ? 1 : 0);
     return true;
@@ -278,7 +278,7 @@ static bool put_union(sink *s, const sl_avro *t, const sl_val *v)
     bool text = false;
     for (size_t i = 0; i < t->count; i++)
         text = text || t->branches[i]->kind == SL_AVRO_STRING;
-    bool null_word = v->type == SL_STRING && (s->rules->all_fields || !text) && among(s->rules->null_words, v->s);
+    bool null_word = v->type == SL_STRING && (s->rules->all_fields || !text) && sl_avro_is_word(s->rules->null_words, v->s);
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < t->count; i++) {
             const sl_avro *b = t->branches[i];
@@ -301,7 +301,7 @@ static bool put(sink *s, const sl_avro *t, const sl_val *v)
     if (++s->depth > SL_AVRO_DEPTH_MAX)
         return sl_err_set(s->err, SL_ERR_DATA, "avro.depth", "a record is nested too deeply");
     switch (t->kind) {
-    case SL_AVRO_NULL: ok = v->type == SL_NULL || (v->type == SL_STRING && among(s->rules->null_words, v->s)) || refuse(s, v, "null"); break;
+    case SL_AVRO_NULL: ok = v->type == SL_NULL || (v->type == SL_STRING && sl_avro_is_word(s->rules->null_words, v->s)) || refuse(s, v, "null"); break;
     case SL_AVRO_BOOLEAN: ok = put_boolean(s, v); break;
     case SL_AVRO_INT:
     case SL_AVRO_LONG:

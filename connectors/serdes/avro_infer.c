@@ -13,14 +13,6 @@ static const sl_val *logical(sl_arena *a, const char *type, const char *name)
     return v;
 }
 
-static bool among(const sl_val *words, sl_str text)
-{
-    for (size_t i = 0; i < sl_val_count(words); i++)
-        if (sl_str_ieq(sl_text(sl_at(words, i)), text))
-            return true;
-    return false;
-}
-
 static const sl_val *of_time(sl_arena *a, sl_time t)
 {
     return t.kind == SL_TIME_DATE ? logical(a, "int", "date") : t.kind == SL_TIME_OF_DAY ? logical(a, "int", "time-millis") : logical(a, "long", "local-timestamp-millis");
@@ -95,9 +87,9 @@ static const sl_val *type_of(sl_arena *a, const sl_val *v, const sl_avro_rules *
         sl_map_setc(a, type, "fields", fields);
         return type;
     default: /* texts */
-        if (rules->all_fields && v->type == SL_STRING && among(rules->null_words, v->s))
+        if (rules->all_fields && v->type == SL_STRING && sl_avro_is_word(rules->null_words, v->s))
             return sl_val_c(a, "null");
-        return sl_val_c(a, rules->all_fields && v->type == SL_STRING && (among(rules->true_words, v->s) || among(rules->false_words, v->s)) ? "boolean" : "string");
+        return sl_val_c(a, rules->all_fields && v->type == SL_STRING && (sl_avro_is_word(rules->true_words, v->s) || sl_avro_is_word(rules->false_words, v->s)) ? "boolean" : "string");
     }
 }
 

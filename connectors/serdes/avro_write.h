@@ -18,6 +18,8 @@ typedef struct sl_avro_rules {
 
 /* The value behind what is in the buffer, which is as it was when this fails. */
 bool sl_avro_encode(sl_buf *out, sl_arena *arena, const sl_avro *type, const sl_val *v, const sl_avro_rules *rules, sl_err *err);
+/* Is it one of these, in letters of any case? */
+bool sl_avro_is_word(const sl_val *words, sl_str text);
 /* A number as Avro has them: zigzag, seven bits a byte. */
 void sl_avro_put_long(sl_buf *out, int64_t n);
 
