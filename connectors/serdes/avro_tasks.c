@@ -1,16 +1,11 @@
 /* connectors/serdes/avro_tasks.c: io.kestra.plugin.serdes.avro: AvroToIon, IonToAvro, InferAvroSchemaFromIon. Source: connectors reference A13. */
-#include <zlib.h>
-
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/ion.h"
 #include "base/json.h"
 #include "connectors/records.h"
 #include "connectors/serdes/avro_read.h"
 #include "connectors/serdes/avro_write.h"
 #include "connectors/serdes/serdes.h"
-
-enum { BLOCK = 64 << 10, RECORD_BYTES_MAX = 64 << 20, SYNC = 16 };
 
 typedef struct avro_cfg {
     sl_str from, on_bad, date, time, date_time, separator, zone;
@@ -153,74 +148,15 @@ typedef struct writing {
     const avro_cfg *c;
     sl_avro_rules rules;
     const sl_avro *type;
-    sl_writer *out;
-    sl_buf block;                 /* records that are not yet in the file */
-    int64_t in_block, count, left_out;
-    char sync[SYNC];
+    sl_avro_file file;
+    int64_t count;
 } writing;
-
-static bool deflated(sl_arena *a, sl_str from, sl_str *ret, sl_err *err)
-{
-    z_stream z = { 0 };
-    *ret = SL_S("");
-    if (deflateInit2(&z, 6, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return sl_err_set(err, SL_ERR_LIMIT, "avro.memory", "there is no memory for packing");
-    uLong bound = deflateBound(&z, (uLong)from.n);
-    char *to = SL_ARRAY(a, char, bound + 1);
-    z.next_in = (Bytef *)(uintptr_t)from.p;
-    z.avail_in = (uInt)from.n;
-    z.next_out = (Bytef *)to;
-    z.avail_out = (uInt)bound;
-    int got = deflate(&z, Z_FINISH);
-    *ret = (sl_str){ to, (size_t)z.total_out };
-    (void)deflateEnd(&z);
-    return got == Z_STREAM_END || sl_err_set(err, SL_ERR_BUG, "avro.deflate", "a block could not be packed");
-}
-
-static bool write_block(writing *w, sl_err *err)
-{
-    SL_ARENA a = sl_arena_new();
-    sl_buf head = sl_buf_new(a, 64);
-    sl_str packed;
-    if (w->in_block == 0)
-        return true;
-    if (!deflated(a, sl_buf_str(&w->block), &packed, err))
-        return false;
-    sl_avro_put_long(&head, w->in_block);
-    sl_avro_put_long(&head, (int64_t)packed.n);
-    w->block.n = 0;
-    w->in_block = 0;
-    return w->out->write(w->out, sl_buf_str(&head).p, head.n, err) && w->out->write(w->out, packed.p, packed.n, err) && w->out->write(w->out, w->sync, SYNC, err);
-}
-
-static void put_entry(sl_buf *b, sl_str key, sl_str value)
-{
-    sl_avro_put_long(b, (int64_t)key.n);
-    sl_buf_add(b, key);
-    sl_avro_put_long(b, (int64_t)value.n);
-    sl_buf_add(b, value);
-}
-
-static bool write_header(writing *w, const sl_val *schema, sl_err *err)
-{
-    sl_arena *a = sl_task_arena(w->task);
-    sl_buf b = sl_buf_new(a, 64 << 20);
-    sl_random(w->sync, SYNC);
-    sl_buf_add(&b, (sl_str){ "Obj\1", 4 });
-    sl_avro_put_long(&b, 2);
-    put_entry(&b, SL_S("avro.schema"), sl_json(a, schema));
-    put_entry(&b, SL_S("avro.codec"), SL_S("deflate"));
-    sl_avro_put_long(&b, 0);
-    sl_buf_add(&b, (sl_str){ w->sync, SYNC });
-    return w->out->write(w->out, sl_buf_str(&b).p, b.n, err);
-}
 
 static bool left_out(writing *w, int64_t record, sl_err *err)
 {
     sl_err_ctx(err, "record %lld", (long long)record);
     if (sl_str_eqc(w->c->on_bad, "ERROR") || err->kind == SL_ERR_LIMIT)
         return false;
-    w->left_out++;
     if (sl_str_eqc(w->c->on_bad, "WARN"))
         sl_task_log(w->task, SL_WARN, "left out: %s", err->message);
     return true;
@@ -233,18 +169,17 @@ static bool write_records(writing *w, sl_records *in, sl_err *err)
     const sl_val *row;
     int got;
     while ((got = sl_records_next(in, arena, &row, err)) == 1) {
-        if (sl_avro_encode(&w->block, arena, w->type, row, &w->rules, err)) {
-            w->in_block++;
+        if (sl_avro_encode(&w->file.block, arena, w->type, row, &w->rules, err)) {
             w->count++;
+            if (!sl_avro_file_added(&w->file, err))
+                return false;
         } else if (!left_out(w, in->count, err))
-            return false;
-        if (w->block.n >= BLOCK && !write_block(w, err))
             return false;
         if ((in->count & 4095) == 0 && sl_task_cancelled(w->task))
             return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while writing");
         sl_arena_rewind(arena, mark);
     }
-    return got == 0 && write_block(w, err) && w->out->finish(w->out, err);
+    return got == 0 && sl_avro_file_finish(&w->file, err);
 }
 
 static sl_outcome write_run(sl_task *t, void *cfg, sl_err *err)
@@ -254,12 +189,11 @@ static sl_outcome write_run(sl_task *t, void *cfg, sl_err *err)
     SL_WRITER out = NULL;
     sl_str uri;
     sl_records in = { 0 };
-    writing w = { .task = t, .c = c, .block = sl_buf_new(held, RECORD_BYTES_MAX) };
+    writing w = { .task = t, .c = c };
     const sl_val *schema = rules_of(sl_task_arena(t), c, &w.rules, err) ? given_schema(t, c, &w.rules, err) : NULL;
     if (schema == NULL || (w.type = sl_avro_parse(sl_task_arena(t), schema, err)) == NULL || !sl_task_open_out(t, SL_S("records.avro"), &out, &uri, err))
         return SL_TASK_FAILED;
-    w.out = out;
-    bool ok = write_header(&w, schema, err) && sl_records_open(&in, t, c->from, err) && write_records(&w, &in, err);
+    bool ok = sl_avro_file_begin(&w.file, held, out, schema, err) && sl_records_open(&in, t, c->from, err) && write_records(&w, &in, err);
     sl_records_close(&in);
     if (!ok) {
         (void)sl_err_ctx(err, "%.*s", SL_ARG(c->from));

@@ -1,9 +1,10 @@
 /*
- * connectors/serdes/avro_write.h: values as Avro, and the schema that values have. Pure.
+ * connectors/serdes/avro_write.h: values as Avro, the schema that values have (both pure), and the file that holds them.
  * Source: https://avro.apache.org/docs/1.11.1/specification/; connectors reference A13 (AvroConverter).
  */
 #pragma once
 
+#include "base/io.h"
 #include "connectors/serdes/avro_schema.h"
 
 /* How texts become values of the schema's types. */
@@ -27,3 +28,20 @@ void sl_avro_put_long(sl_buf *out, int64_t n);
 const sl_val *sl_avro_infer(sl_arena *arena, const sl_val *so_far, const sl_val *v, const sl_avro_rules *rules);
 /* As a schema: every field a union with null. NULL with err: the records are no maps, or a name is none in Avro. */
 const sl_val *sl_avro_inferred(sl_arena *arena, const sl_val *so_far, sl_err *err);
+
+/* ---- avro_file.c: an object container file, its blocks packed with deflate ---- */
+
+typedef struct sl_avro_file {
+    sl_buf block;                 /* sl_avro_encode adds a record here, then sl_avro_file_added is called */
+    /* Private. */
+    sl_writer *out;
+    int64_t in_block;
+    char sync[16];
+} sl_avro_file;
+
+/* Writes the header; `out` stays the caller's, the arena holds a block. */
+bool sl_avro_file_begin(sl_avro_file *f, sl_arena *arena, sl_writer *out, const sl_val *schema, sl_err *err);
+/* One record more is in the block, which is written when it is large enough. */
+bool sl_avro_file_added(sl_avro_file *f, sl_err *err);
+/* The last block, and the writer's own end. */
+bool sl_avro_file_finish(sl_avro_file *f, sl_err *err);
