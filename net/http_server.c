@@ -10,15 +10,21 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "net/arrival.h"
+
+/* A request has to be there within this, and then its body at a kilobyte a second; a connection without one is let go. */
+enum { HEAD_MS = 30000, BODY_MS = 60000, BODY_BYTES = 60 << 10, IDLE_S = 120 };
 
 struct sl_server {
     struct MHD_Daemon *daemon;
+    sl_arrivals *arrivals;
     sl_server_options options;
     int port;
 };
 
 typedef struct call {
     sl_server *server;
+    sl_arrival *arrival;
     sl_server_request req;
     const sl_route *route;
     sl_buf body;
@@ -41,10 +47,10 @@ static enum MHD_Result add_header(void *self, enum MHD_ValueKind kind, const cha
 /* The raw target is kept before libmicrohttpd unescapes it: an object name may hold an encoded slash. */
 static void *on_uri(void *self, const char *uri, struct MHD_Connection *connection)
 {
-    (void)connection;
     call *c = sl_malloc(sizeof *c);
     memset(c, 0, sizeof *c);
     c->server = self;
+    c->arrival = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     c->req.arena = sl_arena_new();
     sl_str target = sl_str_dup(c->req.arena, sl_str_c(uri));
     ptrdiff_t question = sl_str_find(target, SL_S("?"));
@@ -183,6 +189,7 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
     (void)version;
     call *c = *state;
     if (c->req.method == NULL) {
+        sl_arrival_head(c->arrival);
         c->req.method = sl_cstr(c->req.arena, sl_str_c(method));
         (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, add_header, c);
         parse_params(c);
@@ -194,6 +201,7 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
         return MHD_YES;
     }
     if (*size > 0) {
+        sl_arrival_body(c->arrival, *size);
         c->received += (int64_t)*size;
         if (c->route != NULL && c->route->on_data != NULL) {
             if (!c->req.body_failed)
@@ -204,6 +212,7 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
         return MHD_YES;
     }
     sl_server_response r = { 0 };
+    sl_arrival_complete(c->arrival);
     c->req.body = sl_buf_str(&c->body);
     if (c->route == NULL)
         answer_unmatched(c, &r);
@@ -224,9 +233,19 @@ static void on_done(void *self, struct MHD_Connection *connection, void **state,
         return;
     if (c->route != NULL && c->route->on_end != NULL && c->req.method != NULL)
         c->route->on_end(c->server->options.self, &c->req);
+    sl_arrival_next(c->arrival, IDLE_S * 1000 + HEAD_MS);
     sl_arena_free(c->req.arena);
     free(c);
     *state = NULL;
+}
+
+static void on_connection(void *self, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
+{
+    sl_server *s = self;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        *context = sl_arrival_open(s->arrivals, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+    else
+        sl_arrival_close(*context);
 }
 
 sl_server *sl_server_start(const sl_server_options *options, sl_err *err)
@@ -239,13 +258,20 @@ sl_server *sl_server_start(const sl_server_options *options, sl_err *err)
     }
     sl_server *s = sl_malloc(sizeof *s);
     *s = (sl_server){ .options = *options };
+    s->arrivals = sl_arrivals_new(options->head_ms ? options->head_ms : HEAD_MS, options->body_ms ? options->body_ms : BODY_MS, BODY_BYTES);
+    if (s->arrivals == NULL) {
+        sl_err_set(err, SL_ERR_IO, "server.thread", "no thread could be started for the server on %s:%d", host, options->port);
+        free(s);
+        return NULL;
+    }
     s->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR,
-                                 (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, on_done, s, MHD_OPTION_CONNECTION_LIMIT,
+                                 (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, on_done, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
                                  options->connections_max ? options->connections_max : 256U, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(options->header_max ? options->header_max : 1 << 20),
                                  MHD_OPTION_THREAD_STACK_SIZE, (size_t)(512 << 10),
-                                 MHD_OPTION_CONNECTION_TIMEOUT, 120U, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
+                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
     if (s->daemon == NULL) {
         sl_err_set(err, SL_ERR_CONFLICT, "server.bind", "cannot listen on %s:%d; another program uses that port, or it is not allowed", host, options->port);
+        sl_arrivals_free(s->arrivals);
         free(s);
         return NULL;
     }
@@ -264,6 +290,7 @@ void sl_server_stop(sl_server *s)
     if (s == NULL)
         return;
     MHD_stop_daemon(s->daemon);
+    sl_arrivals_free(s->arrivals);
     free(s);
 }
 

@@ -66,6 +66,7 @@ typedef struct sl_server_options {
     size_t body_max;               /* of a body in memory */
     size_t header_max;             /* request line and headers; 0 = 1 MiB */
     unsigned connections_max;
+    int64_t head_ms, body_ms;      /* how long a request's headers, and each 60 KiB of its body, may take to arrive; 0 = 30 s, 60 s */
     void (*log)(void *self, const char *method, sl_str target, int status, int64_t body_bytes); /* after each answer; may be NULL */
 } sl_server_options;
 
