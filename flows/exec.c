@@ -164,18 +164,29 @@ static int64_t retry_at(const sl_retry *p, const sl_taskrun *r, int64_t now, dou
     return p->max_duration_ms > 0 && at > r->first_started_ms + p->max_duration_ms ? 0 : at;
 }
 
-/* Is the whole execution the attempt, and may there be another? */
-static bool retries_as_execution(const sl_exec *x, const sl_retry *p, sl_state state)
+/* Attempts that are executions: none starts later than this. */
+static int64_t last_start(const sl_exec *x, const sl_retry *p)
 {
-    return state == SL_FAILED && !x->killing && p != NULL && p->new_execution && (p->attempts_max == 0 || x->attempt_number < p->attempts_max);
+    return p->max_duration_ms > 0 ? (x->first_attempt_ms > 0 ? x->first_attempt_ms : x->started_ms) + p->max_duration_ms : INT64_MAX;
+}
+
+/* Is the whole execution the attempt, and may there be another? */
+static bool retries_as_execution(const sl_exec *x, const sl_retry *p, sl_state state, int64_t now, double random)
+{
+    return state == SL_FAILED && !x->killing && p != NULL && p->new_execution && (p->attempts_max == 0 || x->attempt_number < p->attempts_max)
+           && now + retry_wait(p, x->attempt_number, random) <= last_start(x, p);
 }
 
 int64_t sl_exec_new_attempt_at(const sl_exec *x, int64_t now, double random)
 {
-    for (const sl_taskrun *r = x->first; x->state == SL_RETRIED && r != NULL; r = r->next)
-        if (r->state == SL_RETRIED && r->scope == NULL)
-            return now + retry_wait(retry_of(x, r), x->attempt_number, random);
-    return 0;
+    const sl_taskrun *r = x->first;
+    while (r != NULL && (r->state != SL_RETRIED || r->scope != NULL))
+        r = r->next;
+    if (x->state != SL_RETRIED || r == NULL)
+        return 0;
+    const sl_retry *p = retry_of(x, r);
+    int64_t at = now + retry_wait(p, x->attempt_number, random), last = last_start(x, p);
+    return at < last ? at : last; /* the end of what else ran has taken its time */
 }
 
 /* {{ outputs }} of a task in loops: by value, from the outermost loop to the innermost. */
@@ -244,7 +255,7 @@ static void finished(sl_exec *x, const sl_event *e, int64_t now)
     }
     const sl_retry *p = retry_of(x, r);
     sl_state state = e->state;
-    if (state == SL_SUCCESS && p != NULL && p->warning_on_retry && r->attempt > 1)
+    if (state == SL_SUCCESS && p != NULL && p->warning_on_retry && (p->new_execution ? x->first_attempt_ms > 0 : r->attempt > 1))
         state = SL_WARNED;
     if (x->killing && state == SL_FAILED)
         state = SL_KILLED;
@@ -255,7 +266,7 @@ static void finished(sl_exec *x, const sl_event *e, int64_t now)
         sl_exec_wake_at(x, r, at);
         return;
     }
-    bool again = retries_as_execution(x, p, state), exits = (e->exits || again) && !x->killing;
+    bool again = retries_as_execution(x, p, state, now, e->random), exits = (e->exits || again) && !x->killing;
     if (exits)
         x->held = true; /* nothing more is started before the end */
     sl_exec_end_run(x, r, again ? SL_RETRIED : sl_exec_softened(r->def, state), now);

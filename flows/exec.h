@@ -111,6 +111,7 @@ typedef struct sl_exec {
     sl_val *task_outputs;          /* {{ outputs }} */
     int64_t created_ms, started_ms, ended_ms;
     int64_t schedule_ms;           /* not before; 0 = at once */
+    int64_t first_attempt_ms;      /* of a retry (CREATE_NEW_EXECUTION): when the first attempt started; 0 = this is the first */
     sl_str tick_kind;              /* made for a date of a trigger: "schedule", or the id of a backfill; .n == 0 otherwise */
     int64_t tick_ms;
     int64_t deadline_ms;           /* MAX_DURATION of the sla; 0 = none */

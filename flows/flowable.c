@@ -308,8 +308,6 @@ bool sl_retry_parse(sl_arena *arena, const sl_val *v, sl_str where, sl_retry **r
     if (r->max_duration_ms > 0 && r->interval_ms >= r->max_duration_ms)
         sl_problem_add(problems, v->line, v->column, "%.*s: retry's maxDuration must be longer than its interval", SL_ARG(where));
     r->new_execution = sl_str_ieq(sl_get_text(v, "behavior"), SL_S("CREATE_NEW_EXECUTION"));
-    if (r->new_execution && (r->max_duration_ms > 0 || r->warning_on_retry))
-        sl_problem_add(problems, v->line, v->column, "%.*s: maxDuration and warningOnRetry are not supported for a retry with behavior CREATE_NEW_EXECUTION", SL_ARG(where));
     *ret = r;
     return problems->n == before;
 }

@@ -50,9 +50,9 @@ static const sl_migration migrations[] = {
          "CREATE TABLE tokens(hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, owner TEXT NOT NULL, prefix TEXT NOT NULL, role TEXT NOT NULL, ns TEXT NOT NULL,"
          " kind TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID" },
     { 4, "CREATE TABLE audit(seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, who TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, mac TEXT NOT NULL) STRICT" },
+    { 5, "ALTER TABLE executions ADD COLUMN first_attempt_ms INTEGER NOT NULL DEFAULT 0" },
     { 0, NULL },
 };
-
 
 sl_store *sl_store_open(const char *path, sl_kv *kv, sl_err *err)
 {
@@ -169,9 +169,9 @@ static bool insert_execution(sl_store *s, sl_arena *a, const sl_exec *x, sl_err 
     if (!sl_db_run(s->db, err, "INSERT INTO sources(hash, source) VALUES(?,?) ON CONFLICT DO NOTHING", "ss", f->hash, f->source)
         || !sl_db_run(s->db, err,
                       "INSERT INTO executions(id, ns, flow_id, revision, source, state, phase, killing, inputs, labels, trigger, epoch, created_ms, started_ms, ended_ms, original_id, parent_id,"
-                      " schedule_ms, deadline_ms) VALUES(?,?,?,?,?,'CREATED',0,0,'{}','{}',?,?,?,0,0,?,?,?,?) ON CONFLICT DO NOTHING",
-                      "sssissiissii", x->id, f->ns, f->id, f->revision, f->hash, json_or_null(a, x->trigger ? sl_redact_val(a, x->trigger) : NULL), s->epoch, x->created_ms, x->original_id,
-                      x->parent_id.n ? x->parent_id : none, x->schedule_ms, x->deadline_ms))
+                      " schedule_ms, deadline_ms, first_attempt_ms) VALUES(?,?,?,?,?,'CREATED',0,0,'{}','{}',?,?,?,0,0,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                      "sssissiissiii", x->id, f->ns, f->id, f->revision, f->hash, json_or_null(a, x->trigger ? sl_redact_val(a, x->trigger) : NULL), s->epoch, x->created_ms, x->original_id,
+                      x->parent_id.n ? x->parent_id : none, x->schedule_ms, x->deadline_ms, x->first_attempt_ms))
         return false;
     sl_str trigger = sl_get_text(x->trigger, "id");
     return trigger.n == 0

@@ -210,6 +210,7 @@ static void try_again(sl_engine *e, const sl_live *l, int64_t now)
         return;
     sl_exec *x = sl_exec_replay(l->x, NULL, sl_execution_next_attempt(e->turn_arena, l->x->id), now);
     x->schedule_ms = at;
+    x->first_attempt_ms = l->x->first_attempt_ms > 0 ? l->x->first_attempt_ms : l->x->started_ms;
     x->deadline_ms = deadline_of(x->flow, at);
     sl_live *next = sl_live_add(e, x, l->ref ? sl_flow_cache_share(e->flows, l->ref) : NULL);
     next->keep = l->keep;

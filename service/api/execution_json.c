@@ -91,7 +91,8 @@ static bool runs_json(sl_store *s, sl_arena *a, sl_str id, sl_str ns, sl_str flo
     return rc == 0;
 }
 
-#define COLUMNS "id, ns, flow_id, revision, state, inputs, labels, trigger, outputs, history, original_id, parent_id, attempt_number, created_ms, schedule_ms, variables"
+/* originalCreatedDate: the original may have been removed meanwhile. */
+#define COLUMNS "id, ns, flow_id, revision, state, inputs, labels, trigger, outputs, history, original_id, parent_id, attempt_number, coalesce((SELECT o.created_ms FROM executions o WHERE o.id = e.original_id), e.created_ms), schedule_ms, variables"
 
 static const sl_val *labels_json(sl_arena *a, const sl_val *labels)
 {
@@ -148,7 +149,7 @@ static bool add_runs(sl_store *s, sl_arena *a, sl_val *x, sl_err *err)
 bool sl_execution_json(sl_store *s, sl_arena *a, sl_str id, const sl_val **ret, sl_err *err)
 {
     *ret = NULL;
-    sl_stmt *q = sl_db_query(sl_store_db(s), err, "SELECT " COLUMNS " FROM executions WHERE id=?", "s", id);
+    sl_stmt *q = sl_db_query(sl_store_db(s), err, "SELECT " COLUMNS " FROM executions e WHERE id=?", "s", id);
     int rc = q ? sl_stmt_next(q, err) : -1;
     if (rc != 1)
         return rc == 0;

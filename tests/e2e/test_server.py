@@ -474,8 +474,29 @@ class Triggers(Case):
         count.unlink()
         done = self.flow(flow("here", [work], retry), "-i", "good=3", "--output", "json")
         self.assertEqual((done.rc, json.loads(done.out.splitlines()[0])["state"]), (0, "SUCCESS"), done)
-        bad = flow("bad", [work], retry.replace("maxAttempts: 3", "maxDuration: PT10S"))
-        self.assertRegex(self.flow(bad, "-i", "good=3").err, "maxDuration and warningOnRetry are not supported")
+
+    def test_attempts_that_are_executions_end_in_time_and_warn(self):
+        """maxDuration counts from the first attempt's start, over a kill too; a success that is not the first attempt's is a warning."""
+        count = self.tmp / "count"
+        work = {"id": "w", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "commands": [f"echo x >> {count}", f"test $(wc -l < {count}) -ge {{{{ inputs.good }}}}"]}
+        retry = "inputs: [{id: good, type: INT}]\nretry: {type: constant, interval: PT1S, maxDuration: PT2.5S, warningOnRetry: true, behavior: CREATE_NEW_EXECUTION}\n"
+        with Server(self) as s:
+            s.flow(flow("timed", [work], retry))
+            first = s.run("t", "timed", {"good": "99"}, wait=False)["id"]
+            s.until(first, "RETRIED")
+            s.kill()
+            s.start()
+            while s.search(flowId="timed", state="FAILED")["total"] < 1:
+                time.sleep(0.02)
+            runs = sorted(s.search(flowId="timed")["results"], key=lambda x: x["metadata"]["attemptNumber"])
+            self.assertEqual([x["state"]["current"] for x in runs], ["RETRIED"] * (len(runs) - 1) + ["FAILED"])
+            self.assertIn(len(runs), (2, 3), "attempts at 0, 1 and 2 s; one at 3 s would be too late")
+            self.assertEqual({x["metadata"]["originalCreatedDate"] for x in runs}, {runs[0]["state"]["histories"][0]["date"]})
+            for good, state in (("1", "SUCCESS"), ("2", "WARNING")):
+                count.unlink()
+                s.run("t", "timed", {"good": good}, wait=False)
+                while s.search(flowId="timed", state=state)["total"] < 1:
+                    time.sleep(0.02)
 
     def test_flow_triggers_on_pauses_and_attempts(self):
         """A pause is told once, over a kill too; a condition asks what attempts there were."""
