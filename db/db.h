@@ -31,6 +31,8 @@ void sl_db_unlock(sl_db *db);
 
 bool sl_db_exec(sl_db *db, const char *sql, sl_err *err);
 bool sl_db_begin(sl_db *db, sl_err *err);      /* IMMEDIATE */
+/* A reader's: until sl_db_rollback, everything that is read is of one instant. */
+bool sl_db_snapshot(sl_db *db, sl_err *err);
 bool sl_db_commit(sl_db *db, sl_err *err);
 void sl_db_rollback(sl_db *db);
 void sl_db_shrink(sl_db *db);                  /* gives back the memory of pages that were read */

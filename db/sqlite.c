@@ -156,6 +156,11 @@ bool sl_db_begin(sl_db *db, sl_err *err)
     return sl_db_run(db, err, "BEGIN IMMEDIATE", "");
 }
 
+bool sl_db_snapshot(sl_db *db, sl_err *err)
+{
+    return sl_db_run(db, err, "BEGIN DEFERRED", "");
+}
+
 bool sl_db_commit(sl_db *db, sl_err *err)
 {
     return SL_FAULT("db.before_commit", err) && sl_db_run(db, err, "COMMIT", "") && SL_FAULT("db.after_commit", err);

@@ -171,6 +171,8 @@ sl_exec *sl_exec_new(const sl_flow *flow, sl_str id, int64_t now_ms);
 void sl_exec_event(sl_exec *x, const sl_event *e, int64_t now_ms);
 /* After the rows have been put back with sl_exec_restore: what was busy runs again, with its checkpoint. */
 void sl_exec_resume(sl_exec *x, int64_t now_ms);
+/* Where everything stood, from the restored runs, without going on: for looking at it. Part of sl_exec_resume. */
+void sl_exec_rebuild(sl_exec *x);
 /* Adds a stored task run (in the order of creation); the caller fills its fields. */
 sl_taskrun *sl_exec_restore(sl_exec *x, sl_str id, const sl_task_def *def, sl_taskrun *parent, sl_phase role, sl_str value, int64_t iteration);
 /*
@@ -179,10 +181,17 @@ sl_taskrun *sl_exec_restore(sl_exec *x, sl_str id, const sl_task_def *def, sl_ta
  */
 bool sl_exec_restart(sl_exec *x, int64_t now_ms);
 /*
- * A new execution with what `from` had done before the task run `at` (NULL: nothing), which runs again, as does all that
- * follows. Then sl_exec_resume.
+ * A new execution of `flow` (another revision, or the same one) with what `from` had done before the task run `at` (NULL: nothing),
+ * which runs again, as does all that follows. Then sl_exec_resume. NULL: `at`, or what is around it, is not in that revision.
  */
-sl_exec *sl_exec_replay(const sl_exec *from, const sl_taskrun *at, sl_str id, int64_t now_ms);
+sl_exec *sl_exec_replay(const sl_exec *from, const sl_flow *flow, const sl_taskrun *at, sl_str id, int64_t now_ms);
+/* sl_exec_restart as a new execution on another revision. NULL: there is nothing to run again there. */
+sl_exec *sl_exec_restart_as(const sl_exec *from, const sl_flow *flow, sl_str id, int64_t now_ms);
+/*
+ * By hand, of an execution that is over: `r` ended in `state`, and the execution goes on from there. What ran because of a failure
+ * around it is thrown away. false: r is not of a main list, or of a WorkingDirectory, whose folder is gone. Then sl_exec_resume.
+ */
+bool sl_exec_set_run(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now_ms);
 /*
  * Of one that has ended as RETRIED (retry with behavior CREATE_NEW_EXECUTION): when the next attempt may start, which is a replay
  * from the start; else 0. random: 0..1.

@@ -119,8 +119,9 @@ static void count_iterations(sl_scope *loop)
     }
 }
 
-static void rebuild(sl_exec *x)
+void sl_exec_rebuild(sl_exec *x)
 {
+    x->task_outputs = sl_map(x->arena);
     rebuild_tree(x);
     find_phases(x);
     begin_list(x, &x->root);
@@ -165,8 +166,7 @@ static void advance_open(sl_exec *x, int64_t now)
 
 void sl_exec_resume(sl_exec *x, int64_t now)
 {
-    x->task_outputs = sl_map(x->arena);
-    rebuild(x);
+    sl_exec_rebuild(x);
     for (sl_taskrun *r = x->first; r != NULL; r = r->next)
         offer_again(x, r);
     advance_open(x, now);
@@ -283,10 +283,44 @@ bool sl_exec_restart(sl_exec *x, int64_t now)
     return true;
 }
 
+bool sl_exec_set_run(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now)
+{
+    bool *again = SL_ARRAY(x->arena, bool, x->run_count + 1);
+    for (const sl_taskrun *p = r; p != NULL; p = p->parent)
+        if (p->role != SL_PHASE_MAIN || (p != r && p->def->flowable == SL_WORKING_DIRECTORY))
+            return false;
+    for (const sl_taskrun *p = r->parent; p != NULL; p = p->parent)
+        again[p->seq] = true;
+    x->removed = sl_map(x->arena);
+    drop_consequences(x, again);
+    unlink_removed(x);
+    r->ended_ms = now;
+    r->error = (sl_str){ NULL, 0 };
+    sl_exec_set_run_state(x, r, state, now);
+    for (sl_taskrun *p = r->parent; p != NULL; p = p->parent)
+        reopen_run(x, p, now);
+    reopen(x, now);
+    return true;
+}
+
+/* The task of a run in the flow of x, which may be another revision; NULL: it is not there, or in another list. */
+static const sl_task_def *same_task(const sl_exec *x, const sl_taskrun *r, sl_taskrun *parent)
+{
+    const sl_task_def *found = sl_flow_task(x->flow, r->def->id);
+    if (found == NULL || found->flowable != r->def->flowable)
+        return NULL;
+    sl_scope s = { .owner = parent, .phase = r->role };
+    const sl_task_list *list = sl_scope_list(x, &s);
+    return found->position < list->n && list->items[found->position] == found ? found : NULL;
+}
+
 static sl_taskrun *copy_run(sl_exec *x, const sl_taskrun *r, sl_taskrun *parent)
 {
     sl_arena *a = x->arena;
-    sl_taskrun *c = sl_scope_add_run(x, x->new_id(x->new_id_self, a), r->def, parent, r->role);
+    const sl_task_def *def = same_task(x, r, parent);
+    if (def == NULL)
+        return NULL;
+    sl_taskrun *c = sl_scope_add_run(x, x->new_id(x->new_id_self, a), def, parent, r->role);
     c->value = r->value.p ? sl_str_dup(a, r->value) : r->value;
     c->iteration = r->iteration;
     c->state = r->state;
@@ -315,9 +349,9 @@ static bool is_ancestor(const sl_taskrun *p, const sl_taskrun *of)
     return false;
 }
 
-sl_exec *sl_exec_replay(const sl_exec *from, const sl_taskrun *at, sl_str id, int64_t now)
+static sl_exec *begin_copy(const sl_exec *from, const sl_flow *flow, sl_str id, int64_t now)
 {
-    sl_exec *x = sl_exec_new(from->flow, id, now);
+    sl_exec *x = sl_exec_new(flow, id, now);
     sl_arena *a = x->arena;
     x->inputs = sl_val_copy(a, from->inputs);
     x->labels = sl_val_copy(a, from->labels);
@@ -326,18 +360,53 @@ sl_exec *sl_exec_replay(const sl_exec *from, const sl_taskrun *at, sl_str id, in
     x->original_id = sl_str_dup(a, from->original_id);
     x->parent_id = sl_str_dup(a, from->id);
     x->attempt_number = from->attempt_number + 1;
+    return x;
+}
+
+/* Loops of another length, branches that were not taken then: what a copied run's parent chose holds for it. */
+sl_exec *sl_exec_replay(const sl_exec *from, const sl_flow *flow, const sl_taskrun *at, sl_str id, int64_t now)
+{
+    sl_exec *x = begin_copy(from, flow, id, now);
     if (at == NULL)
         return x;
-    sl_taskrun **copies = SL_ARRAY(a, sl_taskrun *, from->run_count + 1);
+    sl_taskrun **copies = SL_ARRAY(x->arena, sl_taskrun *, from->run_count + 1);
     for (const sl_taskrun *r = from->first; r != NULL && r->seq <= at->seq; r = r->next) {
-        bool on_path = is_ancestor(r, at);
-        if (!on_path && (!sl_state_final(r->state) || r->state == SL_FAILED || r->state == SL_KILLED || (r->parent != NULL && copies[r->parent->seq] == NULL)))
+        bool on_path = is_ancestor(r, at), orphan = r->parent != NULL && copies[r->parent->seq] == NULL;
+        if (!on_path && (!sl_state_final(r->state) || r->state == SL_FAILED || r->state == SL_KILLED || orphan))
             continue;
-        sl_taskrun *c = copies[r->seq] = copy_run(x, r, r->parent ? copies[r->parent->seq] : NULL);
+        sl_taskrun *c = orphan ? NULL : copy_run(x, r, r->parent ? copies[r->parent->seq] : NULL);
+        copies[r->seq] = c;
+        if (c == NULL && on_path) {
+            sl_arena_free(x->arena);
+            return NULL;
+        }
         if (on_path)
             reopen_run(x, c, now);
     }
     reopen(x, now);
+    x->attempt_number--;
+    x->started_ms = now;
+    return x;
+}
+
+sl_exec *sl_exec_restart_as(const sl_exec *from, const sl_flow *flow, sl_str id, int64_t now)
+{
+    sl_exec *x = begin_copy(from, flow, id, now);
+    sl_taskrun **copies = SL_ARRAY(x->arena, sl_taskrun *, from->run_count + 1);
+    for (const sl_taskrun *r = from->first; r != NULL; r = r->next)
+        if (r->parent == NULL || copies[r->parent->seq] != NULL)
+            copies[r->seq] = copy_run(x, r, r->parent ? copies[r->parent->seq] : NULL);
+    x->state = from->state;
+    if (!sl_exec_restart(x, now)) {
+        sl_arena_free(x->arena);
+        return NULL;
+    }
+    x->dirty_runs = NULL; /* without those that were thrown away */
+    for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
+        r->dirty = false;
+        sl_exec_mark(x, r);
+    }
+    x->removed = NULL;
     x->attempt_number--;
     x->started_ms = now;
     return x;

@@ -280,6 +280,7 @@ typedef struct resolver {
     const sl_expr_env *env;
     sl_val *values;      /* nested, for {{ inputs }} */
     sl_val *done;        /* id -> true (enabled) or false (disabled) */
+    sl_val *report;      /* list, or NULL */
     sl_problems *problems;
 } resolver;
 
@@ -407,21 +408,9 @@ static const sl_val *default_of(resolver *r, const sl_val *input, sl_str id)
     return NULL;
 }
 
-static void resolve_one(resolver *r, const sl_val *input)
+static void take_value(resolver *r, const sl_val *input)
 {
     sl_str id = id_of(input), type = sl_get_text(input, "type");
-    if (sl_get_str(r->done, id) != NULL)
-        return;
-    const sl_val *names = sl_get(sl_get(input, "dependsOn"), "inputs");
-    for (size_t i = 0; i < sl_val_count(names); i++) {
-        const sl_val *other = find_input(r->inputs, sl_text(sl_at(names, i)));
-        if (other != NULL)
-            resolve_one(r, other);
-    }
-    bool on = enabled(r, input, id);
-    sl_map_set(r->arena, r->done, id, sl_val_bool(on));
-    if (!on)
-        return;
     const sl_val *v = find_given(r->given, id);
     if (sl_is_null(v))
         v = default_of(r, input, id);
@@ -440,12 +429,55 @@ static void resolve_one(resolver *r, const sl_val *input)
         put_nested(r, id, out);
 }
 
-bool sl_inputs_resolve(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_problems *problems)
+/* before: how many problems there were when it came to this input. */
+static void add_report(resolver *r, const sl_val *input, bool on, size_t before)
 {
-    resolver r = { .arena = arena, .inputs = inputs, .given = given, .env = env, .values = sl_map(arena), .done = sl_map(arena), .problems = problems };
+    if (r->report == NULL)
+        return;
+    sl_str id = id_of(input);
+    sl_val *one = sl_map_of(r->arena, "input", input), *errors = sl_list(r->arena);
+    const sl_val *v = sl_str_eqc(sl_get_text(input, "type"), "SECRET") ? NULL : find_given(r->values, id);
+    sl_map_set_bool(r->arena, one, "enabled", on);
+    sl_map_set_bool(r->arena, one, "isDefault", on && sl_is_null(find_given(r->given, id)));
+    sl_map_opt(r->arena, one, "value", v);
+    size_t at = 0;
+    for (const sl_problem *p = r->problems->first; p != NULL; p = p->next)
+        if (at++ >= before)
+            sl_list_add(r->arena, errors, sl_map_of(r->arena, "message", sl_val_str(r->arena, p->message)));
+    sl_map_setc(r->arena, one, "errors", errors);
+    sl_list_add(r->arena, r->report, one);
+}
+
+static void resolve_one(resolver *r, const sl_val *input)
+{
+    sl_str id = id_of(input);
+    if (sl_get_str(r->done, id) != NULL)
+        return;
+    const sl_val *names = sl_get(sl_get(input, "dependsOn"), "inputs");
+    for (size_t i = 0; i < sl_val_count(names); i++) {
+        const sl_val *other = find_input(r->inputs, sl_text(sl_at(names, i)));
+        if (other != NULL)
+            resolve_one(r, other);
+    }
+    size_t before = r->problems->n;
+    bool on = enabled(r, input, id);
+    sl_map_set(r->arena, r->done, id, sl_val_bool(on));
+    if (on)
+        take_value(r, input);
+    add_report(r, input, on, before);
+}
+
+bool sl_inputs_look(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_val *report, sl_problems *problems)
+{
+    resolver r = { .arena = arena, .inputs = inputs, .given = given, .env = env, .values = sl_map(arena), .done = sl_map(arena), .report = report, .problems = problems };
     size_t before = problems->n;
     for (size_t i = 0; i < sl_val_count(inputs); i++)
         resolve_one(&r, sl_at(inputs, i));
     *ret = r.values;
     return problems->n == before;
+}
+
+bool sl_inputs_resolve(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_problems *problems)
+{
+    return sl_inputs_look(arena, inputs, given, env, ret, NULL, problems);
 }

@@ -13,5 +13,10 @@
  * *ret: the map for {{ inputs }}. Every problem is reported; false when there is any. Ids with dots make nested maps.
  */
 bool sl_inputs_resolve(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_problems *problems);
+/*
+ * The same, and how each fares, added to the list `report`: {input (as declared), enabled, isDefault, value (when there is one), errors:
+ * [{message}]}.
+ */
+bool sl_inputs_look(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_val *report, sl_problems *problems);
 /* One value to a declared type (flow outputs use the same rules). */
 bool sl_input_coerce(sl_arena *arena, const sl_val *declaration, sl_str type, const sl_val *v, const sl_val **ret, sl_err *err);

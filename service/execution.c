@@ -36,19 +36,48 @@ static void add_labels(sl_arena *a, sl_val *all, const sl_val *from)
         sl_map_set(a, all, from->map.entries[i].key, from->map.entries[i].value);
 }
 
+/* What a check that fails says. */
+static bool check_fails(sl_arena *a, const sl_val *check, const sl_expr_env *env, sl_str *message)
+{
+    sl_str text;
+    sl_err err;
+    *message = sl_get_text(check, "message");
+    if (!sl_render(a, env, sl_val_text(a, sl_get(check, "condition")), &text, &err)) {
+        *message = sl_fmt(a, "a check could not be evaluated: %s", err.message);
+        return true;
+    }
+    if (sl_truthy_text(text))
+        return false;
+    if (!sl_render(a, env, *message, &text, &err))
+        return true;
+    *message = text;
+    return true;
+}
+
+const sl_val *sl_execution_checks(sl_arena *a, const sl_flow *flow, const sl_expr_env *env)
+{
+    sl_val *out = sl_list(a);
+    for (size_t i = 0; i < sl_val_count(flow->checks); i++) {
+        const sl_val *c = sl_at(flow->checks, i);
+        sl_str message, style = sl_get_text(c, "style"), behavior = sl_get_text(c, "behavior");
+        if (!check_fails(a, c, env, &message))
+            continue;
+        sl_val *one = sl_map_of(a, "message", sl_val_str(a, message));
+        sl_map_set_str(a, one, "style", style.n ? style : SL_S("INFO"));
+        sl_map_set_str(a, one, "behavior", behavior.n ? behavior : SL_S("BLOCK_EXECUTION"));
+        sl_list_add(a, out, one);
+    }
+    return out;
+}
+
 /* checks: what must hold before an execution is made; the strictest of those that fail counts. */
 static void run_checks(sl_arena *a, const sl_flow *flow, const sl_expr_env *env, sl_new_execution *n, sl_problems *problems)
 {
     for (size_t i = 0; i < sl_val_count(flow->checks); i++) {
         const sl_val *c = sl_at(flow->checks, i);
-        sl_str behavior = sl_get_text(c, "behavior"), text, message = sl_get_text(c, "message");
-        sl_err err;
-        if (!sl_render(a, env, sl_val_text(a, sl_get(c, "condition")), &text, &err))
-            message = sl_fmt(a, "a check could not be evaluated: %s", err.message);
-        else if (sl_truthy_text(text))
+        sl_str behavior = sl_get_text(c, "behavior"), message;
+        if (!check_fails(a, c, env, &message))
             continue;
-        else if (!sl_render(a, env, message, &message, &err))
-            message = sl_get_text(c, "message");
         if (sl_str_eqc(behavior, "FAIL_EXECUTION"))
             n->refusal = message;
         else if (sl_str_eqc(behavior, "CREATE_EXECUTION"))
@@ -208,7 +237,7 @@ static void try_again(sl_engine *e, const sl_live *l, int64_t now)
     int64_t at = sl_exec_new_attempt_at(l->x, now, (double)sl_random_below(1 << 20) / (1 << 20));
     if (at == 0)
         return;
-    sl_exec *x = sl_exec_replay(l->x, NULL, sl_execution_next_attempt(e->turn_arena, l->x->id), now);
+    sl_exec *x = sl_exec_replay(l->x, l->x->flow, NULL, sl_execution_next_attempt(e->turn_arena, l->x->id), now);
     x->schedule_ms = at;
     x->first_attempt_ms = l->x->first_attempt_ms > 0 ? l->x->first_attempt_ms : l->x->started_ms;
     x->deadline_ms = deadline_of(x->flow, at);

@@ -26,22 +26,27 @@ typedef struct sl_new_execution {
  */
 bool sl_execution_prepare(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str id, const sl_val *given, const sl_val *files, const sl_val *labels, const sl_val *trigger,
                           sl_new_execution *ret, sl_problems *problems);
+/* The flow's checks that fail: [{message, style, behavior}]. */
+const sl_val *sl_execution_checks(sl_arena *arena, const sl_flow *flow, const sl_expr_env *env);
 /* loop: it starts, waits for its date, or queues. */
 sl_live *sl_execution_create(sl_engine *e, const sl_new_execution *n, int64_t now_ms);
 /* Any thread: makes it and returns when it is on disk. When it does not, the flow is given back. */
 bool sl_execution_submit(sl_engine *e, const sl_new_execution *n, sl_err *err);
 
-typedef enum sl_verb { SL_DO_KILL, SL_DO_PAUSE, SL_DO_RESUME, SL_DO_RESTART, SL_DO_REPLAY, SL_DO_LABELS, SL_DO_RUN, SL_DO_STATUS, SL_DO_DELETE } sl_verb;
+typedef enum sl_verb { SL_DO_KILL, SL_DO_PAUSE, SL_DO_RESUME, SL_DO_RESTART, SL_DO_REPLAY, SL_DO_LABELS, SL_DO_RUN, SL_DO_STATUS, SL_DO_RUN_STATE, SL_DO_DELETE } sl_verb;
 
-/* Something to do with one execution. RUN: a queued one starts whatever the limit says. STATUS: another final state. */
+/* Something to do with one execution. RUN: a queued one starts whatever the limit says. STATUS: another final state. RUN_STATE: of a
+   task run; the execution goes on from there. */
 typedef struct sl_request {
     sl_verb verb;
     sl_str id;
-    sl_str taskrun_id;             /* RESUME, REPLAY: that task run; .n == 0: all, from the start */
+    sl_str taskrun_id;             /* RESUME, REPLAY: that task run; .n == 0: all, from the start. RUN_STATE: that one */
+    int64_t revision;              /* RESTART, REPLAY: of the flow, as a new execution; 0 = the one that it runs */
+    bool alone;                    /* KILL: not those that it has called as well */
     const sl_val *values;          /* RESUME: outputs {onResume}; LABELS: map */
-    sl_state status;               /* STATUS */
+    sl_state status;               /* STATUS, RUN_STATE */
     bool keep_logs, keep_files;    /* DELETE */
-    char new_id[23];               /* REPLAY: of the new execution */
+    char new_id[23];               /* of the new execution; "" = there is none */
     sl_err err;                    /* NOT_FOUND; CONFLICT: not in this state; CONFIG: makes no sense */
     bool ok;
 } sl_request;

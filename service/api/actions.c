@@ -1,6 +1,7 @@
 /* service/api/actions.c: what can be done to executions; the paths of 1.x, those of 2.0 (/actions/…), one by one and in bulk. */
 #include "base/arena.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "flows/input.h"
 #include "service/api/api.h"
 #include "service/api/execution_call.h"
@@ -19,16 +20,24 @@ static bool perform(sl_call *c, sl_request *r)
     return false;
 }
 
-/* POST /executions/NAMESPACE/pause is about a flow of that name, too: when there is no such execution. */
-static bool meant_a_flow(sl_call *c)
+bool sl_call_names_flow(sl_call *c)
 {
     bool found, over;
-    sl_str ns, flow, path = sl_str_c(c->route->path);
+    sl_str ns, flow, path = sl_str_c(c->route->path), rest = path, name = path;
     sl_state state;
     sl_err err;
     if (strcmp(c->route->method, "POST") != 0 || sl_str_find(path, SL_S("/actions/")) >= 0 || !sl_execution_head(c->store, c->arena, c->args[0], &found, &ns, &flow, &state, &over, &err) || found)
         return false;
-    c->args[1] = sl_path_base(path);
+    for (int i = 0; i < 4; i++) /* "/executions/{…}/NAME" */
+        (void)sl_str_cut(&rest, '/', &name);
+    c->args[1] = name;
+    return true;
+}
+
+bool sl_call_meant_flow(sl_call *c)
+{
+    if (!sl_call_names_flow(c))
+        return false;
     if (sl_call_may(c, c->args[0]))
         sl_call_create(c);
     return true;
@@ -36,21 +45,30 @@ static bool meant_a_flow(sl_call *c)
 
 static void act(sl_call *c, sl_request r, int status)
 {
-    if (meant_a_flow(c))
+    if (sl_call_meant_flow(c))
         return;
     r.id = c->args[0];
     if (!perform(c, &r))
         return;
     /* 2.0's paths answer with the execution where 1.x's have no body. */
     if (status == 200 || sl_str_find(sl_str_c(c->route->path), SL_S("/actions/")) >= 0)
-        sl_call_reply_execution(c, r.verb == SL_DO_REPLAY ? sl_str_c(r.new_id) : r.id);
+        sl_call_reply_execution(c, r.new_id[0] != '\0' ? sl_str_c(r.new_id) : r.id);
     else
         sl_reply_empty(c, status);
 }
 
+static void act_on_revision(sl_call *c, sl_request r)
+{
+    sl_str revision = sl_query(c, "revision");
+    if (revision.n > 0 && (!sl_parse_int(revision, &r.revision) || r.revision < 1))
+        sl_reply_error(c, 400, "Bad Request: 'revision' must be a number from 1 on, not '%.*s'", SL_ARG(revision));
+    else
+        act(c, r, 200);
+}
+
 static void kill_one(sl_call *c)
 {
-    act(c, (sl_request){ .verb = SL_DO_KILL }, 202);
+    act(c, (sl_request){ .verb = SL_DO_KILL, .alone = !sl_query_bool(c, "isOnKillCascade", true) }, 202);
 }
 
 static void pause_one(sl_call *c)
@@ -60,12 +78,12 @@ static void pause_one(sl_call *c)
 
 static void restart_one(sl_call *c)
 {
-    act(c, (sl_request){ .verb = SL_DO_RESTART }, 200);
+    act_on_revision(c, (sl_request){ .verb = SL_DO_RESTART });
 }
 
 static void replay_one(sl_call *c)
 {
-    act(c, (sl_request){ .verb = SL_DO_REPLAY, .taskrun_id = sl_query(c, "taskRunId") }, 200);
+    act_on_revision(c, (sl_request){ .verb = SL_DO_REPLAY, .taskrun_id = sl_query(c, "taskRunId") });
 }
 
 static void run_one(sl_call *c)
@@ -87,6 +105,21 @@ static void status_one(sl_call *c)
         return;
     }
     act(c, r, 200);
+}
+
+/* {taskRunId, state}; also of a flow that is called "state". */
+static void run_state_one(sl_call *c)
+{
+    sl_request r = { .verb = SL_DO_RUN_STATE };
+    sl_err err;
+    if (sl_call_meant_flow(c))
+        return;
+    const sl_val *body = sl_json_parse(c->arena, c->body, &err);
+    r.taskrun_id = sl_get_text(body, "taskRunId");
+    if (r.taskrun_id.n == 0 || !sl_state_parse(sl_get_text(body, "state"), &r.status))
+        sl_reply_error(c, 422, "Invalid entity: the body is {\"taskRunId\": …, \"state\": …}, in JSON, with a state such as SUCCESS");
+    else
+        act(c, r, 200);
 }
 
 /* [{"key","value"}] */
@@ -115,14 +148,11 @@ static void labels_one(sl_call *c)
 
 /* ---- resume ---- */
 
-/* The inputs that the paused task asks for, checked against its onResume. */
-static bool resume_values(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret)
+bool sl_call_asked(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret)
 {
-    const sl_val *parts = c->body.n > 0 ? sl_call_parts(c) : sl_list(c->arena), *x, *resolved;
+    const sl_val *x;
     sl_err err;
     *ret = NULL;
-    if (parts == NULL)
-        return false;
     if (!sl_execution_json(c->store, c->arena, c->args[0], &x, &err)) {
         sl_reply_err(c, &err);
         return false;
@@ -130,13 +160,23 @@ static bool resume_values(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **
     sl_flow_ref *ref = sl_call_flow(c, ns, flow_id, sl_get_int(x, "flowRevision", 0));
     if (ref == NULL)
         return false;
-    const sl_val *asked = NULL, *runs = sl_get(x, "taskRunList");
+    const sl_val *runs = sl_get(x, "taskRunList");
     for (size_t i = 0; i < sl_val_count(runs); i++) {
         const sl_task_def *d = sl_flow_task(ref->flow, sl_get_text(sl_at(runs, i), "taskId"));
         if (d != NULL && d->flowable == SL_PAUSE && sl_str_eqc(sl_get_text(sl_get(sl_at(runs, i), "state"), "current"), "PAUSED") && sl_get(d->props, "onResume") != NULL)
-            asked = sl_val_copy(c->arena, sl_get(d->props, "onResume"));
+            *ret = sl_val_copy(c->arena, sl_get(d->props, "onResume"));
     }
     sl_flow_cache_put(sl_engine_flows(c->engine), ref);
+    return true;
+}
+
+/* The inputs that the paused task asks for, checked against its onResume. */
+static bool resume_values(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret)
+{
+    const sl_val *parts = c->body.n > 0 ? sl_call_parts(c) : sl_list(c->arena), *asked, *resolved;
+    *ret = NULL;
+    if (parts == NULL || !sl_call_asked(c, ns, flow_id, &asked))
+        return false;
     if (asked == NULL)
         return true;
     sl_val *given = sl_map(c->arena);
@@ -156,7 +196,7 @@ static void resume_one(sl_call *c)
 {
     sl_request r = { .verb = SL_DO_RESUME };
     sl_str ns, flow;
-    if (!meant_a_flow(c) && sl_call_execution(c, c->args[0], &ns, &flow) && resume_values(c, ns, flow, &r.values))
+    if (!sl_call_meant_flow(c) && sl_call_execution(c, c->args[0], &ns, &flow) && resume_values(c, ns, flow, &r.values))
         act(c, r, 204);
 }
 
@@ -178,8 +218,9 @@ static bool bulk_request(sl_call *c, sl_request *r, const sl_val **ids)
         if (sl_str_find(sl_str_c(c->route->path), sl_fmt(c->arena, "/%s/", bulk_verbs[i].name)) >= 0)
             r->verb = bulk_verbs[i].verb;
     if (r->verb == SL_DO_LABELS) {
+        bool query = sl_str_ends(sl_str_c(c->route->path), SL_S("by-query")); /* the body is the labels then */
         *ids = sl_get(c->json, "executionsId");
-        return labels_of(c, sl_get(c->json, "executionLabels"), &r->values);
+        return labels_of(c, query ? c->json : sl_get(c->json, "executionLabels"), &r->values);
     }
     if (r->verb != SL_DO_STATUS)
         return true;
@@ -210,14 +251,7 @@ static void bulk(sl_call *c, sl_request like, const sl_val *ids)
         sl_map_set_str(c->arena, one, "invalidValue", r.id);
         sl_list_add(c->arena, invalid, one);
     }
-    if (invalid->list.n == 0) {
-        sl_reply(c, 200, sl_map_of(c->arena, "count", sl_val_int(c->arena, done)));
-        return;
-    }
-    sl_val *body = sl_map_of(c->arena, "message", sl_val_c(c->arena, "invalid bulk action"));
-    sl_map_setc(c->arena, body, "invalids", invalid);
-    sl_map_set_int(c->arena, body, "count", done);
-    sl_reply(c, 400, body);
+    sl_reply_count(c, done, invalid);
 }
 
 static void by_ids(sl_call *c)
@@ -277,16 +311,18 @@ const sl_api_route sl_api_execution_actions[] = {
     BULK("POST", "force-run", SL_BODY_JSON),
     BULK("POST", "change-status", SL_BODY_JSON),
     { "POST", "/executions/labels/by-ids", SL_ROLE_OPERATOR, SL_BODY_JSON, NULL, "Labels for a list of executions.", by_ids },
+    { "POST", "/executions/labels/by-query", SL_ROLE_OPERATOR, SL_BODY_JSON, "q namespace flowId state labels startDate endDate", "Labels for all that match.", by_query },
     { "DELETE", "/executions/by-ids", SL_ROLE_OPERATOR, SL_BODY_JSON, "deleteLogs deleteStorage", "Deletes a list of executions.", by_ids },
     { "DELETE", "/executions/by-query", SL_ROLE_OPERATOR, SL_BODY_NONE, "q namespace flowId state labels startDate endDate deleteLogs deleteStorage", "Deletes all that match.", by_query },
-    ONE("DELETE", "kill", SL_ROLE_OPERATOR, SL_BODY_NONE, "isOnKillCascade", "Ends it as KILLED.", kill_one),
+    ONE("DELETE", "kill", SL_ROLE_OPERATOR, SL_BODY_NONE, "isOnKillCascade", "Ends it as KILLED, and those that it has called.", kill_one),
     ONE("POST", "pause", SL_ROLE_OPERATOR, SL_BODY_NONE, NULL, "What runs ends, nothing new starts.", pause_one),
     ONE("POST", "resume", SL_ROLE_OPERATOR, SL_BODY_MULTIPART, NULL, "Goes on after a pause; inputs are the parts of the form.", resume_one),
-    ONE("POST", "restart", SL_ROLE_OPERATOR, SL_BODY_NONE, NULL, "Runs what has failed again.", restart_one),
-    ONE("POST", "replay", SL_ROLE_OPERATOR, SL_BODY_NONE, "taskRunId", "A new execution, from the start or from a task run on.", replay_one),
+    ONE("POST", "restart", SL_ROLE_OPERATOR, SL_BODY_NONE, "revision", "Runs what has failed again; with a revision of the flow, as a new execution.", restart_one),
+    ONE("POST", "replay", SL_ROLE_OPERATOR, SL_BODY_NONE, "taskRunId revision", "A new execution, from the start or from a task run on.", replay_one),
     ONE("POST", "unqueue", SL_ROLE_OPERATOR, SL_BODY_NONE, NULL, "Starts a queued one whatever the limit says.", run_one),
     ONE("POST", "force-run", SL_ROLE_OPERATOR, SL_BODY_NONE, NULL, "Starts a queued one whatever the limit says.", run_one),
     ONE("POST", "change-status", SL_ROLE_OPERATOR, SL_BODY_NONE, "status", "Another final state for one that has ended.", status_one),
+    ONE("POST", "state", SL_ROLE_OPERATOR, SL_BODY_ANY, NULL, "Another state for a task run of one that has ended, which goes on from there.", run_state_one),
     ONE("POST", "labels", SL_ROLE_OPERATOR, SL_BODY_JSON, NULL, "Sets labels.", labels_one),
     { "DELETE", "/executions/{executionId}", SL_ROLE_OPERATOR, SL_BODY_NONE, "deleteLogs deleteStorage deleteMetrics", "Deletes one that has ended.", delete_one },
     { 0 },

@@ -44,7 +44,7 @@ typedef struct sl_api_route {
 } sl_api_route;
 
 /* Tables of the modules, each ends with {0}. */
-extern const sl_api_route sl_api_flows[], sl_api_flows_many[], sl_api_executions[], sl_api_execution_actions[], sl_api_logs[], sl_api_metrics[], sl_api_triggers[], sl_api_kv[], sl_api_files[], sl_api_users[], sl_api_login[], sl_api_misc[];
+extern const sl_api_route sl_api_flows[], sl_api_flows_many[], sl_api_executions[], sl_api_execution_actions[], sl_api_logs[], sl_api_metrics[], sl_api_triggers[], sl_api_triggers_many[], sl_api_graph[], sl_api_validate[], sl_api_kv[], sl_api_files[], sl_api_users[], sl_api_login[], sl_api_plugins[], sl_api_misc[];
 extern const sl_api_route *const sl_api_tables[]; /* ends with NULL */
 
 sl_api *sl_api_new(sl_engine *e);
@@ -68,7 +68,12 @@ void sl_reply_problems(sl_call *c, const sl_problems *problems);
 /* {results, total} */
 void sl_reply_page(sl_call *c, const sl_val *results, int64_t total);
 
+/* Of something done to many: {count}, or 400 with those that were refused, [{message, invalidValue}]; the others are done. */
+void sl_reply_count(sl_call *c, int64_t done, const sl_val *invalid);
+
 sl_str sl_query(const sl_call *c, const char *name);
+/* The same, or as 2.0 writes it: filters[name][OPERATION]=value ("q" is "query" there). */
+sl_str sl_query_filter(const sl_call *c, const char *name);
 bool sl_query_bool(const sl_call *c, const char *name, bool fallback);
 /* page from 1, size 1..1000; false: answered. */
 bool sl_query_page(sl_call *c, int64_t *offset, int64_t *size);

@@ -12,6 +12,12 @@ bool sl_call_filter(sl_call *c, sl_execution_filter *f);
 void sl_call_reply_execution(sl_call *c, sl_str id);
 /* The request's execution of the flow args[0].args[1]. */
 void sl_call_create(sl_call *c);
+/* POST /executions/NAMESPACE/pause is about a flow of that name, too: true when there is no such execution; args[1] is the name then. */
+bool sl_call_names_flow(sl_call *c);
+/* The same, and it is answered: the flow has been run. */
+bool sl_call_meant_flow(sl_call *c);
+/* The inputs that a paused task of the execution args[0] asks for (onResume); NULL: none. false: answered. */
+bool sl_call_asked(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret);
 /* follow.c: Server-sent events. */
 void sl_follow_execution(sl_call *c);
 void sl_follow_logs(sl_call *c);

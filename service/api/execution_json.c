@@ -185,8 +185,7 @@ bool sl_execution_head(sl_store *s, sl_arena *a, sl_str id, bool *found, sl_str 
     " AND (?9 = '' OR trigger_id = ?9) AND (?10 = '' OR json_extract(trigger, '$.variables.executionId') = ?10)"
 
 
-/* ["key", "value"] pairs of key:value texts; a key with a quote in it matches nothing. */
-static sl_str label_pairs(sl_arena *a, const sl_val *labels)
+sl_str sl_label_pairs(sl_arena *a, const sl_val *labels)
 {
     sl_val *list = sl_list(a);
     for (size_t i = 0; i < sl_val_count(labels); i++) {
@@ -203,7 +202,7 @@ static sl_str label_pairs(sl_arena *a, const sl_val *labels)
 bool sl_execution_search(sl_store *s, sl_arena *a, const sl_execution_filter *f, const sl_val **ret, int64_t *ret_total, sl_err *err)
 {
     sl_str empty = SL_S(""), sl_ns = f->ns.n ? f->ns : empty, flow = f->flow_id.n ? f->flow_id : empty, visible = f->visible_ns.n ? f->visible_ns : empty, text = f->text.n ? f->text : empty;
-    sl_str states = sl_val_count(f->states) ? sl_json(a, f->states) : empty, labels = label_pairs(a, f->labels), trigger = f->trigger_id.n ? f->trigger_id : empty;
+    sl_str states = sl_val_count(f->states) ? sl_json(a, f->states) : empty, labels = sl_label_pairs(a, f->labels), trigger = f->trigger_id.n ? f->trigger_id : empty;
     sl_str parent = f->parent_execution.n ? f->parent_execution : empty;
     sl_val *list = sl_list(a);
     sl_stmt *q = sl_db_query(sl_store_db(s), err, "SELECT count(*)" WHERE, "sssiisssss", sl_ns, flow, states, f->from_ms, f->to_ms, visible, text, labels, trigger, parent);

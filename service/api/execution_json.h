@@ -15,6 +15,8 @@ typedef struct sl_execution_filter {
     int64_t offset, size;
 } sl_execution_filter;
 
+/* key:value texts as JSON for a statement, [["key", "value"]]; "" for none. A key with a quote in it matches nothing. */
+sl_str sl_label_pairs(sl_arena *arena, const sl_val *labels);
 /* *ret NULL: there is none. */
 bool sl_execution_json(sl_store *store, sl_arena *arena, sl_str id, const sl_val **ret, sl_err *err);
 bool sl_execution_search(sl_store *store, sl_arena *arena, const sl_execution_filter *f, const sl_val **ret, int64_t *ret_total, sl_err *err);

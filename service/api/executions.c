@@ -333,7 +333,7 @@ bool sl_call_filter(sl_call *c, sl_execution_filter *f)
     if (sort.n > 0) {
         (void)sl_str_cut(&sort, ':', &field);
         f->ascending = sl_str_ieq(sort.p ? sort : SL_S("asc"), SL_S("asc"));
-        if (!sl_str_eqc(field, "state.startDate") && !sl_str_eqc(field, "id") && !sl_str_eqc(field, "startDate") && !sl_str_eqc(field, "state.current")) {
+        if (!sl_str_eqc(field, "state.startDate") && !sl_str_eqc(field, "id") && !sl_str_eqc(field, "startDate")) {
             sl_reply_error(c, 422, "Unprocessable Entity: Invalid sort parameter");
             return false;
         }

@@ -18,6 +18,8 @@ typedef struct sl_flow_search {
     sl_str ns;                     /* and below; .n == 0: all that the caller may see */
     sl_str text;                   /* in the id or the namespace; .n == 0: any */
     bool in_source;                /* or in the source */
+    const sl_val *labels;          /* list of key:value; NULL = any */
+    sl_str sort;                   /* "id:asc", "id:desc", "namespace:asc" (as without it) or "namespace:desc" */
     int64_t offset, size;
 } sl_flow_search;
 

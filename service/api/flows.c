@@ -157,6 +157,10 @@ static void bulk(sl_call *c)
 {
     sl_flow **flows = NULL;
     size_t n = 0;
+    if (sl_query_bool(c, "delete", false)) {
+        sl_reply_error(c, 422, "Illegal argument: delete=true is not supported over all namespaces; POST /flows/{namespace}?delete=true replaces the flows of one");
+        return;
+    }
     if (!sl_call_flows_parse(c, c->body, &flows, &n))
         return;
     sl_flow_change change = { .flows = flows, .count = n, .if_revision = -1 };
@@ -182,40 +186,6 @@ static void replace_namespace(sl_call *c)
         reply_many(c, flows, n);
 }
 
-/* ---- validation: the same messages as the command line's ---- */
-
-static const sl_val *verdict(sl_call *c, sl_str document, size_t index)
-{
-    sl_problems problems = { .arena = c->arena };
-    sl_val *v = sl_map(c->arena);
-    sl_flow *f = sl_flow_parse(c->arena, sl_engine_registry(c->engine), sl_engine_settings(c->engine)->plugin_defaults, document, &problems);
-    sl_map_set_int(c->arena, v, "index", (int64_t)index);
-    if (f == NULL) {
-        sl_buf b = sl_buf_new(c->arena, 1 << 18);
-        for (const sl_problem *p = problems.first; p != NULL; p = p->next)
-            sl_buf_fmt(&b, "%u:%u: %.*s%s", p->line, p->column, SL_ARG(p->message), p->next ? "\n" : "");
-        sl_map_set_str(c->arena, v, "constraints", sl_buf_str(&b));
-    }
-    sl_err ignored;
-    const sl_val *doc = sl_yaml_parse(c->arena, document, &ignored);
-    sl_map_opt_str(c->arena, v, "flow", sl_get_text(doc, "id"));
-    sl_map_opt_str(c->arena, v, "namespace", sl_get_text(doc, "namespace"));
-    sl_map_set_bool(c->arena, v, "outdated", false);
-    sl_map_setc(c->arena, v, "deprecationPaths", sl_list(c->arena));
-    sl_map_setc(c->arena, v, "warnings", sl_list(c->arena));
-    sl_map_setc(c->arena, v, "infos", sl_list(c->arena));
-    return v;
-}
-
-static void validate(sl_call *c)
-{
-    sl_str rest = c->body, document;
-    sl_val *list = sl_list(c->arena);
-    for (size_t i = 0; sl_yaml_cut(&rest, &document); i++)
-        sl_list_add(c->arena, list, verdict(c, document, i));
-    sl_reply(c, 200, list);
-}
-
 /* ---- reading ---- */
 
 static void get(sl_call *c)
@@ -224,7 +194,8 @@ static void get(sl_call *c)
 }
 
 #define VISIBLE "(?1 = '' OR f.ns = ?1 OR substr(f.ns, 1, length(?1) + 1) = ?1 || '.') AND (?2 = '' OR f.ns = ?2 OR substr(f.ns, 1, length(?2) + 1) = ?2 || '.')" \
-                " AND (?3 = '' OR instr(lower(f.id), lower(?3)) OR instr(lower(f.ns), lower(?3)) OR (?4 AND instr(s.source, ?3))) AND f.deleted = 0"
+                " AND (?3 = '' OR instr(lower(f.id), lower(?3)) OR instr(lower(f.ns), lower(?3)) OR (?4 AND instr(s.source, ?3))) AND f.deleted = 0" \
+                " AND (?5 = '' OR NOT EXISTS (SELECT 1 FROM json_each(?5) l WHERE json_extract(f.labels, '$.\"' || json_extract(l.value, '$[0]') || '\"') IS NOT json_extract(l.value, '$[1]')))"
 
 bool sl_call_flows_found(sl_call *c, const sl_flow_search *search, sl_flow_row **rows, size_t *n)
 {
@@ -232,8 +203,10 @@ bool sl_call_flows_found(sl_call *c, const sl_flow_search *search, sl_flow_row *
     size_t capacity = 0;
     sl_str empty = SL_S(""), ns = search->ns.n ? search->ns : empty, text = search->text.n ? search->text : empty;
     sl_stmt *q = sl_db_query(sl_store_db(c->store), &err,
-                             "SELECT f.ns, f.id, f.revision, s.source, f.disabled, f.updated_ms FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE " ORDER BY f.ns, f.id LIMIT ?5 OFFSET ?6", "sssiii",
-                             sl_str_c(c->who.ns), ns, text, (int64_t)search->in_source, search->size, search->offset);
+                             "SELECT f.ns, f.id, f.revision, s.source, f.disabled, f.updated_ms FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE
+                             " ORDER BY CASE WHEN ?6 = 'id:asc' THEN f.id END, CASE WHEN ?6 = 'id:desc' THEN f.id END DESC, CASE WHEN ?6 = 'namespace:desc' THEN f.ns END DESC, f.ns, f.id LIMIT ?7 OFFSET ?8",
+                             "sssissii", sl_str_c(c->who.ns), ns, text, (int64_t)search->in_source, sl_label_pairs(c->arena, search->labels), search->sort.n ? search->sort : empty, search->size,
+                             search->offset);
     int rc = q ? 1 : -1;
     *rows = NULL;
     *n = 0;
@@ -253,8 +226,8 @@ static bool count_flows(sl_call *c, const sl_flow_search *search, int64_t *total
 {
     sl_err err;
     sl_str empty = SL_S("");
-    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT count(*) FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE, "sssi", sl_str_c(c->who.ns), search->ns.n ? search->ns : empty,
-                             search->text.n ? search->text : empty, (int64_t)search->in_source);
+    sl_stmt *q = sl_db_query(sl_store_db(c->store), &err, "SELECT count(*) FROM flows f JOIN sources s ON s.hash = f.source WHERE " VISIBLE, "sssis", sl_str_c(c->who.ns), search->ns.n ? search->ns : empty,
+                             search->text.n ? search->text : empty, (int64_t)search->in_source, sl_label_pairs(c->arena, search->labels));
     bool ok = q != NULL && sl_stmt_next(q, &err) == 1;
     if (ok) {
         *total = sl_col_int(q, 0);
@@ -272,13 +245,27 @@ static const sl_val *flows_json(sl_call *c, const sl_flow_row *rows, size_t n, b
     return list;
 }
 
+/* id or namespace, :asc (or nothing) or :desc. false: answered. */
+static bool sort_of(sl_call *c, sl_str *ret)
+{
+    sl_str rest = sl_query(c, "sort"), field;
+    if (rest.n == 0)
+        return true;
+    (void)sl_str_cut(&rest, ':', &field);
+    bool known = sl_str_eqc(field, "id") || sl_str_eqc(field, "namespace");
+    *ret = sl_fmt(c->arena, "%.*s:%s", SL_ARG(field), rest.p != NULL && sl_str_ieq(rest, SL_S("desc")) ? "desc" : "asc");
+    if (!known)
+        sl_reply_error(c, 422, "Unprocessable Entity: Invalid sort parameter");
+    return known;
+}
+
 static void reply_search(sl_call *c, bool in_source)
 {
     sl_flow_row *rows;
     size_t n;
     int64_t total;
-    sl_flow_search what = { .ns = sl_query(c, "namespace"), .text = sl_query(c, "q"), .in_source = in_source };
-    if (sl_query_page(c, &what.offset, &what.size) && count_flows(c, &what, &total) && sl_call_flows_found(c, &what, &rows, &n))
+    sl_flow_search what = { .ns = sl_query_filter(c, "namespace"), .text = sl_query_filter(c, "q"), .in_source = in_source, .labels = sl_query_all(c, "labels") };
+    if (sort_of(c, &what.sort) && sl_query_page(c, &what.offset, &what.size) && count_flows(c, &what, &total) && sl_call_flows_found(c, &what, &rows, &n))
         sl_reply_page(c, flows_json(c, rows, n, in_source), total);
 }
 
@@ -337,6 +324,22 @@ static void namespaces(sl_call *c)
         sl_reply(c, 200, list);
 }
 
+/* With what plugin defaults put in. */
+static void task_of_flow(sl_call *c)
+{
+    int64_t revision = 0;
+    (void)sl_parse_int(sl_query(c, "revision"), &revision);
+    sl_flow_ref *ref = sl_call_flow(c, c->args[0], c->args[1], revision);
+    if (ref == NULL)
+        return;
+    const sl_task_def *task = sl_flow_task(ref->flow, c->args[2]);
+    if (task != NULL)
+        sl_reply(c, 200, task->props);
+    else
+        sl_reply_error(c, 404, "Not Found: the flow has no task '%.*s'", SL_ARG(c->args[2]));
+    sl_flow_cache_put(sl_engine_flows(c->engine), ref);
+}
+
 static void of_execution(sl_call *c)
 {
     sl_str ns, flow, source;
@@ -354,12 +357,12 @@ static void of_execution(sl_call *c)
 
 const sl_api_route sl_api_flows[] = {
     { "GET", "/flows/search", SL_ROLE_VIEWER, SL_BODY_NONE, "q page size sort namespace labels", "Flows that match.", search },
-    { "GET", "/flows/source", SL_ROLE_VIEWER, SL_BODY_NONE, "q page size namespace", "Flows whose text holds something.", search_source },
+    { "GET", "/flows/source", SL_ROLE_VIEWER, SL_BODY_NONE, "q page size sort namespace labels", "Flows whose text holds something.", search_source },
     { "GET", "/flows/distinct-namespaces", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Namespaces that have flows.", namespaces },
-    { "POST", "/flows/validate", SL_ROLE_VIEWER, SL_BODY_YAML, NULL, "What is wrong with flows, line by line; nothing is stored.", validate },
     { "POST", "/flows/bulk", SL_ROLE_AUTHOR, SL_BODY_YAML, "delete", "Stores several flows: all, or none when one is invalid.", bulk },
     { "POST", "/flows", SL_ROLE_AUTHOR, SL_BODY_YAML, NULL, "Stores a new flow.", create },
     { "GET", "/flows/{namespace}/{id}/revisions", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "All revisions of a flow.", revisions },
+    { "GET", "/flows/{namespace}/{id}/tasks/{taskId}", SL_ROLE_VIEWER, SL_BODY_NONE, "revision", "A task of a flow.", task_of_flow },
     { "GET", "/flows/{namespace}/{id}", SL_ROLE_VIEWER, SL_BODY_NONE, "source revision allowDeleted", "A flow.", get },
     { "PUT", "/flows/{namespace}/{id}", SL_ROLE_AUTHOR, SL_BODY_YAML, NULL, "Changes a flow; If-Match keeps two from overwriting each other.", update },
     { "DELETE", "/flows/{namespace}/{id}", SL_ROLE_AUTHOR, SL_BODY_NONE, NULL, "Deletes a flow.", remove_flow },

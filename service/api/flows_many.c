@@ -9,7 +9,7 @@ static bool chosen(sl_call *c, sl_flow_row **rows, size_t *n)
     sl_err err;
     bool found;
     if (c->route->body == SL_BODY_NONE)
-        return sl_call_flows_found(c, &(sl_flow_search){ .ns = sl_query(c, "namespace"), .text = sl_query(c, "q"), .size = SL_FLOWS_FOUND_MAX }, rows, n);
+        return sl_call_flows_found(c, &(sl_flow_search){ .ns = sl_query_filter(c, "namespace"), .text = sl_query_filter(c, "q"), .labels = sl_query_all(c, "labels"), .size = SL_FLOWS_FOUND_MAX }, rows, n);
     *n = sl_val_count(c->json);
     *rows = SL_ARRAY(c->arena, sl_flow_row, *n + 1);
     for (size_t i = 0; i < *n; i++) {
@@ -28,11 +28,6 @@ static bool chosen(sl_call *c, sl_flow_row **rows, size_t *n)
     return true;
 }
 
-static void reply_count(sl_call *c, size_t n)
-{
-    sl_reply(c, 200, sl_map_of(c->arena, "count", sl_val_int(c->arena, (int64_t)n)));
-}
-
 static void delete_flows(sl_call *c)
 {
     sl_flow_row *rows;
@@ -44,7 +39,7 @@ static void delete_flows(sl_call *c)
         if (!sl_call_flows_put(c, &change))
             return;
     }
-    reply_count(c, n);
+    sl_reply_count(c, (int64_t)n, NULL);
 }
 
 sl_str sl_flow_source_with(sl_arena *arena, sl_str source, const char *key, sl_str value)
@@ -84,7 +79,7 @@ static void set_disabled(sl_call *c, bool disabled)
     }
     sl_flow_change change = { .flows = flows, .count = changed, .if_revision = -1 };
     if (changed == 0 || sl_call_flows_put(c, &change))
-        reply_count(c, changed);
+        sl_reply_count(c, (int64_t)changed, NULL);
 }
 
 static void disable(sl_call *c)
@@ -150,14 +145,14 @@ static void import_flows(sl_call *c)
 
 #define BOTH(method, name, function, words)                                                                                       \
     { method, "/flows/" name "/by-ids", SL_ROLE_AUTHOR, SL_BODY_JSON, NULL, words " of a list.", function },                              \
-    { method, "/flows/" name "/by-query", SL_ROLE_AUTHOR, SL_BODY_NONE, "q namespace", words " that match.", function }
+    { method, "/flows/" name "/by-query", SL_ROLE_AUTHOR, SL_BODY_NONE, "q namespace labels", words " that match.", function }
 
 const sl_api_route sl_api_flows_many[] = {
     BOTH("DELETE", "delete", delete_flows, "Deletes the flows"),
     BOTH("POST", "disable", disable, "Disables the flows"),
     BOTH("POST", "enable", enable, "Enables the flows"),
     { "POST", "/flows/export/by-ids", SL_ROLE_VIEWER, SL_BODY_JSON, NULL, "A ZIP file of the flows of a list.", export_flows },
-    { "GET", "/flows/export/by-query", SL_ROLE_VIEWER, SL_BODY_NONE, "q namespace", "A ZIP file of the flows that match.", export_flows },
+    { "GET", "/flows/export/by-query", SL_ROLE_VIEWER, SL_BODY_NONE, "q namespace labels", "A ZIP file of the flows that match.", export_flows },
     { "POST", "/flows/import", SL_ROLE_AUTHOR, SL_BODY_MULTIPART, NULL, "Stores the flows of a file of YAML or a ZIP file (the part fileUpload): all, or none when one is invalid.", import_flows },
     { 0 },
 };

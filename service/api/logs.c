@@ -58,6 +58,29 @@ static void download(sl_call *c)
     sl_respond_text(c->resp, 200, sl_buf_str(&b));
 }
 
+static int by_time(const void *a, const void *b, void *descending)
+{
+    int order = sl_str_cmp(sl_get_text(*(const sl_val *const *)a, "timestamp"), sl_get_text(*(const sl_val *const *)b, "timestamp"));
+    return *(const bool *)descending ? -order : order;
+}
+
+/* sort=timestamp:asc|desc. false: answered. */
+static bool sort_entries(sl_call *c, sl_val *all)
+{
+    sl_str rest = sl_query(c, "sort"), field;
+    if (rest.n == 0)
+        return true;
+    (void)sl_str_cut(&rest, ':', &field);
+    bool descending = rest.p != NULL && sl_str_ieq(rest, SL_S("desc"));
+    if (!sl_str_eqc(field, "timestamp")) {
+        sl_reply_error(c, 422, "Unprocessable Entity: Invalid sort parameter");
+        return false;
+    }
+    if (all->list.n > 0)
+        qsort_r(all->list.items, all->list.n, sizeof *all->list.items, by_time, &descending);
+    return true;
+}
+
 /* Newest executions first, their entries in order, until the page is full: a search never reads everything there is. */
 static void search(sl_call *c)
 {
@@ -69,7 +92,7 @@ static void search(sl_call *c)
     sl_val *all = sl_list(c->arena), *page = sl_list(c->arena);
     if (!sl_query_page(c, &offset, &size))
         return;
-    f = (sl_execution_filter){ .ns = sl_query(c, "namespace"), .flow_id = sl_query(c, "flowId"), .trigger_id = sl_query(c, "triggerId"), .visible_ns = sl_str_c(c->who.ns), .size = EXECUTIONS_MAX };
+    f = (sl_execution_filter){ .ns = sl_query_filter(c, "namespace"), .flow_id = sl_query_filter(c, "flowId"), .trigger_id = sl_query(c, "triggerId"), .visible_ns = sl_str_c(c->who.ns), .size = EXECUTIONS_MAX };
     if (!sl_query_time(c, "startDate", &f.from_ms) || !sl_query_time(c, "endDate", &f.to_ms))
         return;
     if (!sl_execution_search(c->store, c->arena, &f, &found, &total, &err)) {
@@ -81,6 +104,8 @@ static void search(sl_call *c)
         if (!entries(c, sl_get_text(x, "id"), sl_get_text(x, "namespace"), sl_get_text(x, "flowId"), all))
             return;
     }
+    if (!sort_entries(c, all))
+        return;
     for (size_t i = (size_t)offset; i < all->list.n && i < (size_t)(offset + size); i++)
         sl_list_add(c->arena, page, all->list.items[i]);
     sl_reply_page(c, page, (int64_t)all->list.n);

@@ -11,7 +11,7 @@
 #include "service/audit.h"
 #include "service/session.h"
 
-const sl_api_route *const sl_api_tables[] = { sl_api_misc, sl_api_execution_actions, sl_api_executions, sl_api_flows_many, sl_api_flows, sl_api_logs, sl_api_metrics, sl_api_triggers, sl_api_kv, sl_api_files, sl_api_users, sl_api_login, NULL };
+const sl_api_route *const sl_api_tables[] = { sl_api_misc, sl_api_validate, sl_api_graph, sl_api_execution_actions, sl_api_executions, sl_api_flows_many, sl_api_flows, sl_api_logs, sl_api_metrics, sl_api_triggers_many, sl_api_triggers, sl_api_kv, sl_api_files, sl_api_users, sl_api_login, sl_api_plugins, NULL };
 
 struct sl_api {
     sl_engine *engine;
@@ -116,11 +116,32 @@ void sl_reply_page(sl_call *c, const sl_val *results, int64_t total)
     sl_reply(c, 200, body);
 }
 
+void sl_reply_count(sl_call *c, int64_t done, const sl_val *invalid)
+{
+    if (sl_val_count(invalid) == 0) {
+        sl_reply(c, 200, sl_map_of(c->arena, "count", sl_val_int(c->arena, done)));
+        return;
+    }
+    sl_val *body = sl_map_of(c->arena, "message", sl_val_c(c->arena, "invalid bulk action"));
+    sl_map_setc(c->arena, body, "invalids", invalid);
+    sl_map_set_int(c->arena, body, "count", done);
+    sl_reply(c, 400, body);
+}
+
 /* ---- parameters ---- */
 
 sl_str sl_query(const sl_call *c, const char *name)
 {
     return sl_request_param(c->req, name);
+}
+
+sl_str sl_query_filter(const sl_call *c, const char *name)
+{
+    sl_str plain = sl_query(c, name), field = sl_fmt(c->arena, "filters[%s][", strcmp(name, "q") == 0 ? "query" : name);
+    for (size_t i = 0; plain.n == 0 && i < sl_val_count(c->req->params); i++)
+        if (sl_str_starts(c->req->params->map.entries[i].key, field))
+            return sl_text(c->req->params->map.entries[i].value);
+    return plain;
 }
 
 bool sl_query_bool(const sl_call *c, const char *name, bool fallback)

@@ -2,8 +2,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "service/api/api.h"
-#include "service/scheduler.h"
+#include "service/api/trigger_call.h"
 
 static void set_time(sl_arena *a, sl_val *map, const char *key, int64_t ms)
 {
@@ -39,7 +38,7 @@ static const sl_val *backfill_json(sl_arena *a, const sl_trigger_row *t)
     return out;
 }
 
-static const sl_val *context_json(sl_arena *a, const sl_trigger_row *t)
+const sl_val *sl_call_trigger_json(sl_arena *a, const sl_trigger_row *t)
 {
     sl_val *out = sl_map(a);
     sl_map_set_str(a, out, "namespace", t->ns);
@@ -54,42 +53,92 @@ static const sl_val *context_json(sl_arena *a, const sl_trigger_row *t)
     return out;
 }
 
+bool sl_call_triggers_found(sl_call *c, sl_str ns, sl_str flow, sl_str text, sl_trigger_row **rows, size_t *n)
+{
+    sl_str any = { NULL, 0 };
+    size_t all, kept = 0;
+    sl_err err;
+    if (!sl_repository_triggers(c->store, c->arena, ns.n ? ns : any, flow.n ? flow : any, rows, &all, &err)) {
+        sl_reply_err(c, &err);
+        return false;
+    }
+    for (size_t i = 0; i < all; i++) {
+        const sl_trigger_row *t = &(*rows)[i];
+        bool hit = text.n == 0 || sl_str_find(t->id, text) >= 0 || sl_str_find(t->flow_id, text) >= 0 || sl_str_find(t->ns, text) >= 0;
+        if (hit && sl_principal_may(&c->who, c->route->role, t->ns))
+            (*rows)[kept++] = *t;
+    }
+    *n = kept;
+    return true;
+}
+
+/* ---- finding ---- */
+
+typedef struct order {
+    sl_str field;
+    bool descending;
+} order;
+
+static int compare(const void *a, const void *b, void *self)
+{
+    const sl_trigger_row *x = a, *y = b;
+    const order *o = self;
+    int64_t at = sl_str_eqc(o->field, "nextExecutionDate") ? x->next_ms : x->last_ms, other = sl_str_eqc(o->field, "nextExecutionDate") ? y->next_ms : y->last_ms;
+    int by = sl_str_eqc(o->field, "triggerId")   ? sl_str_cmp(x->id, y->id)
+             : sl_str_eqc(o->field, "flowId")    ? sl_str_cmp(x->flow_id, y->flow_id)
+             : sl_str_eqc(o->field, "namespace") ? sl_str_cmp(x->ns, y->ns)
+                                                 : (at > other) - (at < other);
+    return o->descending ? -by : by;
+}
+
+/* sort=field:asc|desc; by namespace, flow and id without it. false: answered. */
+static bool sort_rows(sl_call *c, sl_trigger_row *rows, size_t n)
+{
+    static const char *const fields[] = { "triggerId", "flowId", "namespace", "nextExecutionDate", "date" };
+    sl_str sort = sl_query(c, "sort"), field = sort;
+    if (sort.n == 0)
+        return true;
+    (void)sl_str_cut(&sort, ':', &field);
+    order o = { field, sl_str_ieq(sort.p ? sort : SL_S(""), SL_S("desc")) };
+    bool known = false;
+    for (size_t i = 0; i < SL_COUNT(fields); i++)
+        known |= sl_str_eqc(field, fields[i]);
+    if (known)
+        qsort_r(rows, n, sizeof *rows, compare, &o);
+    else
+        sl_reply_error(c, 422, "Unprocessable Entity: Invalid sort parameter");
+    return known;
+}
+
 /* With `full`: what the flow says of it, too. */
 static void list(sl_call *c, sl_str ns, sl_str flow, bool full)
 {
     sl_trigger_row *rows;
     size_t n;
-    int64_t offset, size, total = 0;
-    sl_err err;
+    int64_t offset, size;
+    sl_err ignored;
     sl_val *out = sl_list(c->arena);
-    sl_str text = sl_query(c, "q"), any = { NULL, 0 };
-    if (!sl_query_page(c, &offset, &size))
+    if (!sl_query_page(c, &offset, &size) || !sl_call_triggers_found(c, ns, flow, sl_query_filter(c, "q"), &rows, &n) || !sort_rows(c, rows, n))
         return;
-    if (!sl_repository_triggers(c->store, c->arena, ns.n ? ns : any, flow.n ? flow : any, &rows, &n, &err)) {
-        sl_reply_err(c, &err);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!sl_principal_may(&c->who, SL_ROLE_VIEWER, rows[i].ns) || (text.n && sl_str_find(rows[i].id, text) < 0 && sl_str_find(rows[i].flow_id, text) < 0 && sl_str_find(rows[i].ns, text) < 0))
-            continue;
-        if (total++ < offset || total > offset + size)
-            continue;
-        sl_val *one = sl_map_of(c->arena, "triggerContext", context_json(c->arena, &rows[i]));
-        sl_map_opt(c->arena, one, "abstractTrigger", sl_json_parse(c->arena, rows[i].spec, &err));
+    for (size_t i = (size_t)offset; i < n && i < (size_t)(offset + size); i++) {
+        sl_val *one = sl_map_of(c->arena, "triggerContext", sl_call_trigger_json(c->arena, &rows[i]));
+        sl_map_opt(c->arena, one, "abstractTrigger", sl_json_parse(c->arena, rows[i].spec, &ignored));
         sl_list_add(c->arena, out, full ? one : sl_get(one, "triggerContext"));
     }
-    sl_reply_page(c, out, total);
+    sl_reply_page(c, out, (int64_t)n);
 }
 
 static void search(sl_call *c)
 {
-    list(c, sl_query(c, "namespace"), sl_query(c, "flowId"), true);
+    list(c, sl_query_filter(c, "namespace"), sl_query_filter(c, "flowId"), true);
 }
 
 static void of_flow(sl_call *c)
 {
     list(c, c->args[0], c->args[1], false);
 }
+
+/* ---- doing ---- */
 
 static bool find(sl_call *c, sl_str ns, sl_str flow, sl_str id, sl_trigger_row *ret)
 {
@@ -111,7 +160,7 @@ static bool find(sl_call *c, sl_str ns, sl_str flow, sl_str id, sl_trigger_row *
     return false;
 }
 
-static void perform(sl_call *c, sl_trigger_request *r)
+void sl_call_trigger_do(sl_call *c, sl_trigger_request *r)
 {
     sl_trigger_row row;
     sl_err err;
@@ -120,12 +169,12 @@ static void perform(sl_call *c, sl_trigger_request *r)
     if (!sl_trigger_do(c->engine, r, &err))
         sl_reply_err(c, &err);
     else if (find(c, r->ns, r->flow_id, r->id, &row))
-        sl_reply(c, 200, context_json(c->arena, &row));
+        sl_reply(c, 200, sl_call_trigger_json(c->arena, &row));
 }
 
-static sl_trigger_request request_of(const sl_call *c, sl_trigger_verb verb)
+sl_trigger_request sl_call_trigger_request(const sl_val *body, sl_trigger_verb verb)
 {
-    return (sl_trigger_request){ .verb = verb, .ns = sl_get_text(c->json, "namespace"), .flow_id = sl_get_text(c->json, "flowId"), .id = sl_get_text(c->json, "triggerId") };
+    return (sl_trigger_request){ .verb = verb, .ns = sl_get_text(body, "namespace"), .flow_id = sl_get_text(body, "flowId"), .id = sl_get_text(body, "triggerId") };
 }
 
 static bool take_date(sl_call *c, const sl_val *b, const char *name, int64_t *ret)
@@ -142,7 +191,7 @@ static bool take_date(sl_call *c, const sl_val *b, const char *name, int64_t *re
     return false;
 }
 
-static bool take_backfill(sl_call *c, const sl_val *b, sl_trigger_request *r)
+bool sl_call_backfill(sl_call *c, const sl_val *b, sl_trigger_request *r)
 {
     sl_val *labels = sl_map(c->arena);
     const sl_val *given = sl_get(b, "labels");
@@ -162,20 +211,20 @@ static bool take_backfill(sl_call *c, const sl_val *b, sl_trigger_request *r)
 
 static void put(sl_call *c)
 {
-    sl_trigger_request r = request_of(c, sl_get_bool(c->json, "disabled", false) ? SL_TRIGGER_DISABLE : SL_TRIGGER_ENABLE);
+    sl_trigger_request r = sl_call_trigger_request(c->json, sl_get_bool(c->json, "disabled", false) ? SL_TRIGGER_DISABLE : SL_TRIGGER_ENABLE);
     const sl_val *b = sl_get(c->json, "backfill");
-    if (sl_is(b, SL_MAP) && !take_backfill(c, b, &r))
+    if (sl_is(b, SL_MAP) && !sl_call_backfill(c, b, &r))
         return;
-    perform(c, &r);
+    sl_call_trigger_do(c, &r);
 }
 
 static void plan(sl_call *c)
 {
-    sl_trigger_request r = request_of(c, SL_BACKFILL_START);
+    sl_trigger_request r = sl_call_trigger_request(c->json, SL_BACKFILL_START);
     sl_trigger_row row;
     const sl_val *dates;
     sl_err err;
-    if (!take_backfill(c, sl_get(c->json, "backfill"), &r) || !find(c, r.ns, r.flow_id, r.id, &row))
+    if (!sl_call_backfill(c, sl_get(c->json, "backfill"), &r) || !find(c, r.ns, r.flow_id, r.id, &row))
         return;
     if (sl_backfill_plan(c->store, c->arena, &row, &r, sl_now_ms(), &dates, &err))
         sl_reply(c, 200, dates);
@@ -185,33 +234,33 @@ static void plan(sl_call *c)
 
 static void backfill_pause(sl_call *c)
 {
-    sl_trigger_request r = request_of(c, SL_BACKFILL_PAUSE);
-    perform(c, &r);
+    sl_trigger_request r = sl_call_trigger_request(c->json, SL_BACKFILL_PAUSE);
+    sl_call_trigger_do(c, &r);
 }
 
 static void backfill_resume(sl_call *c)
 {
-    sl_trigger_request r = request_of(c, SL_BACKFILL_RESUME);
-    perform(c, &r);
+    sl_trigger_request r = sl_call_trigger_request(c->json, SL_BACKFILL_RESUME);
+    sl_call_trigger_do(c, &r);
 }
 
 static void backfill_cancel(sl_call *c)
 {
-    sl_trigger_request r = request_of(c, SL_BACKFILL_CANCEL);
-    perform(c, &r);
+    sl_trigger_request r = sl_call_trigger_request(c->json, SL_BACKFILL_CANCEL);
+    sl_call_trigger_do(c, &r);
 }
 
 static void unlock(sl_call *c)
 {
     sl_trigger_row row; /* nothing is ever locked: the answer is how it stands */
     if (find(c, c->args[0], c->args[1], c->args[2], &row))
-        sl_reply(c, 200, context_json(c->arena, &row));
+        sl_reply(c, 200, sl_call_trigger_json(c->arena, &row));
 }
 
 static void reset(sl_call *c)
 {
     sl_trigger_request r = { .verb = SL_TRIGGER_RESET, .ns = c->args[0], .flow_id = c->args[1], .id = c->args[2] };
-    perform(c, &r);
+    sl_call_trigger_do(c, &r);
 }
 
 static void why(sl_call *c)
@@ -237,6 +286,6 @@ const sl_api_route sl_api_triggers[] = {
     { "POST", "/triggers/{namespace}/{flowId}/{triggerId}/unlock", SL_ROLE_OPERATOR, SL_BODY_NONE, NULL, "For clients that know locks: there are none.", unlock },
     { "POST", "/triggers/{namespace}/{flowId}/{triggerId}/restart", SL_ROLE_OPERATOR, SL_BODY_NONE, NULL, "Starts with the next date from now.", reset },
     { "GET", "/triggers/{namespace}/{flowId}/{triggerId}/why", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "When it fires next, or why it does not.", why },
-    { "GET", "/triggers/{namespace}/{flowId}", SL_ROLE_VIEWER, SL_BODY_NONE, "q page size", "Triggers of a flow.", of_flow },
+    { "GET", "/triggers/{namespace}/{flowId}", SL_ROLE_VIEWER, SL_BODY_NONE, "q page size sort", "Triggers of a flow.", of_flow },
     { 0 },
 };

@@ -56,6 +56,15 @@ logs = c.logs.list_logs_from_execution(c.executions.create_execution(T, "t", "f"
 assert logs[0].message == "hello Bo x", logs
 z = c.executions.replay_execution(x.id, T)
 assert z.id != x.id
+assert c.executions.eval_task_run_expression(x.id, x.task_run_list[0].id, T, "{{ outputs.r.value }}").result == "42"
+assert c.executions.eval_expression(x.id, T, "{{ inputs.n }}")["result"] == "21"
+checked = c.executions.validate_new_execution_inputs("t", "p", T, inputs={"n": "many"})
+assert checked["inputs"][0]["errors"] and not checked["checks"], checked
+assert c.flows.task_from_flow("t", "p", "r", T).id == "r"
+assert len(c.flows.generate_flow_graph("t", "p", T).nodes) >= 3
+assert len(c.executions.execution_flow_graph(x.id, T).nodes) >= 3
+assert c.flows.flow_dependencies("t", "p", T).nodes[0].id == "p"
+assert c.flows.validate_flows(T, text)[0].constraints is None
 slow = c.executions.create_execution(T, "t", "slow")
 killed = c.executions.kill_execution(slow.id, T)
 assert killed.id == slow.id

@@ -17,14 +17,14 @@ FOLDER = pathlib.Path(os.environ.get("RECORDED_CALLS", ROOT.parent / "shared" / 
 
 # File: why the status, or the body, is another one.
 DIFFERENT = {
-    "010": "no graph of a flow", "036": "no graph of an execution", "071": "no export as zip", "076": "no statistics",
+    "076": "no statistics, as in 1.x",
     "046": "text is kept whole", "050": "text is kept whole",
     "035": "the flow as it is, not cut down", "037": "all triggers are listed, not only schedules",
-    "030": "POST /executions/latest means a flow named latest there",
+    "030": "405 there too, with other words",
 }
 # Keys that only one of the two has, anywhere.
-OURS = {"flow", "namespace", "deprecationPaths", "warnings", "infos", "endDate", "attempts", "labels", "description", "variables", "source", "taskRunList", "problem", "isBasicAuthEnabled", "sluiceVersion", "updated", "author", "trigger", "outputs", "inputs", "backfill", "metadata", "errors"}
-THEIRS = {"url", "User-Agent", "Accept", "Connection", "Accept-Encoding", "Content-Length", "Host", "logref", "path", "taskRunList", "disabled", "outputs", "inputs", "updated", "endDate", "date", "variables", "metadata", "required", "deleted", "errors", "logFile", "duration", "startDate", "revision"}
+OURS = {"flow", "namespace", "deprecationPaths", "warnings", "infos", "endDate", "attempts", "labels", "description", "variables", "source", "taskRunList", "problem", "isBasicAuthEnabled", "sluiceVersion", "updated", "author", "trigger", "outputs", "inputs", "backfill", "metadata", "errors", "flowables"}
+THEIRS = {"url", "User-Agent", "Accept", "Connection", "Accept-Encoding", "Content-Length", "Host", "logref", "path", "taskRunList", "disabled", "outputs", "inputs", "updated", "endDate", "date", "variables", "metadata", "required", "deleted", "errors", "logFile", "duration", "startDate", "revision", "relationType"}
 
 
 class Call:
