@@ -42,6 +42,8 @@ typedef struct sl_task_type {
     sl_outcome (*run)(sl_task *t, void *cfg, sl_err *err);
     /* Nothing but outputs, labels, variables and log entries comes of it, at once: the engine may run it in its own turn. */
     bool pure;
+    /* OPTIONAL. Before the properties are rendered: variables that they may use (sl_task_set_var). `props` are as they were written. */
+    bool (*before)(sl_task *t, const sl_val *props, sl_err *err);
     /* OPTIONAL. Static checks beyond the table, on the properties as written. No I/O. */
     void (*check)(const sl_val *props, sl_str where, sl_problems *problems);
     /* OPTIONAL. The attempt was killed while it waited: undo or cancel what is under way, from the checkpoint. May block. */

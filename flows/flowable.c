@@ -17,6 +17,12 @@ const sl_opt sl_retry_opts[] = {
     { 0 },
 };
 
+static const sl_opt task_cache_opts[] = {
+    { .name = "enabled", .type = SL_OPT_BOOL, .flags = SL_REQUIRED | SL_STATIC, .doc = "Whether it is done." },
+    { .name = "ttl", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "How old they may be; any age when absent." },
+    { 0 },
+};
+
 const sl_opt sl_common_opts[] = {
     { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the task, unique in the flow." },
     { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "What the task does." },
@@ -29,6 +35,7 @@ const sl_opt sl_common_opts[] = {
     { .name = "allowWarning", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A warning becomes a success." },
     { .name = "logLevel", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "TRACE DEBUG INFO WARN ERROR", .doc = "Least level of log entries that are kept." },
     { .name = "logToFile", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Accepted; log entries are always kept in the execution's log file." },
+    { .name = "taskCache", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = task_cache_opts, .doc = "The outputs of an earlier run with the same properties will do." },
     { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored: there is one group of workers." },
     { .name = "assets", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Accepted and ignored." },
     { .name = "version", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted and ignored: connectors are part of the program." },

@@ -52,6 +52,8 @@ struct sl_task_def {
     bool disabled, allow_failure, allow_warning;
     sl_level level;                      /* logLevel: least level that is kept */
     sl_retry *retry;
+    bool cached;                         /* taskCache: an earlier run's outputs will do */
+    int64_t cache_ttl_ms;                /* when they are not older than this; 0 = at any age */
     sl_str run_if, timeout;              /* templates; .n == 0 when absent */
 
     sl_task_list tasks;                  /* children; If: then */

@@ -298,6 +298,12 @@ static void parse_common(loader *l, sl_task_def *t, sl_str where)
     if (t->timeout.n > 0 && t->flowable != SL_RUNNABLE && t->flowable != SL_PAUSE)
         sl_problem_add(l->problems, v->line, v->column, "%.*s: a timeout is only supported on runnable tasks", SL_ARG(where));
     (void)sl_retry_parse(l->arena, sl_get(p, "retry"), where, &t->retry, l->problems);
+    const sl_val *cache = sl_get(p, "taskCache"), *ttl = sl_get(cache, "ttl");
+    t->cached = sl_get_bool(cache, "enabled", false);
+    if (ttl != NULL)
+        (void)sl_duration_parse(sl_val_text(l->arena, ttl), &t->cache_ttl_ms);
+    if (t->cached && t->flowable != SL_RUNNABLE)
+        sl_problem_add(l->problems, cache->line, cache->column, "%.*s: a taskCache is only supported on runnable tasks", SL_ARG(where));
 }
 
 static void check_type(loader *l, sl_task_def *t, const sl_val *v, sl_str written, sl_str where)

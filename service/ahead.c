@@ -12,7 +12,7 @@ static bool may_run(const sl_live *l, const sl_action *action)
 {
     const sl_task_type *type = action->run->def->type;
     /* What a flow asserts of itself is looked at between its tasks. */
-    return l->poll == NULL && sl_val_count(l->x->flow->sla) == 0 && action->kind == SL_ACT_RUN && type != NULL && type->pure && action->run->checkpoint == NULL;
+    return l->poll == NULL && sl_val_count(l->x->flow->sla) == 0 && action->kind == SL_ACT_RUN && type != NULL && type->pure && !action->run->def->cached && action->run->checkpoint == NULL;
 }
 
 /* As the loop takes a worker's message; what it points to is needed until the turn is written. */

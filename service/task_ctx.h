@@ -40,6 +40,13 @@ void sl_task_hand_over(sl_task *t, sl_message *m);
 bool sl_task_should_run(sl_task *t, const sl_task_def *def, bool *ret, sl_err *err);
 /* Outputs as they will be after a restart: through JSON, and bounded. */
 bool sl_task_settle_outputs(sl_task *t, const sl_val **ret, sl_err *err);
+/*
+ * task_cache.c: the folder of what a run of the task with these properties has left, whether there is one or not; its outputs as this
+ * run's (*hit false: there are none, or they are older than ttl_ms; 0 = any age); and this run's outputs left there for others.
+ */
+bool sl_task_cache_find(sl_task *t, const sl_task_def *def, sl_str *ret_folder, sl_err *err);
+bool sl_task_cache_take(sl_task *t, sl_str folder, int64_t ttl_ms, bool *hit, sl_err *err);
+bool sl_task_cache_keep(sl_task *t, sl_str folder, int64_t ttl_ms, sl_err *err);
 /* evaluate.c */
 void sl_flowable_evaluate(sl_task *t);
 void sl_flowable_leave(sl_task *t);

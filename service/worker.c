@@ -229,6 +229,8 @@ bool sl_task_should_run(sl_task *t, const sl_task_def *def, bool *ret, sl_err *e
 static sl_outcome call_task(sl_task *t, const sl_task_def *def, sl_err *err)
 {
     const sl_val *props = NULL;
+    if (def->type->before != NULL && !def->type->before(t, def->props, err))
+        return SL_TASK_FAILED;
     if (!render_props(t, def->type->opts, def->props, &props, err))
         return SL_TASK_FAILED;
     void *cfg = sl_alloc(t->arena, def->type->cfg_size);
@@ -293,19 +295,52 @@ static void report(sl_task *t, sl_outcome outcome, bool skipped, sl_err *err)
     sl_task_hand_over(t, m);
 }
 
+/*
+ * An earlier run's outputs, when they will do; else *folder is where this one's are to be left (.n == 0: nowhere). What is wrong with
+ * the cache is no reason to fail: the task can run.
+ */
+static bool from_cache(sl_task *t, const sl_task_def *def, sl_str *folder)
+{
+    sl_err err;
+    bool hit = false;
+    *folder = SL_S("");
+    if (!def->cached || t->job->kind == SL_ACT_KILL)
+        return false;
+    if (!sl_task_cache_find(t, def, folder, &err) || (t->saved == NULL && !sl_task_cache_take(t, *folder, def->cache_ttl_ms, &hit, &err))) {
+        sl_redact_err(&err);
+        sl_task_log(t, SL_WARN, "taskCache: %s", err.message);
+    }
+    if (hit)
+        sl_task_log(t, SL_INFO, "taskCache: these are the outputs of an earlier run");
+    return hit;
+}
+
+static void to_cache(sl_task *t, const sl_task_def *def, sl_str folder)
+{
+    sl_err err;
+    if (folder.n == 0 || sl_task_cache_keep(t, folder, def->cache_ttl_ms, &err))
+        return;
+    sl_redact_err(&err);
+    sl_task_log(t, SL_WARN, "taskCache: %s", err.message);
+}
+
 static void run_attempt(sl_task *t)
 {
     const sl_task_def *def = t->job->run->def;
     sl_err err;
     sl_err_clear(&err);
     bool run = true;
+    sl_str folder;
     sl_outcome outcome = SL_TASK_FAILED;
     if (set_deadline(t, def, &err) && sl_task_should_run(t, def, &run, &err)) {
         outcome = SL_TASK_DONE;
         if (sl_task_cancelled(t) && t->job->kind != SL_ACT_KILL)
             outcome = SL_TASK_FAILED;
-        else if (run)
+        else if (run && !from_cache(t, def, &folder)) {
             outcome = call_task(t, def, &err);
+            if (outcome == SL_TASK_DONE)
+                to_cache(t, def, folder);
+        }
         /* An attempt that is killed, or whose time is up, has its remote work undone. */
         if (outcome == SL_TASK_WAIT && sl_task_cancelled(t)) {
             t->job->kind = SL_ACT_KILL;

@@ -148,5 +148,5 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
 }
 
 #define PYTHON "io.kestra.plugin.scripts.python."
-const sl_task_type sl_python_script = { .type = PYTHON "Script", .doc = "Runs a Python script.", .cfg_size = sizeof(sl_script_cfg), .opts = script_opts, .outs = sl_script_outs, .run = run, .check = sl_script_check };
-const sl_task_type sl_python_commands = { .type = PYTHON "Commands", .doc = "Runs shell commands, for programs in Python.", .cfg_size = sizeof(sl_script_cfg), .opts = commands_opts, .outs = sl_script_outs, .run = run, .check = sl_script_check };
+const sl_task_type sl_python_script = { .type = PYTHON "Script", .doc = "Runs a Python script.", .cfg_size = sizeof(sl_script_cfg), .opts = script_opts, .outs = sl_script_outs, .run = run, .before = sl_script_before, .check = sl_script_check };
+const sl_task_type sl_python_commands = { .type = PYTHON "Commands", .doc = "Runs shell commands, for programs in Python.", .cfg_size = sizeof(sl_script_cfg), .opts = commands_opts, .outs = sl_script_outs, .run = run, .before = sl_script_before, .check = sl_script_check };

@@ -60,6 +60,32 @@ sl_str sl_script_word(sl_arena *arena, sl_str text)
     return sl_fmt(arena, "'%.*s'", SL_ARG(sl_str_replace(arena, text, SL_S("'"), SL_S("'\\''"))));
 }
 
+/* ---- folders ---- */
+
+static sl_str output_folder(sl_task *t, sl_str dir)
+{
+    return sl_fmt(sl_task_arena(t), "%.*s/.sluice-output-%.*s", SL_ARG(dir), SL_ARG(sl_task_about(t)->taskrun_id));
+}
+
+/* A file in it: empty folders do not come along into a container. */
+static const char *anchor(sl_task *t, sl_str folder)
+{
+    return sl_fmt(sl_task_arena(t), "%.*s/.sluice", SL_ARG(folder)).p;
+}
+
+/* The older form of a runner has one, too. */
+bool sl_script_before(sl_task *t, const sl_val *props, sl_err *err)
+{
+    sl_str dir; /* known as {{ workingDir }} from here on */
+    if (!sl_task_workdir(t, &dir, err))
+        return false;
+    if (!sl_get_bool(props, "outputDirectory", false) && sl_get(props, "runner") == NULL)
+        return true;
+    sl_str folder = output_folder(t, dir);
+    sl_task_set_var(t, "outputDir", sl_val_str(sl_task_arena(t), folder));
+    return sl_fs_mkdirs(folder.p, err) && sl_fs_write_atomic(anchor(t, folder), SL_S(""), 0600, err);
+}
+
 /* ---- the text ---- */
 
 static bool copy_in(sl_task *t, sl_str path, sl_str *ret, sl_err *err)
@@ -164,6 +190,11 @@ static bool build_argv(sl_task *t, const sl_script_cfg *c, sl_str dir, sl_str te
     return false;
 }
 
+static bool has_output_folder(const sl_script_cfg *c)
+{
+    return c->output_directory || c->legacy_runner.n > 0;
+}
+
 static const char **build_env(sl_task *t, const sl_script_cfg *c, const sl_script_language *language, sl_str dir)
 {
     sl_arena *a = sl_task_arena(t);
@@ -179,6 +210,8 @@ static const char **build_env(sl_task *t, const sl_script_cfg *c, const sl_scrip
             env[n++] = line.p;
     }
     env[n++] = sl_fmt(a, "WORKING_DIR=%.*s", SL_ARG(dir)).p;
+    if (has_output_folder(c))
+        env[n++] = sl_fmt(a, "OUTPUT_DIR=%.*s", SL_ARG(output_folder(t, dir))).p;
     env[n++] = sl_fmt(a, "SLUICE_ATTEMPT=%d", info->attempt).p;
     env[n++] = sl_fmt(a, "SLUICE_IDEMPOTENCY_KEY=%.*s", SL_ARG(sl_task_key(t, "script"))).p;
     env[n++] = sl_fmt(a, "SLUICE_EXECUTION_ID=%.*s", SL_ARG(info->execution_id)).p;
@@ -274,7 +307,7 @@ static bool in_container(job *j, const sl_script_language *language, sl_proc_res
     }
     sl_str folder = sl_script_folder(j->t, j->dir);
     sl_container k = { .argv = j->argv, .env = j->env, .dir = j->dir, .skip = sl_str_sub(folder, j->dir.n + 1, folder.n), .runner = runner, .image = image.n > 0 ? image : sl_str_c(language->image),
-                       .take = sl_val_count(j->c->output_files) > 0 || sl_task_workdir_shared(j->t), .self = &j->l, .on_line = on_line };
+                       .take = sl_val_count(j->c->output_files) > 0 || has_output_folder(j->c) || sl_task_workdir_shared(j->t), .self = &j->l, .on_line = on_line };
     return sl_container_run(j->t, &k, &ret->exit_code, &ret->lines_out, &ret->lines_err, err);
 }
 
@@ -286,6 +319,25 @@ static bool prepare(job *j, const sl_script_language *language, sl_err *err)
     if (!sl_task_workdir(t, &j->dir, err) || !sl_files_bring(t, j->dir, j->c->namespace_files, err) || !sl_files_put(t, j->dir, j->c->input_files, err) || !build_text(t, j->c, language, j->dir, &j->text, err) || !build_argv(t, j->c, j->dir, j->text, &j->argv, &j->fd, err))
         return false;
     j->env = build_env(t, j->c, language, j->dir);
+    return true;
+}
+
+/* Those in the output folder first, by their names there; it is gone when the globs are looked for. */
+static bool take_files(sl_task *t, const sl_script_cfg *c, sl_str dir, const sl_val **ret, sl_err *err)
+{
+    sl_arena *a = sl_task_arena(t);
+    sl_val *all = sl_map(a), *every = sl_list(a);
+    const sl_val *some;
+    sl_list_add(a, every, sl_val_c(a, "**"));
+    if (has_output_folder(c) && (!sl_fs_remove(anchor(t, output_folder(t, dir)), err) || !sl_files_take(t, output_folder(t, dir), every, &some, err) || !sl_fs_remove(output_folder(t, dir).p, err)))
+        return false;
+    for (size_t i = 0; has_output_folder(c) && i < sl_val_count(some); i++)
+        sl_map_set(a, all, some->map.entries[i].key, some->map.entries[i].value);
+    if (!sl_files_take(t, dir, c->output_files, &some, err))
+        return false;
+    for (size_t i = 0; i < sl_val_count(some); i++)
+        sl_map_set(a, all, some->map.entries[i].key, some->map.entries[i].value);
+    *ret = all;
     return true;
 }
 
@@ -303,7 +355,7 @@ sl_outcome sl_script_run(sl_task *t, sl_script_cfg *c, const sl_script_language 
     sl_task_out_int(t, "exitCode", r.exit_code);
     sl_task_out_int(t, "stdOutLineCount", r.lines_out);
     sl_task_out_int(t, "stdErrLineCount", r.lines_err);
-    if (!sl_files_take(t, j.dir, c->output_files, &files, err))
+    if (!take_files(t, c, j.dir, &files, err))
         return SL_TASK_FAILED;
     sl_task_out(t, "outputFiles", files);
     if (r.exit_code == 0)

@@ -10,7 +10,7 @@ typedef struct sl_script_cfg {
     const sl_val *commands, *before, *env, *input_files, *namespace_files, *output_files, *runner, *interpreter;
     const sl_val *legacy_docker;
     sl_str script, legacy_runner, image, target_os;
-    bool fail_fast, warning_on_stderr;
+    bool fail_fast, warning_on_stderr, output_directory;
     bool container;               /* set by sl_script_run: it runs in one */
     /* Python. */
     const sl_val *dependencies, *python_version, *uv_install, *uv_version, *uv_sha256;
@@ -36,6 +36,7 @@ typedef struct sl_script_language {
         { .name = "inputFiles", .type = SL_OPT_ANY, .offset = SL_FIELD(sl_script_cfg, input_files), .doc = "Files to put into the working folder: name to content or kestra:// URI." },           \
         { .name = "namespaceFiles", .type = SL_OPT_MAP, .sub = sl_files_namespace_opts, .offset = SL_FIELD(sl_script_cfg, namespace_files), .doc = "Files of the namespace to put into the working folder." }, \
         { .name = "outputFiles", .type = SL_OPT_STRS, .offset = SL_FIELD(sl_script_cfg, output_files), .doc = "Globs of files to keep." },                                                        \
+        { .name = "outputDirectory", .type = SL_OPT_BOOL, .flags = SL_STATIC | SL_DEPRECATED, .offset = SL_FIELD(sl_script_cfg, output_directory), .doc = "Keep every file that is put into {{ outputDir }} ($OUTPUT_DIR)." }, \
         { .name = "containerImage", .type = SL_OPT_STR, .offset = SL_FIELD(sl_script_cfg, image), .doc = "Image of the container; each language has one of its own." },                             \
         { .name = "targetOS", .type = SL_OPT_STR, .flags = SL_STATIC, .offset = SL_FIELD(sl_script_cfg, target_os), .doc = "Accepted and ignored." },                                             \
         { .name = "warningOnStdErr", .type = SL_OPT_BOOL, .flags = SL_STATIC, .offset = SL_FIELD(sl_script_cfg, warning_on_stderr), .doc = "Accepted; the state depends on the exit code only." }, \
@@ -46,6 +47,8 @@ typedef struct sl_script_language {
 extern const sl_opt sl_script_outs[];
 
 void sl_script_check(const sl_val *props, sl_str where, sl_problems *problems);
+/* {{ workingDir }}, and {{ outputDir }} where there is one. */
+bool sl_script_before(sl_task *t, const sl_val *props, sl_err *err);
 sl_outcome sl_script_run(sl_task *t, sl_script_cfg *c, const sl_script_language *language, sl_err *err);
 /* Every kestra:/// URI in the text becomes the path of the file; for a container, of a copy in the working folder. */
 bool sl_script_localize(sl_task *t, const sl_script_cfg *c, sl_str text, sl_str *ret, sl_err *err);

@@ -33,7 +33,7 @@ static sl_outcome node_run(sl_task *t, void *cfg, sl_err *err)
     return sl_script_run(t, cfg, &node, err);
 }
 
-#define TYPE(name, table, function, words) { .type = "io.kestra.plugin.scripts." name, .doc = words, .cfg_size = sizeof(sl_script_cfg), .opts = table, .outs = sl_script_outs, .run = function, .check = sl_script_check }
+#define TYPE(name, table, function, words) { .type = "io.kestra.plugin.scripts." name, .doc = words, .cfg_size = sizeof(sl_script_cfg), .opts = table, .outs = sl_script_outs, .run = function, .before = sl_script_before, .check = sl_script_check }
 static const sl_task_type shell_commands = TYPE("shell.Commands", commands_opts, shell_run, "Runs shell commands.");
 static const sl_task_type shell_script = TYPE("shell.Script", script_opts, shell_run, "Runs a shell script.");
 static const sl_task_type node_commands = TYPE("node.Commands", commands_opts, node_run, "Runs shell commands, for programs of Node.js.");

@@ -57,6 +57,12 @@ class WithPodman(Case):
         self.assertRegex(done.err, r"ERROR +c: oops")
         self.assertEqual(sorted(int(l.split()[-1]) for l in done.err.splitlines() if l.split()[-1].isdigit()), list(range(1, 30001)))
 
+    def test_output_folder(self):
+        """What is put into {{ outputDir }} comes out of the container, by its name there."""
+        _, out = self.script(outputDirectory=True, commands=["test {{ outputDir }} = $OUTPUT_DIR && test {{ workingDir }} = $PWD", "mkdir $OUTPUT_DIR/d; echo kept > $OUTPUT_DIR/d/a.txt"])
+        self.assertEqual(list(out["outputFiles"]), ["d/a.txt"])
+        self.assertEqual(self.stored(out["outputFiles"]["d/a.txt"]), b"kept\n")
+
     def test_exit_code(self):
         done, out = self.script(rc=1, commands=["echo before", "false_command || exit 7", "echo after"], outputFiles=["**"])
         self.assertEqual((out["exitCode"], out["outputFiles"]), (7, {}))

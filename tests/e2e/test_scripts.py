@@ -53,6 +53,26 @@ assert os.environ["PYTHONUNBUFFERED"] == "true"
         self.assertRegex(done.err, r"WARN +s: from the logger")
         self.assertRegex(done.err, r"INFO +s: plain line")
 
+    def test_folders(self):
+        """{{ workingDir }} and {{ outputDir }} are known to every property; what is put into the latter is kept under its name there."""
+        shell = dict(type="io.kestra.plugin.scripts.shell.Script")
+        text = """
+test "{{ workingDir }}" = "$PWD" && test "{{ workingDir }}" = "$WORKING_DIR" && test "$FROM_ENV" = "$PWD/x"
+{% if outputDir is defined %}
+test "{{ outputDir }}" = "$OUTPUT_DIR"
+mkdir "{{ outputDir }}/deep"; echo kept > "$OUTPUT_DIR/deep/a b.txt"; echo top > {{ outputDir }}/t
+{% else %}
+test -z "${OUTPUT_DIR:-}"
+{% endif %}
+echo own > own.txt"""
+        more = 'env: {FROM_ENV: "{{ workingDir }}/x"}\noutputFiles: ["**"]\n'
+        for extra, names in ((more, ["own.txt"]), (more + "outputDirectory: true", ["deep/a b.txt", "own.txt", "t"])):
+            _, out = self.script(text, extra, **shell)
+            self.assertEqual(sorted(out["outputFiles"]), names)
+        self.assertEqual((self.data / "storage" / out["outputFiles"]["deep/a b.txt"].removeprefix("kestra:///").replace("%20", " ")).read_text(), "kept\n")
+        done = self.flow('id: s\nnamespace: tests\ntasks:\n  - {id: s, type: io.kestra.plugin.scripts.shell.Commands, runner: PROCESS, commands: ["echo x > {{ outputDir }}/o"]}\n', "--output", "json")
+        self.assertEqual(list(json.loads(done.out.splitlines()[0])["taskRuns"][0]["outputs"]["outputFiles"]), ["o"], done)
+
     def test_failure(self):
         done, out = self.script("print('before')\nraise ValueError('wrong')", rc=1)
         self.assertRegex(done.err, r'script.py", line 5, in <module>')
