@@ -26,6 +26,7 @@ enum {
     SL_SECRET_COUNT_MAX = 4096,          /* values known to the redactor                            */
     SL_LOG_LINE_MAX = 10240,
     SL_OUTPUTS_SIZE_MAX = 16 << 20,      /* JSON of one task run's outputs                          */
+    SL_LOOP_ITEMS_MAX = 100000,          /* items of a Loop                                         */
     SL_METRICS_MAX = 1000,               /* of one attempt                                          */
     SL_CHECKPOINT_SIZE_MAX = 64 << 10,
     SL_RECORD_MAX = 64 << 20,            /* one record (a line of Ion or JSON) of a stored file              */

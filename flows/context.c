@@ -111,17 +111,85 @@ static const sl_val *loop_outputs(sl_arena *a, const sl_val *by_value, int depth
     return out;
 }
 
+static const sl_val *views(sl_arena *a, const sl_exec *x, const sl_val *outputs, sl_val *into)
+{
+    for (size_t i = 0; i < sl_val_count(outputs); i++) {
+        const sl_entry *e = &outputs->map.entries[i];
+        const sl_task_def *d = sl_flow_task(x->flow, e->key);
+        sl_map_set(a, into, e->key, d != NULL && d->loop_depth > 0 ? loop_outputs(a, e->value, d->loop_depth) : e->value);
+    }
+    return into;
+}
+
 static const sl_val *outputs_now(sl_arena *a, const sl_exec *x)
 {
     if (!x->flow->has_loops)
         return sl_map_view(a, x->task_outputs);
-    sl_val *out = sl_map(a);
-    for (size_t i = 0; i < x->task_outputs->map.n; i++) {
-        const sl_entry *e = &x->task_outputs->map.entries[i];
-        const sl_task_def *d = sl_flow_task(x->flow, e->key);
-        sl_map_set(a, out, e->key, d != NULL && d->loop_depth > 0 ? loop_outputs(a, e->value, d->loop_depth) : e->value);
+    return views(a, x, x->task_outputs, sl_map(a));
+}
+
+/* ---- Loop ---- */
+
+/* {value, index, key} of one iteration. */
+static sl_val *one_item(sl_arena *a, const sl_scope *s)
+{
+    const sl_taskrun *loop = s->outer->owner;
+    sl_val *item = sl_map(a);
+    sl_map_set_str(a, item, "value", s->value);
+    sl_map_set_int(a, item, "index", s->iteration);
+    sl_map_opt(a, item, "key", sl_at(loop->keys, (size_t)s->iteration));
+    return item;
+}
+
+static const sl_scope *iteration_around(const sl_scope *s)
+{
+    while (s != NULL && (s->outer == NULL || !s->outer->owner->def->isolated))
+        s = s->outer ? s->outer->owner->in : s->owner ? s->owner->in : NULL;
+    return s;
+}
+
+/* The item of the innermost Loop around, with those of the Loops around that one; NULL: there is none. */
+static const sl_val *item_vars(sl_arena *a, const sl_scope *in)
+{
+    const sl_scope *s = iteration_around(in);
+    if (s == NULL)
+        return NULL;
+    sl_val *item = one_item(a, s), *parents = sl_list(a);
+    for (const sl_scope *p = iteration_around(s->outer->owner->in); p != NULL; p = iteration_around(p->outer->owner->in))
+        sl_list_add(a, parents, one_item(a, p));
+    if (parents->list.n > 0) {
+        sl_map_setc(a, item, "parent", sl_at(parents, 0));
+        sl_map_setc(a, item, "parents", parents);
     }
-    return out;
+    return item;
+}
+
+/* What is known outside of the Loops around, and over it what their iterations have, the outermost first. */
+static const sl_val *outputs_in(sl_arena *a, const sl_exec *x, const sl_val *outside, const sl_scope *in)
+{
+    const sl_scope *s = iteration_around(in);
+    if (s == NULL)
+        return outside;
+    return views(a, x, s->outputs, sl_map_shallow(a, outputs_in(a, x, outside, s->outer->owner->in)));
+}
+
+const sl_val *sl_context_iterations(sl_arena *a, const sl_exec *x, const sl_taskrun *loop)
+{
+    sl_val *list = sl_list(a);
+    const sl_val *outside = outputs_now(a, x);
+    for (size_t i = 0; i < sl_val_count(loop->values); i++) {
+        const sl_scope *s = loop->iterations[i];
+        if (s == NULL)
+            continue; /* one before it has failed, or the execution was killed */
+        sl_val *one = sl_map(a), *vars = sl_map(a);
+        sl_map_setc(a, vars, "item", item_vars(a, s));
+        sl_map_setc(a, vars, "outputs", outputs_in(a, x, outside, s));
+        sl_map_setc(a, one, "item", one_item(a, s));
+        sl_map_set_str(a, one, "state", sl_str_c(sl_state_name(s->killed ? SL_KILLED : s->failed ? SL_FAILED : s->warned ? SL_WARNED : SL_SUCCESS)));
+        sl_map_setc(a, one, "vars", vars);
+        sl_list_add(a, list, one);
+    }
+    return list;
 }
 
 const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r, const sl_val *globals)
@@ -135,7 +203,8 @@ const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r
         sl_map_setc(a, execution, "outputs", x->outputs);
     sl_map_setc(a, vars, "execution", execution);
     sl_map_setc(a, vars, "inputs", x->inputs);
-    sl_map_setc(a, vars, "outputs", outputs_now(a, x));
+    sl_map_setc(a, vars, "outputs", outputs_in(a, x, outputs_now(a, x), r ? r->in : NULL));
+    sl_map_opt(a, vars, "item", r ? item_vars(a, r->in) : NULL);
     if (x->variables != NULL)
         sl_map_setc(a, vars, "vars", x->variables);
     sl_map_setc(a, vars, "labels", label_vars(a, x->labels));

@@ -5,6 +5,8 @@
 
 /* Values are shared with the execution, which never changes what it has given out. run may be NULL (flow level). */
 const sl_val *sl_context_vars(sl_arena *arena, const sl_exec *x, const sl_taskrun *run, const sl_val *globals);
+/* Of a Loop whose items are all done: [{item, state, vars}], vars to be put over those of the loop itself. */
+const sl_val *sl_context_iterations(sl_arena *arena, const sl_exec *x, const sl_taskrun *loop);
 /* flow, inputs and vars only: before an execution exists. */
 const sl_val *sl_context_flow_vars(sl_arena *arena, const sl_flow *flow, const sl_val *globals);
 /* Inputs with dates and durations as such again, after they were read from JSON. */

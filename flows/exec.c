@@ -190,13 +190,19 @@ int64_t sl_exec_new_attempt_at(const sl_exec *x, int64_t now, double random)
 }
 
 /* {{ outputs }} of a task in loops: by value, from the outermost loop to the innermost. */
-static sl_val *output_slot(sl_exec *x, const sl_taskrun *r, const sl_scope *s, sl_str *ret_key)
+static sl_val *output_slot(sl_exec *x, const sl_taskrun *r, sl_scope *s, sl_str *ret_key)
 {
     while (s != NULL && s->outer == NULL)
         s = s->owner ? s->owner->in : NULL;
     if (s == NULL) {
         *ret_key = r->def->id;
         return x->task_outputs;
+    }
+    if (s->outer->owner->def->isolated) {
+        *ret_key = r->def->id;
+        if (s->outputs == NULL)
+            s->outputs = sl_map(x->arena);
+        return s->outputs;
     }
     sl_str key;
     sl_val *around = output_slot(x, r, s->owner->in, &key), *map = (sl_val *)(uintptr_t)sl_get_str(around, key);

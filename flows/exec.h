@@ -48,6 +48,7 @@ typedef struct sl_scope {
     uint8_t *begun;                /* Dag: which tasks were started */
     sl_str value;                  /* of an iteration */
     int64_t iteration;             /* of an iteration; LoopUntil: how often the list was begun before */
+    sl_val *outputs;               /* of an iteration of a Loop: of its tasks, which nobody else sees; NULL = none yet */
     sl_state main_state;           /* outcome of the main list, once it is over */
     bool failed, killed, warned;   /* in the current list */
     bool over;
@@ -73,11 +74,12 @@ struct sl_taskrun {
     bool woken;                    /* what it waits for came while it was busy */
     const sl_val *outputs;         /* map or NULL */
     const sl_val *checkpoint;
-    sl_str choice;                 /* of the evaluation, kept for a restart. If: then/else; Switch: case:NAME; Pause: the behaviour; ForEach: JSON list of values */
+    sl_str choice;                 /* of the evaluation, kept for a restart. If: then/else; Switch: case:NAME; Pause: the behaviour; ForEach: JSON list of values (or {keys, values}) */
     bool chosen;
     sl_str error;
     sl_scope *scope;               /* flowable */
     const sl_val *values;          /* ForEach: list of texts */
+    const sl_val *keys;            /* Loop over a map: its keys; NULL otherwise */
     sl_scope **iterations;         /* ForEach: by value */
     sl_history history;
     bool dirty;                    /* to be written */
@@ -87,7 +89,7 @@ struct sl_taskrun {
 typedef enum sl_action_kind {
     SL_ACT_RUN,                    /* hand the attempt to a worker (again, when it waited) */
     SL_ACT_EVALUATE,               /* runIf and condition of a flowable; WorkingDirectory: fill the folder; LoopUntil: once more? */
-    SL_ACT_LEAVE,                  /* WorkingDirectory: collect its files and remove the folder */
+    SL_ACT_LEAVE,                  /* WorkingDirectory: collect its files and remove the folder; Loop: its outputs */
     SL_ACT_STOP,                   /* a worker has it: make it end */
     SL_ACT_KILL,                   /* it waits: call the type's kill function */
 } sl_action_kind;
@@ -141,7 +143,7 @@ typedef enum sl_event_kind {
     SL_EV_FINISHED,                /* an attempt ended: state SUCCESS, WARNING, FAILED, SKIPPED or KILLED */
     SL_EV_WAITING,                 /* the attempt wants to be called again at wake_ms */
     SL_EV_EVALUATED,               /* choice, or FAILED/SKIPPED */
-    SL_EV_LEFT,                    /* WorkingDirectory is cleared: state and outputs */
+    SL_EV_LEFT,                    /* WorkingDirectory is cleared, Loop is summed up: state and outputs */
     SL_EV_TIMER,                   /* look at everything that was to wake up by now */
     SL_EV_WAKE,                    /* what `run` waits for has come */
     SL_EV_CHECKPOINT,

@@ -28,6 +28,8 @@ const sl_task_list *sl_scope_list(const sl_exec *x, const sl_scope *s);
 bool sl_scope_is_loop(const sl_scope *s);
 /* One value of a loop, made when it is asked for. */
 sl_scope *sl_scope_iteration(sl_exec *x, sl_scope *loop, size_t index);
+/* What the end of an iteration means for its loop. */
+void sl_scope_count_iteration(const sl_exec *x, sl_scope *loop, const sl_scope *s);
 void sl_scope_take_values(sl_exec *x, sl_taskrun *r);
 /* Only what has something to evaluate, or a folder to fill, goes to a worker first. */
 bool sl_flowable_evaluates(const sl_task_def *d);

@@ -62,7 +62,8 @@ static void find_phases(sl_exec *x)
             s->phase = r->role;
         if (r->role != SL_PHASE_MAIN)
             continue;
-        if (rank(r->state) > rank(s->main_state))
+        bool forgiven = s->owner != NULL && s->owner->def->forgives && !x->killing;
+        if (rank(r->state) > rank(s->main_state) && !forgiven)
             s->main_state = outcome[rank(r->state)];
         if (s->owner != NULL && s->owner->def->flowable == SL_LOOP_UNTIL && r->iteration > s->iteration)
             s->iteration = r->iteration;
@@ -95,7 +96,7 @@ static void count_runs(sl_exec *x)
     }
 }
 
-static void count_iterations(sl_scope *loop)
+static void count_iterations(const sl_exec *x, sl_scope *loop)
 {
     const sl_taskrun *r = loop->owner;
     for (size_t i = 0; !sl_scope_is_loop(loop) && i < sl_val_count(r->values); i++)
@@ -112,9 +113,8 @@ static void count_iterations(sl_scope *loop)
             enabled += !s->list->items[k]->disabled;
         s->over = s->running == 0 && (enabled == 0 || s->failed || s->killed);
         loop->running += !s->over;
-        loop->failed |= s->over && s->failed;
-        loop->killed |= s->over && s->killed;
-        loop->warned |= s->over && s->warned;
+        if (s->over)
+            sl_scope_count_iteration(x, loop, s);
         loop->next = i + 1;
     }
 }
@@ -131,7 +131,7 @@ void sl_exec_rebuild(sl_exec *x)
     count_runs(x);
     for (sl_taskrun *r = x->first; r != NULL; r = r->next)
         if (r->scope != NULL && r->iterations != NULL)
-            count_iterations(r->scope);
+            count_iterations(x, r->scope);
     if (sl_state_final(x->state))
         x->root.main_state = x->state;
 }
@@ -242,7 +242,7 @@ static void forget_scopes(sl_exec *x)
 {
     for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
         r->scope = r->in = NULL;
-        r->values = NULL;
+        r->values = r->keys = NULL;
         r->iterations = NULL;
     }
     x->root = (sl_scope){ .list = &x->flow->tasks };

@@ -60,6 +60,10 @@ void sl_scope_take_values(sl_exec *x, sl_taskrun *r)
     if (r->def->flowable != SL_FOR_EACH || r->values != NULL)
         return;
     r->values = sl_json_parse(x->arena, r->choice, &ignored);
+    if (sl_is(r->values, SL_MAP)) {
+        r->keys = sl_get(r->values, "keys");
+        r->values = sl_get(r->values, "values");
+    }
     sl_assert(sl_is(r->values, SL_LIST)); /* the worker wrote it */
     r->iterations = SL_ARRAY(x->arena, sl_scope *, r->values->list.n + 1);
 }
@@ -196,12 +200,20 @@ static void end_scope(sl_exec *x, sl_scope *s, int64_t now)
     x->dirty |= r == NULL;
     if (r == NULL)
         return;
-    if (r->def->flowable == SL_WORKING_DIRECTORY) {
+    if (r->def->flowable == SL_WORKING_DIRECTORY || r->def->isolated) {
         sl_exec_act(x, SL_ACT_LEAVE, r);
         return;
     }
     bool again = s->main_state == SL_KILLED && x->killing && x->kill_state == SL_RETRIED; /* what was around the task that failed */
     sl_exec_end_run(x, r, again ? SL_RETRIED : sl_exec_softened(r->def, s->main_state), now);
+}
+
+void sl_scope_count_iteration(const sl_exec *x, sl_scope *loop, const sl_scope *s)
+{
+    bool forgiven = loop->owner->def->forgives && !x->killing;
+    loop->failed |= s->failed && !forgiven;
+    loop->killed |= s->killed && !forgiven;
+    loop->warned |= s->warned && !forgiven;
 }
 
 static void end_iteration(sl_exec *x, sl_scope *s, int64_t now)
@@ -210,9 +222,7 @@ static void end_iteration(sl_exec *x, sl_scope *s, int64_t now)
     s->over = true;
     sl_assert(loop->running > 0);
     loop->running--;
-    loop->failed |= s->failed;
-    loop->killed |= s->killed;
-    loop->warned |= s->warned;
+    sl_scope_count_iteration(x, loop, s);
     sl_scope_advance(x, loop, now);
 }
 

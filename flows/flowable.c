@@ -112,6 +112,26 @@ static const sl_opt for_each_opts[] = {
     { 0 },
 };
 
+static const sl_opt loop_opts[] = {
+    { .name = "values", .type = SL_OPT_ANY, .flags = SL_REQUIRED | SL_LATE, .doc = "A list, a map, a text that renders to one of them in JSON, or the URI of a file with an item on each line." },
+    { .name = "concurrencyLimit", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "How many items are worked on at a time; 1 is one after the other, 0 is no limit." },
+    { .name = "transmitFailed", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The failure of an iteration is one of the loop, and ends it (true)." },
+    { .name = "outputs", .type = SL_OPT_LIST, .flags = SL_LATE, .doc = "What comes out of each iteration: id, type, value; nothing else is seen outside." },
+    { .name = "fetchType", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "AUTO FETCH STORE", .doc = "STORE: outputs of an iteration go into a file; AUTO: when the items come from one." },
+    REQUIRED_TASKS("tasks", "The tasks for each item, one after the other; it is {{ item.value }}, {{ item.index }} and, of a map, {{ item.key }}."),
+    TASKS("errors", "Run when one of the tasks has failed."),
+    TASKS("finally", "Run at the end in any case."),
+    { 0 },
+};
+
+static const sl_opt loop_outs[] = {
+    { .name = "iterationCount", .type = SL_OPT_INT, .doc = "How many items there were." },
+    { .name = "runningIterations", .type = SL_OPT_INT, .doc = "How many are still at work: 0." },
+    { .name = "terminatedIterations", .type = SL_OPT_MAP, .doc = "State to the number of iterations that ended so." },
+    { .name = "outputs", .type = SL_OPT_LIST, .doc = "Of each iteration: {item: {value, iteration, key}, outputs}." },
+    { 0 },
+};
+
 static const sl_opt each_opts[] = {
     { .name = "value", .type = SL_OPT_ANY, .flags = SL_REQUIRED | SL_LATE, .doc = "A list, or a text that renders to a JSON list." },
     { .name = "concurrent", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "EachParallel: how many values are worked on at a time; 0 is no limit." },
@@ -201,6 +221,7 @@ const sl_flowable_type sl_flowable_types[] = {
     { CORE "AllowFailure", OLD "AllowFailure", "Runs tasks whose failure is only a warning.", SL_ALLOW_FAILURE, sequential_opts, no_outs },
     { CORE "WorkingDirectory", OLD "WorkingDirectory " OLD "Worker", "Runs tasks in one shared folder.", SL_WORKING_DIRECTORY, working_directory_opts, working_directory_outs },
     { CORE "ForEach", NULL, "Runs tasks once for each value of a list.", SL_FOR_EACH, for_each_opts, no_outs },
+    { SL_LOOP_TYPE, NULL, "Runs tasks once for each item of a list, a map or a file; their outputs stay inside.", SL_FOR_EACH, loop_opts, loop_outs },
     { CORE "EachSequential", OLD "EachSequential", "Older form of ForEach: one value after the other.", SL_FOR_EACH, each_opts, no_outs },
     { CORE "EachParallel", OLD "EachParallel", "Older form of ForEach: all values and tasks at once.", SL_FOR_EACH, each_opts, no_outs },
     { SL_FOR_EACH_ITEM_TYPE, OLD "ForEachItem", "Cuts a file into batches and runs a flow for each.", SL_SEQUENTIAL, for_each_item_opts, no_outs },

@@ -31,6 +31,8 @@ typedef struct sl_retry {
     bool new_execution;           /* behavior CREATE_NEW_EXECUTION: attempts are executions */
 } sl_retry;
 
+/* 2.0's ForEach. */
+#define SL_LOOP_TYPE "io.kestra.plugin.core.flow.Loop"
 /* A Sequential of three tasks that the parser makes: ID_split, ID_items, ID_merge. */
 #define SL_FOR_EACH_ITEM_TYPE "io.kestra.plugin.core.flow.ForEachItem"
 
@@ -63,8 +65,11 @@ struct sl_task_def {
     size_t case_count;
     sl_str condition;                    /* If, LoopUntil: condition; Switch: value */
     int64_t concurrent;                  /* Parallel, Dag: tasks at a time; ForEach: values; 0 = no limit */
+    bool isolated;                       /* Loop: outputs of its tasks stay in the iteration; `collected` of them come out */
+    bool forgives;                       /* Loop with transmitFailed: false: what fails in it is no failure of it */
+    const sl_val *collected;             /* Loop: list of {id, type, value}, of each iteration; NULL = none */
     bool each_parallel;                  /* EachParallel: the tasks of one value run at the same time, too */
-    int loop_depth;                      /* loops around it: its outputs are kept by their values */
+    int loop_depth;                      /* loops around it, up to the innermost Loop: its outputs are kept by their values */
     const sl_val *depends_on;            /* of a task in a Dag: list of ids */
 };
 

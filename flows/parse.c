@@ -223,6 +223,9 @@ static void parse_loop(sl_task_def *t)
         t->concurrent = 1;
     else if (!t->each_parallel)
         t->concurrent = sl_get_int(t->props, "concurrencyLimit", 1);
+    t->isolated = sl_str_eqc(t->type_name, SL_LOOP_TYPE);
+    t->forgives = t->isolated && !sl_get_bool(t->props, "transmitFailed", true);
+    t->collected = t->isolated ? sl_get(t->props, "outputs") : NULL;
 }
 
 /* One of the three parts of a ForEachItem: the named properties of the whole, and where its input comes from. */
@@ -256,12 +259,28 @@ static sl_task_list parse_for_each_item(loader *l, sl_task_def *t, int depth)
     return parse_tasks(l, list, "tasks", t, depth);
 }
 
+/* Of a flow, or of a Loop: `where` begins the messages. */
+static void check_outputs(loader *l, const sl_val *outputs, sl_str where)
+{
+    static const sl_opt opts[] = {
+        { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },          { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },
+        { .name = "value", .type = SL_OPT_ANY, .flags = SL_REQUIRED },                   { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC },
+        { .name = "displayName", .type = SL_OPT_STR, .flags = SL_STATIC },               { .name = "required", .type = SL_OPT_BOOL, .flags = SL_STATIC },
+        { .name = "itemType", .type = SL_OPT_STR, .flags = SL_STATIC },                  { 0 },
+    };
+    for (size_t i = 0; i < sl_val_count(outputs); i++)
+        if (sl_is(sl_at(outputs, i), SL_MAP))
+            sl_bind_check(opts, NULL, sl_at(outputs, i), sl_fmt(l->arena, "%.*soutputs[%zu]", SL_ARG(where), i), l->problems);
+}
+
 static void parse_flowable(loader *l, sl_task_def *t, int depth)
 {
     const sl_val *p = t->props;
     (void)sl_parse_int(sl_val_text(l->arena, sl_get(p, "concurrent")), &t->concurrent);
     if (t->flowable == SL_FOR_EACH)
         parse_loop(t);
+    if (t->collected != NULL)
+        check_outputs(l, t->collected, sl_fmt(l->arena, "task '%.*s': ", SL_ARG(t->id)));
     if (t->flowable == SL_DAG) {
         parse_dag(l, t, depth);
         check_dag(l, t);
@@ -341,8 +360,8 @@ static sl_task_def *parse_task(loader *l, const sl_val *v, sl_str path, sl_task_
     t->line = v->line;
     t->column = v->column;
     t->parent = parent;
-    t->loop_depth = parent ? parent->loop_depth + (parent->flowable == SL_FOR_EACH) : 0;
-    l->flow->has_loops |= t->loop_depth > 0;
+    t->loop_depth = parent == NULL || parent->isolated ? 0 : parent->loop_depth + (parent->flowable == SL_FOR_EACH);
+    l->flow->has_loops |= parent != NULL && parent->flowable == SL_FOR_EACH;
     const sl_val *id = sl_get(v, "id");
     t->id = id ? sl_val_text(l->arena, id) : SL_S("");
     sl_str written = sl_get_text(v, "type");
@@ -430,19 +449,6 @@ static const sl_val *parse_triggers(loader *l, const sl_val *triggers)
     return out;
 }
 
-static void check_outputs(loader *l, const sl_val *outputs)
-{
-    static const sl_opt opts[] = {
-        { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },          { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },
-        { .name = "value", .type = SL_OPT_ANY, .flags = SL_REQUIRED },                   { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC },
-        { .name = "displayName", .type = SL_OPT_STR, .flags = SL_STATIC },               { .name = "required", .type = SL_OPT_BOOL, .flags = SL_STATIC },
-        { .name = "itemType", .type = SL_OPT_STR, .flags = SL_STATIC },                  { 0 },
-    };
-    for (size_t i = 0; i < sl_val_count(outputs); i++)
-        if (sl_is(sl_at(outputs, i), SL_MAP))
-            sl_bind_check(opts, NULL, sl_at(outputs, i), sl_fmt(l->arena, "outputs[%zu]", i), l->problems);
-}
-
 /* Every template is parsed once now: a typo in {{ }} is found before anything runs, except in parts that may never run. */
 static void check_templates(loader *l, const sl_val *v, sl_str where)
 {
@@ -489,7 +495,7 @@ static void parse_sections(loader *l, const sl_val *doc)
     sl_inputs_check(f->inputs, l->problems);
     f->variables = sl_is(sl_get(doc, "variables"), SL_MAP) ? sl_get(doc, "variables") : NULL;
     f->outputs = sl_get(doc, "outputs");
-    check_outputs(l, f->outputs);
+    check_outputs(l, f->outputs, SL_S(""));
     f->triggers = parse_triggers(l, sl_get(doc, "triggers"));
     f->concurrency = sl_is(sl_get(doc, "concurrency"), SL_MAP) ? sl_get(doc, "concurrency") : NULL;
     if (f->concurrency != NULL && sl_get_int(f->concurrency, "limit", 1) < 1)

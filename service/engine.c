@@ -277,6 +277,7 @@ sl_job *sl_engine_job(sl_engine *e, sl_live *l, const sl_action *action)
     j->round = r->scope != NULL && r->def->flowable == SL_LOOP_UNTIL && j->kind == SL_ACT_EVALUATE ? r->scope->iteration + 1 : -1;
     j->vars = sl_context_vars(arena, x, r, e->globals);
     j->checkpoint = r->checkpoint ? sl_val_copy(arena, r->checkpoint) : NULL;
+    j->iterations = j->kind == SL_ACT_LEAVE && r->def->isolated ? sl_context_iterations(arena, x, r) : NULL;
     return j;
 }
 

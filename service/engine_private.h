@@ -50,6 +50,7 @@ typedef struct sl_job {
     const sl_val *checkpoint;
     int attempt;
     int64_t attempt_started_ms, run_created_ms;
+    const sl_val *iterations;   /* of a Loop that ends; NULL otherwise */
     int64_t round;              /* LoopUntil: rounds so far; -1 = not about that */
     int slot;                   /* of the worker that has it */
     bool ahead;                 /* the loop runs it itself, see ahead.c */

@@ -135,7 +135,7 @@ static bool work_out(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *err
     switch (d->flowable) {
     case SL_IF:
     case SL_SWITCH: return choose(t, d, ev, err);
-    case SL_FOR_EACH: return values(t, d, ev, err);
+    case SL_FOR_EACH: return d->isolated ? sl_loop_items(t, d, ev, err) : values(t, d, ev, err);
     case SL_PAUSE: return pause_until(t, d, ev, err);
     case SL_WORKING_DIRECTORY: return sl_workdir_enter(t, err);
     default: return true;
@@ -175,7 +175,8 @@ void sl_flowable_leave(sl_task *t)
     sl_message *m = SL_NEW(t->arena, sl_message);
     *m = (sl_message){ .event = { .kind = SL_EV_LEFT, .run = t->job->run, .state = SL_SUCCESS } };
     sl_err err;
-    if (!sl_workdir_leave(t, &err) || !sl_task_settle_outputs(t, &m->event.outputs, &err))
+    const sl_task_def *d = t->job->run->def;
+    if (!(d->isolated ? sl_loop_outputs(t, d, &err) : sl_workdir_leave(t, &err)) || !sl_task_settle_outputs(t, &m->event.outputs, &err))
         failed(t, &m->event, &err);
     sl_task_hand_over(t, m);
 }

@@ -47,6 +47,9 @@ bool sl_task_settle_outputs(sl_task *t, const sl_val **ret, sl_err *err);
 bool sl_task_cache_find(sl_task *t, const sl_task_def *def, sl_str *ret_folder, sl_err *err);
 bool sl_task_cache_take(sl_task *t, sl_str folder, int64_t ttl_ms, bool *hit, sl_err *err);
 bool sl_task_cache_keep(sl_task *t, sl_str folder, int64_t ttl_ms, sl_err *err);
+/* loop.c: the items of a Loop as its choice; what comes out of its iterations. */
+bool sl_loop_items(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *err);
+bool sl_loop_outputs(sl_task *t, const sl_task_def *d, sl_err *err);
 /* evaluate.c */
 void sl_flowable_evaluate(sl_task *t);
 void sl_flowable_leave(sl_task *t);

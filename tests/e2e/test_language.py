@@ -240,5 +240,81 @@ tasks:
         self.assertEqual([p for p in (self.data / "storage").rglob("*") if p.is_file()], [])
 
 
+class Loop(Case):
+    """2.0's Loop: items, and nothing but the declared outputs comes out."""
+
+    run_flow = Language.run_flow
+
+    def outputs(self, doc, task="loop"):
+        return [t for t in doc["taskRuns"] if t["id"] == task][-1]["outputs"]
+
+    def loop(self, values, tasks, more="", after="", **kw):
+        return self.run_flow(f"tasks:\n  - id: loop\n    type: {FLOW}Loop\n    values: {values}\n{more}    tasks:\n{tasks}{after}", **kw)
+
+    def test_items(self):
+        body = f"      - {{id: r, {RETURN}, format: \"{{{{ item.index }}}}:{{{{ item.value }}}}{{{{ item.key is defined ? '/' ~ item.key : '' }}}}\"}}\n      - {{id: s, {RETURN}, format: \"<{{{{ outputs.r.value }}}}>\"}}\n"
+        more = "    outputs: [{id: o, type: STRING, value: '{{ outputs.s.value }}'}, {id: n, type: INT, value: '{{ item.index * 2 }}'}]\n"
+        for values, said in (
+            ("[a, a, {x: 1}, 2.5]", ["<0:a>", "<1:a>", '<2:{"x":1}>', "<3:2.5>"]),
+            ("{k1: v1, k2: [1, 2]}", ["<0:v1/k1>", "<1:[1,2]/k2>"]),
+            ("'[\"p\", 7]'", ["<0:p>", "<1:7>"]), ("'{\"k\": true}'", ["<0:true/k>"]), ("[]", []),
+        ):
+            for limit in ("", "    concurrencyLimit: 0\n", "    concurrencyLimit: 2\n"):
+                out = self.outputs(self.loop(values, body, more + limit))
+                self.assertEqual([o["outputs"]["o"] for o in out["outputs"]], said)
+                self.assertEqual([o["outputs"]["n"] for o in out["outputs"]], [2 * i for i in range(len(said))])
+                self.assertEqual((out["iterationCount"], out["runningIterations"], out["terminatedIterations"]), (len(said), 0, {"SUCCESS": len(said)} if said else {}))
+        self.assertEqual([o["item"] for o in self.outputs(self.loop("{k: v}", body, more))["outputs"]], [{"value": "v", "iteration": 0, "key": "k"}])
+
+    def test_what_is_inside_stays_inside(self):
+        body = f"      - {{id: r, {RETURN}, format: 'in'}}\n"
+        doc = self.loop("[1]", body, after=f"  - {{id: out, {RETURN}, format: \"{{{{ outputs.r.value }}}}\"}}\n", rc=1)
+        self.assertRegex(doc["err"], "Unable to find `r`")
+        self.assertNotIn("outputs", self.outputs(doc))
+        nested = f"""      - {{id: first, {RETURN}, format: "{{{{ item.value }}}}"}}
+      - id: inner
+        type: {FLOW}Loop
+        values: [x, y]
+        outputs: [{{id: o, type: STRING, value: "{{{{ outputs.deep.value }}}}"}}]
+        tasks:
+          - id: if
+            type: {FLOW}If
+            condition: "{{{{ item.value == 'y' }}}}"
+            then: [{{id: deep, {RETURN}, format: "{{{{ outputs.first.value }}}}{{{{ item.parent.value }}}}{{{{ item.parents[0].index }}}}{{{{ item.value }}}}{{{{ outputs.before.value }}}}"}}]
+            else: [{{id: deep2, {LOG}, message: x}}, {{id: each, type: {FLOW}ForEach, values: [p, q], tasks: [{{id: v, {RETURN}, format: "{{{{ taskrun.value }}}}{{{{ item.value }}}}"}}]}}, {{id: sum, {RETURN}, format: "{{{{ outputs.v.p.value }}}}{{{{ outputs.v.q.value }}}}"}}]
+"""
+        flow = f"tasks:\n  - {{id: before, {RETURN}, format: B}}\n  - id: loop\n    type: {FLOW}Loop\n    values: [a, b]\n    concurrencyLimit: 0\n    outputs: [{{id: o, type: JSON, value: \"{{{{ outputs.inner.outputs }}}}\"}}]\n    tasks:\n" + nested.replace('value: "{{ outputs.deep.value }}"', 'value: "{{ outputs.deep.value ?? outputs.sum.value }}"')
+        out = self.outputs(self.run_flow(flow))
+        self.assertEqual([[i["outputs"]["o"] for i in o["outputs"]["o"]] for o in out["outputs"]], [["pxqx", "aa0yB"], ["pxqx", "bb1yB"]])
+
+    def test_files(self):
+        write = f"tasks:\n  - {{id: w, {SHELL}, outputFiles: [a.ion], commands: [\"printf '%s' \\\"$TEXT\\\" > a.ion\"], env: {{TEXT: \"{{{{ inputs.text }}}}\"}}}}\n"
+        loop = f"  - id: loop\n    type: {FLOW}Loop\n    values: \"{{{{ outputs.w.outputFiles['a.ion'] }}}}\"\n    outputs: [{{id: o, type: STRING, value: \"{{{{ outputs.r.value }}}}\"}}]\n%s    tasks: [{{id: r, {RETURN}, format: \"{{{{ item.value }}}}!\"}}]\n"
+        text = '{a:1}\nplain words\n\n"quoted"\n'
+        for more, files in (("", True), ("    fetchType: FETCH\n", False), ("    fetchType: STORE\n", True)):
+            doc = self.run_flow("inputs: [{id: text, type: STRING}]\n" + write + loop % more, "-i", "text=" + text)
+            got = [o["outputs"] for o in self.outputs(doc)["outputs"]]
+            if files:
+                got = [{"o": (self.data / "storage" / g["uri"].removeprefix("kestra:///")).read_text()} for g in got]
+                self.assertEqual([g["o"] for g in got], ['{o:"{\\"a\\":1}!"}\n', '{o:"plain words!"}\n', '{o:"quoted!"}\n'])
+            else:
+                self.assertEqual([g["o"] for g in got], ['{"a":1}!', "plain words!", "quoted!"])
+
+    def test_failures(self):
+        body = f"      - {{id: bad, {FAIL}, condition: \"{{{{ item.value == 'b' }}}}\"}}\n      - {{id: r, {RETURN}, format: ok}}\n"
+        more = "    outputs: [{id: o, type: STRING, value: '{{ outputs.r.value }}'}]\n"
+        doc = self.loop("[a, b, c]", body, more, rc=1)
+        self.assertEqual(self.outputs(doc)["terminatedIterations"], {"SUCCESS": 1, "FAILED": 1})
+        doc = self.loop("[a, b, c]", body, more + "    transmitFailed: false\n", f"  - {{id: z, {LOG}, message: on}}\n")
+        out = self.outputs(doc)
+        self.assertEqual((doc["states"]["loop"], doc["states"]["z"], out["terminatedIterations"]), ("SUCCESS", "SUCCESS", {"SUCCESS": 2, "FAILED": 1}))
+        self.assertEqual([o.get("outputs") for o in out["outputs"]], [{"o": "ok"}, None, {"o": "ok"}])
+        for values, said in (("[a, null]", "index 1 is null"), ("'words'", "must be a list, a map"), ("kestra:///none", "safe|none|another")):
+            self.assertRegex(self.loop(values, body, rc=1)["err"], said)
+        self.assertRegex(self.loop("[1]", body, "    outputs: [{id: o, type: INT, value: '{{ outputs.none.value }}'}]\n", rc=1)["err"], "output 'o' of the iteration with index 0")
+        done = self.flow("id: f\nnamespace: n\ntasks:\n  - {id: l, type: io.kestra.plugin.core.flow.Loop, values: [1], outputs: [{id: o, value: x}], tasks: [{id: a, " + LOG + ", message: x}]}\n")
+        self.assertRegex(done.err, r"task 'l': outputs\[0\]: .*'type'")
+
+
 if __name__ == "__main__":
     unittest.main()
