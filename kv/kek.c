@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,6 +91,10 @@ bool sl_kek_load(sl_kek *k, const char *data_dir, bool may_create, sl_err *err)
     *k = (sl_kek){ 0 };
     const char *credentials = getenv("CREDENTIALS_DIRECTORY"), *named = getenv("SLUICE_KEK_FILE"), *env = getenv("SLUICE_KEK"), *config = getenv("XDG_CONFIG_HOME"),
                *home = getenv("HOME"), *previous = getenv("SLUICE_KEK_PREVIOUS_FILE");
+    struct passwd entry, *user = NULL;
+    char names[1024];
+    if (home == NULL && getpwuid_r(getuid(), &entry, names, sizeof names, &user) == 0 && user != NULL)
+        home = user->pw_dir;
     sl_str dir = config && *config ? sl_fmt(a, "%s/sluice", config) : sl_fmt(a, "%s/.config/sluice", home ? home : "/root");
     sl_str path = sl_fmt(a, "%.*s/sluice.kek", SL_ARG(dir));
     (void)snprintf(k->head_dir, sizeof k->head_dir, "%s", dir.p);
@@ -120,7 +125,7 @@ bool sl_kek_load(sl_kek *k, const char *data_dir, bool may_create, sl_err *err)
             return false;
         sl_kek_id(k->previous, k->previous_id);
     }
-    return sl_fs_mkdirs(k->head_dir, err);
+    return sl_fs_mkdirs(k->head_dir, err) || sl_err_ctx(err, "what tells an older copy of the store from the newest one lies there, outside of the data folder; XDG_CONFIG_HOME names another place");
 }
 
 void sl_kek_done(sl_kek *k)
