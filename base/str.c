@@ -333,6 +333,25 @@ bool sl_parse_int(sl_str s, int64_t *ret)
     return true;
 }
 
+bool sl_parse_size(sl_str s, int64_t *ret)
+{
+    static const char units[] = "KMGTkmgt";
+    const double most = 9e18;
+    double factor = 1, n;
+    s = sl_str_trim(s);
+    if (s.n > 1 && (s.p[s.n - 1] == 'B' || s.p[s.n - 1] == 'b'))
+        s.n--;
+    const char *unit = s.n > 1 ? memchr(units, s.p[s.n - 1], sizeof units - 1) : NULL;
+    if (unit != NULL) {
+        factor = (double)((int64_t)1 << (10 * ((unit - units) % 4 + 1)));
+        s.n--;
+    }
+    if (!sl_parse_double(sl_str_trim(s), &n) || !(n >= 0) || n * factor > most)
+        return false;
+    *ret = (int64_t)(n * factor);
+    return true;
+}
+
 /*
  * [-]digits[.digits][e[+-]digits] with at most 19 digits, and exact in itself: a mantissa below 2^53 times or by a power of ten that
  * a double holds gives the nearest double in one rounding (Clinger, "How to Read Floating Point Numbers Accurately", 1990).

@@ -66,6 +66,7 @@ sl_str sl_buf_str(sl_buf *b);
 
 /* Numbers. */
 bool sl_parse_int(sl_str s, int64_t *ret);         /* [+-]digits, int64 range */
+bool sl_parse_size(sl_str s, int64_t *ret);        /* bytes: "10MB", "1.5 GB", "512"; units are powers of 1024, as Kestra counts */
 bool sl_parse_uint(sl_str s, uint64_t *ret);
 bool sl_parse_double(sl_str s, double *ret);       /* decimal with optional fraction and exponent; not nan, inf, hex */
 /* The fewest digits that read back as the same double, d.ddd × 10^*exponent; d is finite and greater than 0. Returns how many. */

@@ -112,20 +112,6 @@ static const sl_opt split_opts[] = {
 
 static const sl_opt split_outs[] = { { .name = "splits", .type = SL_OPT_STR, .doc = "URI of a file that lists the batches." }, { 0 } };
 
-/* "10MB": bytes, in powers of 1024 as Kestra counts. */
-static int64_t size_of(sl_str text)
-{
-    static const char *const units[] = { "KB", "MB", "GB" };
-    int64_t factor = 1, n = 0;
-    for (size_t i = 0; i < SL_COUNT(units); i++)
-        if (sl_str_ends(text, sl_str_c(units[i]))) {
-            text = sl_str_trim(sl_str_sub(text, 0, text.n - 2));
-            factor = (int64_t)1 << (10 * (i + 1));
-            break;
-        }
-    return sl_parse_int(text, &n) ? n * factor : 0;
-}
-
 typedef struct splitter {
     sl_task *t;
     sl_writer *out;
@@ -178,10 +164,14 @@ static bool count_lines(sl_task *t, sl_str uri, int64_t *ret, sl_err *err)
 static sl_outcome split_run(sl_task *t, void *cfg, sl_err *err)
 {
     const split_cfg *c = cfg;
-    splitter s = { .t = t, .list = sl_buf_new(sl_task_arena(t), 64 << 20), .rows = sl_get_int(c->batch, "rows", 0), .bytes = size_of(sl_get_text(c->batch, "bytes")) };
+    splitter s = { .t = t, .list = sl_buf_new(sl_task_arena(t), 64 << 20), .rows = sl_get_int(c->batch, "rows", 0) };
     int64_t partitions = sl_get_int(c->batch, "partitions", 0), lines_total = 0;
     sl_reader *in = NULL;
-    sl_str line, uri;
+    sl_str line, uri, bytes = sl_get(c->batch, "bytes") ? sl_val_text(sl_task_arena(t), sl_get(c->batch, "bytes")) : SL_S("");
+    if (bytes.n > 0 && !sl_parse_size(bytes, &s.bytes)) {
+        sl_err_set(err, SL_ERR_CONFIG, "split.bytes", "'bytes' must be a size such as 10MB, not '%.*s'", SL_ARG(bytes));
+        return SL_TASK_FAILED;
+    }
     if (partitions > 0) {
         if (!count_lines(t, c->items, &lines_total, err))
             return SL_TASK_FAILED;

@@ -46,6 +46,11 @@ void sl_logs_close(sl_logs *l)
     free(l);
 }
 
+const char *sl_logs_dir(const sl_logs *l)
+{
+    return l->dir;
+}
+
 sl_str sl_logs_path(const sl_logs *l, sl_arena *a, sl_str execution_id)
 {
     return sl_fmt(a, "%s/%.*s.jsonl", l->dir, SL_ARG(execution_id));

@@ -28,6 +28,7 @@ bool sl_logs_read(sl_logs *logs, sl_arena *arena, sl_str execution_id, sl_level 
 /* Removes the log of an execution; missing is fine. */
 bool sl_logs_delete(sl_logs *logs, sl_str execution_id, sl_err *err);
 /* The file itself: for following it, and for a download. */
+const char *sl_logs_dir(const sl_logs *l);
 sl_str sl_logs_path(const sl_logs *logs, sl_arena *arena, sl_str execution_id);
 /* How many records could not be written (disk full): shown at the end, never silent. */
 int64_t sl_logs_lost(sl_logs *logs);

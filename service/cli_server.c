@@ -105,16 +105,19 @@ typedef struct keeper {
     sl_engine *engine;
     sl_readers *readers;
     const sl_config *config;
+    int64_t excess;                /* see sl_retention_step */
 } keeper;
 
 /* A step of each; *more: old executions are left to remove. */
 static void keep_house(keeper *k, bool retain, bool *more)
 {
+    if (!*more)
+        k->excess = -1;
     sl_err err;
     sl_store *s = sl_readers_take(k->readers, &err);
     if (s == NULL || !sl_db_checkpoint(sl_store_db(s), &err))
         sl_log(SL_WARN, "housekeeping", "%s", err.message);
-    else if (retain && !sl_retention_step(k->engine, s, k->config->keep_ms, k->config->keep_count, more, &err))
+    else if (retain && !sl_retention_step(k->engine, s, &k->config->retention, &k->excess, more, &err))
         sl_log(SL_WARN, "retention", "old executions could not be removed: %s", err.message);
     sl_readers_put(k->readers, s);
 }

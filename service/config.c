@@ -8,12 +8,14 @@
 enum { CONFIG_MAX = 1 << 20 };
 
 typedef struct retention {
-    int64_t keep_ms, keep_count;
+    sl_retention r;
+    sl_str size;
 } retention;
 
 static const sl_opt retention_opts[] = {
-    { .name = "maxAge", .type = SL_OPT_DURATION, .offset = SL_FIELD(retention, keep_ms), .fallback = "P90D", .doc = "Executions that ended longer ago are removed with their logs and files; PT0S keeps all." },
-    { .name = "maxExecutions", .type = SL_OPT_INT, .offset = SL_FIELD(retention, keep_count), .fallback = "1000000", .doc = "When there are more that have ended, the oldest are removed; 0 keeps all." },
+    { .name = "maxAge", .type = SL_OPT_DURATION, .offset = SL_FIELD(retention, r.keep_ms), .fallback = "P90D", .doc = "Executions that ended longer ago are removed with their logs and files; PT0S keeps all." },
+    { .name = "maxExecutions", .type = SL_OPT_INT, .offset = SL_FIELD(retention, r.keep_count), .fallback = "1000000", .doc = "When there are more that have ended, the oldest are removed; 0 keeps all." },
+    { .name = "maxSize", .type = SL_OPT_STR, .offset = SL_FIELD(retention, size), .fallback = "50GB", .doc = "When logs and files of executions take more, the oldest that have ended are removed; 0 keeps all." },
     { 0 },
 };
 
@@ -79,8 +81,10 @@ bool sl_config_load(sl_arena *a, const char *path, sl_config *ret, sl_problems *
         return false;
     }
     *ret = f.c;
-    ret->keep_ms = r.keep_ms;
-    ret->keep_count = r.keep_count;
+    ret->retention = r.r;
+    const sl_val *size = sl_get(f.retention, "maxSize");
+    if (!sl_parse_size(r.size, &ret->retention.keep_bytes))
+        sl_problem_add(problems, size ? size->line : 0, size ? size->column : 0, "configuration: 'maxSize' must be a size such as 50GB, not '%.*s'", SL_ARG(r.size));
     check_ranges(doc, ret, problems);
     return problems->n == before;
 }

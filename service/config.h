@@ -1,9 +1,10 @@
 /*
- * service/config.h: sluice.yaml: one table of keys; unknown keys are refused. docs/CONFIGURATION.md is made from the same words.
+ * service/config.h: sluice.yaml: one table of keys; unknown keys are refused. docs/SERVER.md has the same words.
  */
 #pragma once
 
 #include "base/bind.h"
+#include "service/retention.h"
 
 typedef struct sl_config {
     sl_str host, data_dir;
@@ -13,8 +14,7 @@ typedef struct sl_config {
     const sl_val *local_files;
     const sl_val *plugin_defaults;     /* list */
     const sl_val *globals;             /* map */
-    int64_t keep_ms;                   /* retention.maxAge */
-    int64_t keep_count;                /* retention.maxExecutions */
+    sl_retention retention;
 } sl_config;
 
 extern const sl_opt sl_config_opts[];

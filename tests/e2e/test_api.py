@@ -327,6 +327,35 @@ class Many(Case):
             order = [t["triggerContext"]["flowId"] for t in s.get("/triggers/search?sort=flowId:desc").json["results"]]
             self.assertEqual((order, s.get("/triggers/search?sort=nope").status), (["c", "b", "a"], 422))
 
+    def test_retention_by_size(self):
+        """The oldest go until logs and files fit; what runs and what is of the namespace stays."""
+        path = self.tmp / "sluice.yaml"
+        path.write_text("retention: {maxSize: 1XB}\n")
+        r = self.sluice("server", "--config", path, "--check")
+        self.assertEqual(r.rc, 2)
+        self.assertIn("1:22: configuration: 'maxSize' must be a size such as 50GB, not '1XB'", r.err)
+        path.write_text("retention: {maxSize: 1.1MB}\n")
+        shell = {"id": "s", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "outputFiles": ["*.bin"], "commands": ["head -c 300000 /dev/urandom > a.bin"]}
+        with Server(self) as s:
+            s.flow(flow("f", [shell]))
+            s.flow(flow("z", [{"id": "z", "type": CORE + "flow.Sleep", "duration": "PT1H"}]))
+            lives = s.run("t", "z", wait=False)["id"]
+            type, body = form({}, [("fileContent", "big.bin", b"x" * 900000)])
+            self.assertEqual(s.call("POST", "/namespaces/t/files?path=/big.bin", body, type).status, 200)
+            ids = [s.run("t", "f")["id"] for _ in range(6)]
+            s.stop()
+            s.args = ("--config", str(path))
+            s.start()
+            end = time.monotonic() + 20
+            while s.search(flowId="f")["total"] > 3 and time.monotonic() < end:
+                time.sleep(0.1)
+            time.sleep(0.5)
+            left = [x["id"] for x in s.search(flowId="f", sort="startDate:asc")["results"]]
+            self.assertEqual(left, ids[3:], "three of 300 kB fit")
+            self.assertEqual(s.state(lives), "RUNNING")
+            self.assertEqual(len(s.get("/namespaces/t/files?path=/big.bin").body), 900000)
+            self.assertEqual(s.call("DELETE", f"/executions/{lives}/kill").status, 202)
+
     def test_labels_by_query(self):
         with Server(self) as s:
             s.flow(flow("f", [log()]))

@@ -58,6 +58,10 @@ SL_TEST(str, numbers_are_parsed_strictly)
     double d;
     CHECK(sl_parse_int(SL_S("-9223372036854775808"), &i) && i == INT64_MIN);
     CHECK(!sl_parse_int(SL_S("9223372036854775808"), &i));
+    CHECK(sl_parse_size(SL_S("10MB"), &i) && i == 10 << 20);
+    CHECK(sl_parse_size(SL_S(" 1.5 GB "), &i) && i == 3LL << 29);
+    CHECK(sl_parse_size(SL_S("512"), &i) && i == 512 && sl_parse_size(SL_S("2k"), &i) && i == 2048 && sl_parse_size(SL_S("0"), &i) && i == 0 && sl_parse_size(SL_S("7B"), &i) && i == 7);
+    CHECK(!sl_parse_size(SL_S("10XB"), &i) && !sl_parse_size(SL_S("MB"), &i) && !sl_parse_size(SL_S(""), &i) && !sl_parse_size(SL_S("-1"), &i) && !sl_parse_size(SL_S("99999999TB"), &i));
     CHECK(!sl_parse_int(SL_S("1 "), &i) && !sl_parse_int(SL_S(""), &i) && !sl_parse_int(SL_S("0x1"), &i) && !sl_parse_int(SL_S("-"), &i));
     CHECK(!sl_parse_double(SL_S("nan"), &d) && !sl_parse_double(SL_S("1e999"), &d) && !sl_parse_double(SL_S("0x1p3"), &d) && !sl_parse_double(SL_S("."), &d));
 }
