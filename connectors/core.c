@@ -68,6 +68,71 @@ static const sl_task_type debug_return = {
     .run = return_run, .pure = true,
 };
 
+/* ---- debug.Echo, metric.Publish ---- */
+
+typedef struct echo_cfg {
+    sl_str format, level;
+} echo_cfg;
+
+static const sl_opt echo_opts[] = {
+    { .name = "format", .type = SL_OPT_STR, .offset = SL_FIELD(echo_cfg, format), .doc = "The text to log." },
+    { .name = "level", .type = SL_OPT_ENUM, .offset = SL_FIELD(echo_cfg, level), .values = "ERROR WARN INFO DEBUG TRACE", .fallback = "INFO", .doc = "Level of the entry." },
+    { 0 },
+};
+
+static sl_outcome echo_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const echo_cfg *c = cfg;
+    sl_level level = SL_INFO;
+    (void)err;
+    (void)sl_level_parse(c->level, &level);
+    sl_task_log_str(t, level, c->format.p ? c->format : SL_S(""));
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type debug_echo = {
+    .type = CORE "debug.Echo", .aliases = "io.kestra.core.tasks.debugs.Echo", .doc = "Older form of log.Log.", .cfg_size = sizeof(echo_cfg), .opts = echo_opts, .outs = no_outs, .run = echo_run, .pure = true,
+};
+
+typedef struct publish_cfg {
+    const sl_val *metrics;
+} publish_cfg;
+
+static const sl_opt publish_opts[] = {
+    { .name = "metrics", .type = SL_OPT_LIST, .offset = SL_FIELD(publish_cfg, metrics), .flags = SL_REQUIRED, .doc = "List of {name, type: counter or timer, value, tags, description}." },
+    { 0 },
+};
+
+/* A timer's value is a duration, or seconds. */
+static sl_outcome publish_run(sl_task *t, void *cfg, sl_err *err)
+{
+    const publish_cfg *c = cfg;
+    sl_arena *a = sl_task_arena(t);
+    for (size_t i = 0; i < sl_val_count(c->metrics); i++) {
+        const sl_val *m = sl_at(c->metrics, i);
+        sl_str name = sl_get_text(m, "name"), type = sl_get_text(m, "type"), text = sl_get(m, "value") ? sl_str_trim(sl_val_text(a, sl_get(m, "value"))) : SL_S("");
+        bool timer = sl_str_eqc(type, "timer");
+        double value = 0;
+        int64_t ms;
+        bool good = sl_parse_double(text, &value) || (timer && sl_duration_parse(text, &ms));
+        if (name.n == 0 || !good || (!timer && !sl_str_eqc(type, "counter"))) {
+            sl_err_set(err, SL_ERR_CONFIG, "metric.shape", "metrics[%zu]: a metric has a name, a type (counter or timer) and a value that is a number or, of a timer, a duration", i);
+            return SL_TASK_FAILED;
+        }
+        if (timer && !sl_parse_double(text, &value))
+            value = (double)ms / 1000;
+        if (timer)
+            sl_task_timer(t, sl_cstr(a, name), value);
+        else
+            sl_task_counter(t, sl_cstr(a, name), value);
+    }
+    return SL_TASK_DONE;
+}
+
+static const sl_task_type metric_publish = {
+    .type = CORE "metric.Publish", .doc = "Gives metrics.", .cfg_size = sizeof(publish_cfg), .opts = publish_opts, .outs = no_outs, .run = publish_run, .pure = true,
+};
+
 /* ---- flow.Sleep ---- */
 
 typedef struct sleep_cfg {
@@ -298,5 +363,5 @@ static const sl_task_type purge = {
     .run = purge_run,
 };
 
-static const sl_task_type *const tasks[] = { &log_log, &debug_return, &flow_sleep, &execution_fail, &execution_labels, &output_values, &kv_set, &kv_get, &kv_delete, &kv_keys, &purge, NULL };
+static const sl_task_type *const tasks[] = { &log_log, &debug_return, &debug_echo, &metric_publish, &flow_sleep, &execution_fail, &execution_labels, &output_values, &kv_set, &kv_get, &kv_delete, &kv_keys, &purge, NULL };
 const sl_connector sl_connector_core = { .name = "core", .tasks = tasks };

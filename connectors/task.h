@@ -98,6 +98,8 @@ bool sl_task_render(sl_task *t, sl_str text, sl_str *ret, sl_err *err);
 /* Truth of a rendered condition. */
 bool sl_task_holds(sl_task *t, sl_str condition, bool *ret, sl_err *err);
 bool sl_task_render_val(sl_task *t, const sl_val *v, const sl_val **ret, sl_err *err);
+/* With `fields` (of a map; "value" for another one) as variables over the task's; what comes of it is in the arena. */
+bool sl_task_render_with(sl_task *t, sl_arena *arena, sl_str text, const sl_val *fields, sl_str *ret, sl_err *err);
 /* Adds a variable for rendering ({{ workingDir }}). */
 void sl_task_set_var(sl_task *t, const char *name, const sl_val *value);
 
@@ -124,6 +126,13 @@ bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_er
 bool sl_task_kv_set(sl_task *t, sl_str ns, sl_str key, const sl_val *value, sl_str type, int64_t ttl_ms, bool overwrite, sl_str description, sl_err *err);
 bool sl_task_kv_delete(sl_task *t, sl_str ns, sl_str key, bool *existed, sl_err *err);
 bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, sl_err *err);
+typedef struct sl_kv_purge {
+    sl_str pattern, namespace_pattern;   /* globs; namespace_pattern .n == 0: those of the list */
+    const sl_val *namespaces;            /* list; empty or NULL: the flow's */
+    bool children, expired_only;
+} sl_kv_purge;
+/* Of this flow's namespace and those below it; of all in the namespace `system`. What lies elsewhere is refused when it is named, and passed over by a pattern. */
+bool sl_task_kv_purge(sl_task *t, const sl_kv_purge *what, int64_t *ret_count, sl_err *err);
 
 /* Merged into the execution's labels when the attempt ends. */
 bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err);

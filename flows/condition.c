@@ -1,5 +1,6 @@
 /* flows/condition.c: conditions of triggers (flow language section 4.12). */
 #include "base/arena.h"
+#include "flows/holiday.h"
 #include "flows/trigger.h"
 
 typedef struct eval {
@@ -14,7 +15,7 @@ typedef struct condition_type {
     bool (*holds)(eval *e, const sl_val *c, bool *ret);
 } condition_type;
 
-enum { TYPES = 16 }; /* the last one ends the table */
+enum { TYPES = 17 }; /* the last one ends the table */
 static const condition_type types[TYPES];
 
 static sl_str bare_name(sl_str type)
@@ -232,6 +233,31 @@ static bool weekend(eval *e, const sl_val *c, bool *ret)
     return true;
 }
 
+/* Of the country that the machine's locale names ("de_DE.UTF-8"), where none is named. */
+static sl_str own_country(void)
+{
+    static const char *const variables[] = { "LC_ALL", "LC_TIME", "LANG" };
+    for (size_t i = 0; i < SL_COUNT(variables); i++) {
+        const char *v = getenv(variables[i]), *line = v ? strchr(v, '_') : NULL;
+        if (line != NULL && strlen(line) >= 3)
+            return (sl_str){ line + 1, 2 };
+    }
+    return SL_S("");
+}
+
+static bool public_holiday(eval *e, const sl_val *c, bool *ret)
+{
+    sl_time at;
+    sl_str country, part;
+    if (!date_of(e, c, "date", "{{ trigger.date }}", &at) || !text_of(e, c, "country", "", &country) || !text_of(e, c, "subDivision", "", &part))
+        return false;
+    country = country.n > 0 ? sl_str_trim(country) : own_country();
+    if (country.n == 0)
+        return sl_err_set(e->err, SL_ERR_CONFIG, "condition.country", "the condition PublicHoliday needs a 'country', such as DE: the server's locale names none");
+    sl_civil day = sl_civil_from_seconds(sl_time_wall(at));
+    return sl_holiday_is(country, sl_str_trim(part), day.year, day.month, day.day, ret, e->err);
+}
+
 /* ---- logic ---- */
 
 static bool none_of(eval *e, const sl_val *c, bool *ret)
@@ -351,6 +377,7 @@ static const condition_type types[TYPES] = {
     { "DayWeek", "date dayOfWeek", day_week },
     { "DayWeekInMonth", "date dayOfWeek dayInMonth", day_week_in_month },
     { "Weekend", "date", weekend },
+    { "PublicHoliday", "date country subDivision", public_holiday },
     { "Not", "conditions date", none_of },
     { "Or", "conditions date", any_of },
     { "Expression", "expression", expression },

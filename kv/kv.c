@@ -372,15 +372,10 @@ bool sl_kv_find(sl_kv *kv, sl_arena *arena, sl_kv_kind kind, sl_str ns, sl_str k
     return ok;
 }
 
-bool sl_kv_entries(sl_kv *kv, sl_arena *arena, sl_kv_kind kind, sl_str ns, sl_str prefix, sl_kv_entry **ret, size_t *ret_count, sl_err *err)
+static bool collect(sl_kv *kv, sl_arena *arena, sl_stmt *s, sl_kv_entry **ret, size_t *ret_count, sl_err *err)
 {
     size_t n = 0, capacity = 0;
     sl_kv_entry *list = NULL;
-    sl_db_lock(kv->db);
-    sl_stmt *s = sl_db_query(kv->db, err,
-                             "SELECT ns, key, max(version), type, description, created_ms, updated_ms, expires_ms, fingerprint FROM entries"
-                             " WHERE kind=?1 AND (?2 IS NULL OR ns=?2) AND substr(key, 1, length(?3))=?3 AND (expires_ms=0 OR expires_ms>?4) GROUP BY ns, key ORDER BY ns, key",
-                             "sssi", sl_str_c(kind_name(kind)), ns, prefix.p ? prefix : SL_S(""), sl_now_ms());
     int rc = s ? 1 : -1;
     while (s != NULL && (rc = sl_stmt_next(s, err)) == 1) {
         if (n == capacity) {
@@ -394,6 +389,23 @@ bool sl_kv_entries(sl_kv *kv, sl_arena *arena, sl_kv_kind kind, sl_str ns, sl_st
     *ret = list;
     *ret_count = n;
     return rc == 0;
+}
+
+#define NEWEST "SELECT ns, key, max(version), type, description, created_ms, updated_ms, expires_ms, fingerprint FROM entries WHERE kind=?1"
+
+bool sl_kv_entries(sl_kv *kv, sl_arena *arena, sl_kv_kind kind, sl_str ns, sl_str prefix, sl_kv_entry **ret, size_t *ret_count, sl_err *err)
+{
+    sl_db_lock(kv->db);
+    sl_stmt *s = sl_db_query(kv->db, err, NEWEST " AND (?2 IS NULL OR ns=?2) AND substr(key, 1, length(?3))=?3 AND (expires_ms=0 OR expires_ms>?4) GROUP BY ns, key ORDER BY ns, key", "sssi",
+                             sl_str_c(kind_name(kind)), ns, prefix.p ? prefix : SL_S(""), sl_now_ms());
+    return collect(kv, arena, s, ret, ret_count, err);
+}
+
+bool sl_kv_expired(sl_kv *kv, sl_arena *arena, sl_kv_kind kind, sl_kv_entry **ret, size_t *ret_count, sl_err *err)
+{
+    sl_db_lock(kv->db);
+    sl_stmt *s = sl_db_query(kv->db, err, NEWEST " GROUP BY ns, key HAVING expires_ms>0 AND expires_ms<=?2 ORDER BY ns, key", "si", sl_str_c(kind_name(kind)), sl_now_ms());
+    return collect(kv, arena, s, ret, ret_count, err);
 }
 
 /* ---- rotation, verification ---- */

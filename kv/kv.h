@@ -43,6 +43,9 @@ bool sl_kv_remove(sl_kv *kv, sl_kv_kind kind, sl_str ns, sl_str key, bool *exist
 /* Newest versions that have not expired, sorted; ns.p == NULL: of all namespaces. A list of entries without values. */
 bool sl_kv_entries(sl_kv *kv, sl_arena *arena, sl_kv_kind kind, sl_str ns, sl_str prefix, sl_kv_entry **ret, size_t *ret_count, sl_err *err);
 
+/* The same of those that have expired and that nobody has asked for since. */
+bool sl_kv_expired(sl_kv *kv, sl_arena *arena, sl_kv_kind kind, sl_kv_entry **ret, size_t *ret_count, sl_err *err);
+
 /* A native value to its stored form and back. type NULL: from the value's own type. */
 bool sl_kv_encode(sl_arena *arena, const sl_val *v, sl_str wanted_type, sl_str *ret_json, sl_str *ret_type, sl_err *err);
 const sl_val *sl_kv_decode(sl_arena *arena, const sl_kv_entry *e, sl_err *err);

@@ -258,6 +258,18 @@ bool sl_task_render_val(sl_task *t, const sl_val *v, const sl_val **ret, sl_err 
     return sl_render_val(t->arena, &t->env, v, false, ret, err);
 }
 
+bool sl_task_render_with(sl_task *t, sl_arena *a, sl_str text, const sl_val *fields, sl_str *ret, sl_err *err)
+{
+    sl_val *vars = sl_map_shallow(a, t->vars);
+    for (size_t i = 0; sl_is(fields, SL_MAP) && i < fields->map.n; i++)
+        sl_map_set(a, vars, fields->map.entries[i].key, fields->map.entries[i].value);
+    if (!sl_is(fields, SL_MAP))
+        sl_map_setc(a, vars, "value", fields);
+    sl_expr_env env = t->env;
+    env.vars = vars;
+    return sl_render(a, &env, text, ret, err);
+}
+
 void sl_task_set_var(sl_task *t, const char *name, const sl_val *value)
 {
     sl_map_setc(t->arena, t->vars, name, value);
