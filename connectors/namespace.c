@@ -8,7 +8,7 @@
 
 #define TYPE "io.kestra.plugin.core.namespace."
 
-#define NAMESPACE(struct_name) { .name = "namespace", .type = SL_OPT_STR, .offset = SL_FIELD(struct_name, ns), .fallback = "{{ flow.namespace }}", .doc = "Namespace of the files; the flow's when absent." }
+#define NAMESPACE(struct_name) { .name = "namespace", .type = SL_OPT_STR, .offset = SL_FIELD(struct_name, ns), .doc = "Namespace of the files; the flow's when absent." }
 
 static const sl_opt files_outs[] = { { .name = "files", .type = SL_OPT_MAP, .doc = "Path of each file to its URI." }, { 0 } };
 
@@ -61,6 +61,11 @@ static bool join(sl_arena *a, sl_str destination, sl_str name, sl_str *ret, sl_e
     return sl_path_is_safe(*ret) || sl_err_set(err, SL_ERR_CONFIG, "namespace.path", "'%.*s' is not a path below the namespace's files", SL_ARG(*ret));
 }
 
+static sl_str namespace_of(sl_task *t, sl_str named)
+{
+    return named.n > 0 ? named : sl_task_about(t)->ns;
+}
+
 static bool copy(sl_task *t, const char *from, sl_writer *w, sl_err *err)
 {
     SL_READER r = sl_reader_file(from, err);
@@ -99,11 +104,11 @@ static bool upload_one(uploader *u, const char *from, sl_str name, sl_err *err)
         return false;
     sl_str to = sl_fmt(a, "%.*s/%.*s", SL_ARG(u->folder), SL_ARG(path));
     if (sl_fs_exists(to.p) && !sl_str_eqc(u->c->conflict, "OVERWRITE"))
-        return sl_str_eqc(u->c->conflict, "SKIP") || sl_err_set(err, SL_ERR_CONFLICT, "namespace.exists", "the namespace '%.*s' has a file '%.*s' already (and 'conflict' is ERROR)", SL_ARG(u->c->ns), SL_ARG(path));
+        return sl_str_eqc(u->c->conflict, "SKIP") || sl_err_set(err, SL_ERR_CONFLICT, "namespace.exists", "the namespace '%.*s' has a file '%.*s' already (and 'conflict' is ERROR)", SL_ARG(namespace_of(u->t, u->c->ns)), SL_ARG(path));
     SL_WRITER w = sl_fs_mkdirs(sl_cstr(a, sl_str_sub(to, 0, (size_t)sl_str_rfind(to, SL_S("/")))), err) ? sl_writer_file(to.p, err) : NULL;
     if (w == NULL || !copy(u->t, from, w, err))
         return false;
-    sl_map_set_str(a, u->out, sl_fmt(a, "/%.*s", SL_ARG(path)).p, sl_fmt(a, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(a, u->c->ns, SL_S("."), SL_S("/"))), SL_ARG(sl_percent(a, path, "/"))));
+    sl_map_set_str(a, u->out, sl_fmt(a, "/%.*s", SL_ARG(path)).p, sl_fmt(a, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(a, namespace_of(u->t, u->c->ns), SL_S("."), SL_S("/"))), SL_ARG(sl_percent(a, path, "/"))));
     return true;
 }
 
@@ -136,7 +141,7 @@ static sl_outcome upload_run(sl_task *t, void *cfg, sl_err *err)
 {
     const upload_cfg *c = cfg;
     uploader u = { .t = t, .c = c, .out = sl_map(sl_task_arena(t)) };
-    bool by_map = sl_is(c->files, SL_MAP), ok = sl_task_namespace_folder(t, c->ns, &u.folder, err) && upload_map(&u, c->files_map, err) && upload_map(&u, by_map ? c->files : NULL, err);
+    bool by_map = sl_is(c->files, SL_MAP), ok = sl_task_namespace_folder(t, namespace_of(t, c->ns), &u.folder, err) && upload_map(&u, c->files_map, err) && upload_map(&u, by_map ? c->files : NULL, err);
     u.globs = by_map ? NULL : patterns(sl_task_arena(t), c->files);
     if (ok && sl_val_count(u.globs) > 0)
         ok = sl_task_workdir(t, &u.from, err) && sl_fs_walk(u.from.p, SL_SCRIPT_FILES_MAX, upload_found, &u, err);
@@ -165,7 +170,7 @@ typedef struct visitor {
 static bool each_match(sl_task *t, const files_cfg *c, bool (*visit)(void *self, sl_str relative, int64_t size, sl_err *err), visitor *v, sl_err *err)
 {
     *v = (visitor){ .t = t, .c = c, .globs = patterns(sl_task_arena(t), c->files), .out = sl_map(sl_task_arena(t)) };
-    if (!sl_task_namespace_folder(t, c->ns, &v->folder, err))
+    if (!sl_task_namespace_folder(t, namespace_of(t, c->ns), &v->folder, err))
         return false;
     return !sl_fs_exists(v->folder.p) || sl_fs_walk(v->folder.p, SL_SCRIPT_FILES_MAX, visit, v, err);
 }

@@ -1,0 +1,199 @@
+"""Tasks about files of the internal storage, files of namespaces, and values that are kept between executions."""
+
+import json
+import time
+import unittest
+
+from server import Server
+from sluice import Case
+
+CORE = "io.kestra.plugin.core."
+STORAGE = CORE + "storage."
+
+
+def flow(tasks, id="f", ns="t"):
+    return f"id: {id}\nnamespace: {ns}\ntasks: {json.dumps(tasks)}\n"
+
+
+def write(id, content, extension=".txt"):
+    return {"id": id, "type": STORAGE + "Write", "content": content, "extension": extension}
+
+
+class Storage(Case):
+    def go(self, *tasks, rc=0):
+        done = self.flow(flow(tasks), "--output", "json")
+        self.assertEqual(done.rc, rc, done)
+        self.outputs = {t["id"]: t.get("outputs") for t in json.loads(done.out.splitlines()[-1])["taskRuns"]}
+        return done
+
+    def text(self, uri):
+        return (self.data / "storage" / uri.removeprefix("kestra:///")).read_text()
+
+    def test_write_size_delete(self):
+        self.go(write("w", "ä\n", "csv"), {"id": "s", "type": STORAGE + "Size", "uri": "{{ outputs.w.uri }}"}, {"id": "d", "type": STORAGE + "Delete", "uri": "{{ outputs.w.uri }}"},
+                {"id": "again", "type": STORAGE + "Delete", "uri": "{{ outputs.w.uri }}"}, write("empty", "", None), {"id": "e", "type": STORAGE + "Size", "uri": "{{ outputs.empty.uri }}"})
+        o = self.outputs
+        self.assertTrue(o["w"]["uri"].endswith(".csv"), o)
+        self.assertEqual((o["s"]["size"], o["d"]["deleted"], o["again"]["deleted"], o["e"]["size"]), (3, True, False, 0))
+        for uri, said in (("kestra:///t/f/executions/another/x", "belongs to another execution"), ("kestra:///../x", "not a safe path"), ("{{ outputs.w.uri }}x", "does not exist")):
+            done = self.go(write("w", "x"), {"id": "d", "type": STORAGE + "Delete", "uri": uri, "errorOnMissing": True}, rc=1)
+            self.assertIn(said, done.err)
+
+    def test_concat(self):
+        files = ["{{ outputs.a.uri }}", "{{ outputs.b.uri }}", "{{ outputs.a.uri }}"]
+        self.go(write("a", "1"), write("b", "2"), {"id": "c", "type": STORAGE + "Concat", "files": files, "separator": "\n--\n", "extension": ".log"},
+                {"id": "j", "type": STORAGE + "Concat", "files": "[\"{{ outputs.b.uri }}\", \"{{ outputs.a.uri }}\"]"})
+        self.assertEqual((self.text(self.outputs["c"]["uri"]), self.text(self.outputs["j"]["uri"])), ("1\n--\n2\n--\n1\n--\n", "21"))
+        self.assertTrue(self.outputs["c"]["uri"].endswith(".log") and self.outputs["j"]["uri"].endswith(".tmp"))
+
+    def split(self, content, **how):
+        self.go(write("w", content, ".csv"), {"id": "s", "type": STORAGE + "Split", "from": "{{ outputs.w.uri }}", **how})
+        uris = self.outputs["s"]["uris"]
+        self.assertTrue(all(u.endswith(".csv") for u in uris))
+        return [self.text(u) for u in uris]
+
+    def test_split(self):
+        lines = "".join(f"{i}\n" for i in range(10))
+        self.assertEqual(self.split(lines, rows=4), ["0\n1\n2\n3\n", "4\n5\n6\n7\n", "8\n9\n"])
+        self.assertEqual(self.split(lines.rstrip(), rows=20), [lines], "a last row without end has one afterwards")
+        self.assertEqual(self.split(lines, partitions=3), ["0\n3\n6\n9\n", "1\n4\n7\n", "2\n5\n8\n"])
+        self.assertEqual(self.split("0\n1\n", partitions=5), ["0\n", "1\n"])
+        self.assertEqual(self.split(lines, bytes="5B"), ["0\n1\n", "2\n3\n", "4\n5\n", "6\n7\n", "8\n9\n"])
+        self.assertEqual(self.split("long row\nx\n", bytes="3"), ["long row\n", "x\n"], "a row is never cut")
+        self.assertEqual(self.split(lines, bytes="1GB", partitions=2, rows=1), [lines], "bytes come first")
+        self.assertEqual(self.split("a||b||c", rows=2, separator="||"), ["a||b||", "c||"])
+        self.assertEqual(self.split("", rows=2), [])
+        big = "x" * 300000
+        self.assertEqual(self.split(f"{big}ab{big}b", rows=1, separator="ab"), [big + "ab", big + "bab"], "separators across blocks")
+        for how, said in (({}, "one of 'bytes', 'partitions' and 'rows'"), ({"bytes": "1XB"}, "'bytes' must be a size"), ({"rows": 1, "separator": ""}, "'separator' must have 1 to 256 bytes")):
+            self.assertIn(said, self.go(write("w", "x"), {"id": "s", "type": STORAGE + "Split", "from": "{{ outputs.w.uri }}", **how}, rc=1).err)
+
+    def test_reverse(self):
+        for content, how, said in (("1\n2\n3\n", {}, "3\n2\n1\n"), ("1\n2\n3", {}, "3\n2\n1\n"), ("", {}, ""), ("a,b,,c", {"separator": ","}, "c,,b,a,"), ("\n\n1\n", {}, "1\n\n\n"), ("one", {}, "one\n")):
+            self.go(write("w", content), {"id": "r", "type": STORAGE + "Reverse", "from": "{{ outputs.w.uri }}", **how})
+            self.assertEqual(self.text(self.outputs["r"]["uri"]), said, content)
+        self.assertIn("convert it to UTF-8", self.go(write("w", "x"), {"id": "r", "type": STORAGE + "Reverse", "from": "{{ outputs.w.uri }}", "charset": "utf-16"}, rc=1).err)
+
+    def test_records(self):
+        records = '{"id": 1, "v": 5}\n{"id": 2, "v": 15}\n\n{"id": 1, "v": 25}\n{"id": 3, "v": null}\n'
+        def filtered(**how):
+            self.go(write("w", records, ".ion"), {"id": "f", "type": STORAGE + "FilterItems", "from": "{{ outputs.w.uri }}", **how})
+            o = self.outputs["f"]
+            return [line.split(",")[0] + line[-4:-1] for line in self.text(o["uri"]).splitlines()], o["processedItemsTotal"], o["droppedItemsTotal"]
+        self.assertEqual(filtered(filterCondition="{{ id == 1 }}"), (["{id:1v:5", "{id:1:25"], 4, 2))
+        self.assertEqual(filtered(filterCondition="{{ id == 1 }}", filterType="EXCLUDE"), (["{id:2:15", "{id:3ull"], 4, 2))
+        self.assertEqual(filtered(filterCondition="{{ v > 10 }}")[0], ["{id:2:15", "{id:1:25"])
+        self.assertEqual(filtered(filterCondition="{{ none }}", errorOrNullBehavior="INCLUDE")[1:], (4, 0))
+        self.assertEqual(filtered(filterCondition="{{ v is null ? null : true }}", errorOrNullBehavior="EXCLUDE")[1:], (4, 1))
+        self.assertIn("record 1 of", self.go(write("w", records, ".ion"), {"id": "f", "type": STORAGE + "FilterItems", "from": "{{ outputs.w.uri }}", "filterCondition": "{{ none }}"}, rc=1).err)
+        self.go(write("w", records, ".ion"), {"id": "d", "type": STORAGE + "DeduplicateItems", "from": "{{ outputs.w.uri }}", "expr": "{{ id }}"})
+        o = self.outputs["d"]
+        self.assertEqual((self.text(o["uri"]), o["numKeys"], o["processedItemsTotal"], o["droppedItemsTotal"]), ("{id:2,v:15}\n{id:1,v:25}\n{id:3,v:null}\n", 3, 4, 1))
+        many = "".join(json.dumps({"k": i % 5000, "n": i}) + "\n" for i in range(20000))
+        source = self.tmp / "many.jsonl"
+        source.write_text(many)
+        shell = {"id": "w", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "outputFiles": ["*.jsonl"], "commands": [f"cp {source} ."]}
+        self.go(shell, {"id": "d", "type": STORAGE + "DeduplicateItems", "from": "{{ outputs.w.outputFiles['many.jsonl'] }}", "expr": "{{ k }}"})
+        self.assertEqual([int(line.split("n:")[1][:-1]) for line in self.text(self.outputs["d"]["uri"]).splitlines()], list(range(15000, 20000)))
+
+    def test_local_files(self):
+        inside = [{"id": "l", "type": STORAGE + "LocalFiles", "inputs": {"a.txt": "hello"}, "outputs": ["*.txt"]}, {"id": "s", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "commands": ["test $(cat b.txt) = there"]}]
+        inside.insert(1, {"id": "m", "type": STORAGE + "LocalFiles", "inputs": {"b.txt": "there"}})
+        self.go({"id": "d", "type": CORE + "flow.WorkingDirectory", "tasks": inside})
+        self.assertEqual({k: self.text(v) for k, v in self.outputs["l"]["uris"].items()}, {"a.txt": "hello"})
+
+    def test_metrics_and_echo(self):
+        done = self.go({"id": "m", "type": CORE + "metric.Publish", "metrics": [{"name": "rows", "type": "counter", "value": "{{ 6 * 7 }}"}, {"name": "took", "type": "timer", "value": "PT1.5S"}]}, {"id": "e", "type": CORE + "debug.Echo", "format": "said", "level": "WARN"})
+        self.assertRegex(done.err, "WARN +e: said")
+        done = self.go({"id": "m", "type": CORE + "metric.Publish", "metrics": [{"name": "rows", "type": "gauge", "value": 1}]}, rc=1)
+        self.assertIn("metrics[0]: a metric has a name, a type (counter or timer)", done.err)
+
+
+class Namespaces(Case):
+    def files(self, s, ns="t"):
+        found = s.get(f"/namespaces/{ns}/files/search?q=").json
+        return {p: s.get(f"/namespaces/{ns}/files?path={p}").body.decode() for p in found}
+
+    def test_files(self):
+        up = {"id": "u", "type": CORE + "namespace.UploadFiles", "namespace": "t"}
+        shell = {"id": "s", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": {"type": CORE + "runner.Process"}, "commands": ["mkdir sub; echo a > a.csv; echo b > sub/b.csv; echo c > c.txt"]}
+        with Server(self) as s:
+            def go(*tasks, state="SUCCESS", ns="t"):
+                s.flow(flow(tasks, ns=ns))
+                x = s.run(ns, "f")
+                self.assertEqual(x["state"]["current"], state, s.get(f"/logs/{x['id']}/download").body)
+                self.log = s.get(f"/logs/{x['id']}/download").body.decode()
+                return {r["taskId"]: r.get("outputs") for r in x["taskRunList"]}
+            o = go({"id": "d", "type": CORE + "flow.WorkingDirectory", "tasks": [shell, {**up, "files": ["**.csv", "regex:c\\.t.t"], "destination": "/in/"}]})
+            self.assertEqual(self.files(s), {"/in/a.csv": "a\n", "/in/sub/b.csv": "b\n", "/in/c.txt": "c\n"})
+            self.assertEqual(o["u"]["files"]["/in/a.csv"], "kestra:///t/_files/in/a.csv")
+            go(write("w", "new"), {**up, "filesMap": {"in/a.csv": "{{ outputs.w.uri }}", "x.txt": "{{ outputs.w.uri }}"}, "conflict": "SKIP"})
+            self.assertEqual((self.files(s)["/in/a.csv"], self.files(s)["/x.txt"]), ("a\n", "new"))
+            go(write("w", "new"), {**up, "files": {"x.txt": "{{ outputs.w.uri }}"}, "conflict": "ERROR"}, state="FAILED")
+            self.assertIn("has a file 'x.txt' already", self.log)
+            go(write("w", "newer"), {**up, "filesMap": "{\"x.txt\": \"{{ outputs.w.uri }}\"}"})
+            self.assertEqual(self.files(s)["/x.txt"], "newer")
+            for bad, said in (({"namespace": "other"}, "are not for flows of"), ({"destination": "../.."}, "is not a path below")):
+                go(write("w", "x"), {**up, "filesMap": {"x.txt": "{{ outputs.w.uri }}"}, **bad}, state="FAILED")
+                self.assertIn(said, self.log)
+            o = go({"id": "g", "type": CORE + "namespace.DownloadFiles", "namespace": "t", "files": ["in/**"], "destination": "out"}, {"id": "r", "type": CORE + "debug.Return", "format": "{{ read(outputs.g.files['/out/in/sub/b.csv']) }}"},
+                   {"id": "one", "type": CORE + "namespace.DownloadFiles", "files": "x.txt"})
+            self.assertEqual((sorted(o["g"]["files"]), o["r"]["value"], list(o["one"]["files"])), (["/out/in/a.csv", "/out/in/c.txt", "/out/in/sub/b.csv"], "b\n", ["/x.txt"]))
+            o = go({"id": "d", "type": CORE + "namespace.DeleteFiles", "namespace": "t", "files": ["in/sub/*", "x.txt", "none"], "deleteParentFolder": True})
+            self.assertEqual((o["d"]["count"], sorted(self.files(s))), (2, ["/in/a.csv", "/in/c.txt"]))
+            self.assertFalse((self.data / "storage/t/_files/in/sub").exists())
+
+
+class Values(Case):
+    def test_state(self):
+        def state(verb, id=None, **kw):
+            return {"id": id or verb.lower(), "type": CORE + "state." + verb, **kw}
+        with Server(self) as s:
+            def go(*tasks, ns="t", id="f", state="SUCCESS"):
+                s.flow(flow(tasks, id, ns))
+                x = s.run(ns, id)
+                self.assertEqual(x["state"]["current"], state, s.get(f"/logs/{x['id']}/download").body)
+                return {r["taskId"]: r.get("outputs") for r in x["taskRunList"]}
+            o = go(state("Get"), state("Set", data={"a": 1, "b": "{{ flow.id }}"}), state("Set", "more", data={"a": [2]}), state("Get", "after"), state("Get", "named", name="other"))
+            self.assertEqual((o["get"], o["set"]["count"], o["after"], o["named"]["data"]), ({"count": 0, "data": {}}, 2, {"count": 2, "data": {"a": [2], "b": "f"}}, {}))
+            self.assertEqual(go(state("Get"))["get"]["data"], {"a": [2], "b": "f"}, "kept between executions")
+            self.assertEqual(go(state("Get"), id="g")["get"]["data"], {}, "of that flow")
+            go(state("Set", data={"x": 1}, namespace=True), id="g")
+            self.assertEqual(go(state("Get", namespace=True))["get"]["data"], {"x": 1}, "of the namespace")
+            each = {"id": "e", "type": CORE + "flow.ForEach", "values": ["p", "q"], "tasks": [state("Set", data={"v": "{{ taskrun.value }}"}), state("Get")]}
+            s.flow(flow([each, {"id": "r", "type": CORE + "debug.Return", "format": "{{ outputs.get.p.data.v }}{{ outputs.get.q.data.v }}"}], "loop"))
+            self.assertEqual([r["outputs"]["value"] for r in s.run("t", "loop")["taskRunList"] if r["taskId"] == "r"], ["pq"])
+            self.assertEqual([o["deleted"] for o in go(state("Delete", "one"), state("Delete", "two")).values()], [True, False])
+            go(state("Get", errorOnMissing=True), state="FAILED")
+
+    def test_purge(self):
+        def purge(**kw):
+            return {"id": "p", "type": CORE + "kv.PurgeKV", **kw}
+        with Server(self) as s:
+            def put(ns, key, ttl=None):
+                self.assertEqual(s.call("PUT", f"/namespaces/{ns}/kv/{key}", '"v"', "application/json", headers={"ttl": ttl} if ttl else None).status, 200)
+            def keys():
+                return sorted(f"{ns}/{k['key']}" for ns in ("t", "t.u", "other", "system") for k in s.get(f"/namespaces/{ns}/kv").json)
+            def go(task, ns="t", state="SUCCESS"):
+                s.flow(flow([task], "p", ns))
+                x = s.run(ns, "p")
+                self.assertEqual(x["state"]["current"], state)
+                return x["taskRunList"][0].get("outputs", {}).get("size")
+            for ns in ("t", "t.u", "other"):
+                put(ns, "stays")
+                put(ns, "goes", "PT0.2S")
+            time.sleep(0.3)
+            self.assertEqual(go(purge()), 2, "expired ones of the namespace and below")
+            self.assertEqual(go(purge()), 0)
+            self.assertEqual(go(purge(namespaces=["other"]), state="FAILED"), None, "not of others")
+            self.assertEqual(go(purge(namespacePattern="*")), 0)
+            self.assertEqual(go(purge(namespacePattern="*"), ns="system"), 1, "which `system` may")
+            put("t", "tmp-1"), put("t", "tmp-2"), put("t.u", "tmp-3")
+            self.assertEqual(go(purge(keyPattern="tmp-*", includeChildNamespaces=False, behavior={"type": "key", "expiredOnly": False})), 2)
+            self.assertEqual(keys(), ["other/stays", "t.u/stays", "t.u/tmp-3", "t/stays"])
+            self.assertEqual(go(purge(expiredOnly=False)), 3)
+            self.assertEqual(go(purge(behavior={"type": "version"}), state="FAILED"), None)
+
+
+if __name__ == "__main__":
+    unittest.main()
