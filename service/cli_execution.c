@@ -188,12 +188,14 @@ static int act(sl_cli *c, const char *method, const char *verb)
     sl_client *k = sl_client_open(c);
     const sl_val *x;
     int status;
-    sl_str run = sl_cli_text(c, "--task-run");
+    sl_str run = sl_cli_text(c, "--task-run"), revision = sl_cli_text(c, "--revision");
     if (k == NULL)
         return 1;
     sl_str path = verb[0] ? sl_client_path(c, "/executions/%s/%s", c->words[0], verb) : sl_client_path(c, "/executions/%s", c->words[0]);
     if (run.n > 0)
         path = sl_fmt(c->arena, "%.*s?taskRunId=%.*s", SL_ARG(path), SL_ARG(sl_percent(c->arena, run, NULL)));
+    if (revision.n > 0)
+        path = sl_fmt(c->arena, "%.*s%crevision=%.*s", SL_ARG(path), run.n > 0 ? '&' : '?', SL_ARG(sl_percent(c->arena, revision, NULL)));
     bool form = strcmp(verb, "resume") == 0;
     if (form ? !post_form(c, k, path, &x, &status) : !sl_client_call(k, method, path, NULL, (sl_str){ NULL, 0 }, &x, &status))
         return 1;
@@ -219,7 +221,9 @@ static const sl_cli_opt list_opts[] = { { "--namespace", "-n", "NAMESPACE", fals
                                         { "--state", NULL, "STATE", false, "only in this state" }, { "--size", NULL, "N", false, "how many (25)" }, { 0 } };
 static const sl_cli_opt logs_opts[] = { { "--follow", "-f", NULL, false, "go on until the execution has ended" }, { "--level", NULL, "LEVEL", false, "least level (INFO)" }, { 0 } };
 static const sl_cli_opt resume_opts[] = { INPUT_OPTS, { 0 } };
-static const sl_cli_opt replay_opts[] = { { "--task-run", NULL, "ID", false, "from this task run on; from the start without it" }, { 0 } };
+#define REVISION_OPT { "--revision", NULL, "N", false, "with this revision of the flow, not the one it ran with" }
+static const sl_cli_opt restart_opts[] = { REVISION_OPT, { 0 } };
+static const sl_cli_opt replay_opts[] = { { "--task-run", NULL, "ID", false, "from this task run on; from the start without it" }, REVISION_OPT, { 0 } };
 static const sl_cli_opt no_opts[] = { { 0 } };
 
 const sl_command sl_command_execution_create = { "execution create", "NAMESPACE FLOW [-i key=value]... [--wait|--follow]", "Makes an execution on a server.", create_opts, 2, 2, create };
@@ -229,6 +233,6 @@ const sl_command sl_command_execution_logs = { "execution logs", "ID [-f]", "Sho
 const sl_command sl_command_execution_kill = { "execution kill", "ID", "Ends an execution as KILLED.", no_opts, 1, 1, kill_one };
 const sl_command sl_command_execution_pause = { "execution pause", "ID", "Lets what runs end and starts nothing new.", no_opts, 1, 1, pause_one };
 const sl_command sl_command_execution_resume = { "execution resume", "ID [-i key=value]...", "Goes on after a pause.", resume_opts, 1, 1, resume_one };
-const sl_command sl_command_execution_restart = { "execution restart", "ID", "Runs what has failed again.", no_opts, 1, 1, restart_one };
-const sl_command sl_command_execution_replay = { "execution replay", "ID [--task-run ID]", "Makes a new execution from an old one.", replay_opts, 1, 1, replay_one };
+const sl_command sl_command_execution_restart = { "execution restart", "ID [--revision N]", "Runs what has failed again.", restart_opts, 1, 1, restart_one };
+const sl_command sl_command_execution_replay = { "execution replay", "ID [--task-run ID] [--revision N]", "Makes a new execution from an old one.", replay_opts, 1, 1, replay_one };
 const sl_command sl_command_execution_delete = { "execution delete", "ID", "Removes an execution that has ended.", no_opts, 1, 1, delete_one };

@@ -331,6 +331,8 @@ class Flows(Case):
             self.assertIn("SUCCESS", self.ok(self.sluice("execution", "get", id)).out)
             self.assertIn("l: you", self.ok(self.sluice("execution", "logs", id)).out)
             self.assertIn("2 of 2", self.ok(self.sluice("execution", "list")).out)
+            self.assertEqual(json.loads(self.ok(self.sluice("execution", "replay", id, "--revision", "1", "--output", "json")).out)["flowRevision"], 1)
+            self.assertIn("revision 9", self.sluice("execution", "replay", id, "--revision", "9").err)
             (self.tmp / "pw").write_text("long enough password")
             self.ok(self.sluice("user", "add", "bob", "--password", f"@{self.tmp / 'pw'}", "--role", "viewer"))
             token = self.ok(self.sluice("token", "create", "ci", "--role", "viewer")).out.strip()
