@@ -128,14 +128,14 @@ static void enter(sl_arrival *one, phase to, int64_t ms)
 sl_arrival *sl_arrival_open(sl_arrivals *all, int fd)
 {
     sl_arrival *one = sl_malloc(sizeof *one);
-    *one = (sl_arrival){ .all = all, .fd = fd };
+    *one = (sl_arrival){ .all = all, .fd = fd, .phase = HEAD, .deadline_ms = sl_mono_ms() + all->head_ms };
     pthread_mutex_lock(&all->lock);
     one->next = all->first;
     if (one->next != NULL)
         one->next->previous = one;
     all->first = one;
+    pthread_cond_signal(&all->changed);
     pthread_mutex_unlock(&all->lock);
-    enter(one, HEAD, all->head_ms);
     return one;
 }
 

@@ -18,7 +18,10 @@ class Answer:
 
     @property
     def json(self):
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except ValueError as e:
+            raise AssertionError(f"the answer is not JSON: {self.headers} {self}") from e
 
     def __repr__(self):
         return f"{self.status} {self.body[:2000]!r}"

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/arrival.h"
 #include "net/http_server.h"
 #include "tests/unit/fixture.h"
 
@@ -96,4 +97,19 @@ SL_TEST(http_server, patience)
     CHECK(sl_str_rfind(all, SL_S("HTTP/1.1 200 ")) > 0);
     close(fd);
     sl_server_stop(s);
+}
+
+/* However the thread that closes falls in with a connection that comes, nobody is late who just came. */
+SL_TEST(http_server, comes_while_others_are_watched)
+{
+    int pair[2];
+    char byte;
+    sl_arrivals *all = sl_arrivals_new(60000, 60000, 1);
+    CHECK(all != NULL && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    for (int i = 0; i < 1000000; i++)
+        sl_arrival_close(sl_arrival_open(all, pair[0]));
+    CHECK(recv(pair[1], &byte, 1, MSG_DONTWAIT) < 0);
+    sl_arrivals_free(all);
+    close(pair[0]);
+    close(pair[1]);
 }
