@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/fs.h"
 #include "base/limits.h"
+#include "base/summed.h"
 
 void sl_reader_close(sl_reader **r)
 {
@@ -45,7 +46,8 @@ typedef struct file_stream {
     sl_writer writer;
     int fd;
     int64_t offset;
-    bool finished;
+    bool finished, summed;
+    uint32_t crc;                 /* where it is summed */
     char *path, *temp;
 } file_stream;
 
@@ -107,17 +109,23 @@ static bool file_write(sl_writer *self, const void *from, size_t n, sl_err *err)
     if (!sl_fs_pwrite(f->fd, from, n, f->offset, f->path, err))
         return false;
     f->offset += (int64_t)n;
+    if (f->summed)
+        f->crc = sl_crc32c(f->crc, from, n);
     return true;
 }
 
 static bool file_finish(sl_writer *self, sl_err *err)
 {
     file_stream *f = of_writer(self);
+    if (f->summed && !sl_summed_set(f->fd, f->path, f->offset, f->crc, err))
+        return false;
     if (fsync(f->fd) != 0)
         return sl_err_errno(err, "sync", f->path);
     if (rename(f->temp, f->path) != 0)
         return sl_err_errno(err, "rename to", f->path);
     f->finished = true;
+    if (f->summed)
+        sl_summed_know(f->fd);
     return true;
 }
 
@@ -143,6 +151,14 @@ sl_writer *sl_writer_file(const char *path, sl_err *err)
         return NULL;
     }
     return &f->writer;
+}
+
+sl_writer *sl_writer_summed(const char *path, sl_err *err)
+{
+    sl_writer *w = sl_writer_file(path, err);
+    if (w != NULL)
+        of_writer(w)->summed = true;
+    return w;
 }
 
 typedef struct memory_reader {

@@ -48,6 +48,18 @@ bool sl_storage_path(const sl_storage *s, sl_arena *arena, sl_str uri, sl_str ns
     return true;
 }
 
+sl_str sl_storage_execution_in(sl_str uri)
+{
+    enum { ID = 22 };
+    sl_str mark = SL_S("/executions/");
+    for (ptrdiff_t at = sl_str_find(uri, mark); at >= 0; at = sl_str_find(uri, mark)) {
+        uri = sl_str_sub(uri, (size_t)at + mark.n, uri.n);
+        if (uri.n > ID && uri.p[ID] == '/' && memchr(uri.p, '/', ID) == NULL)
+            return sl_str_sub(uri, 0, ID);
+    }
+    return (sl_str){ NULL, 0 };
+}
+
 static bool place(const sl_storage *s, sl_arena *arena, sl_str dir, sl_str name, sl_str *ret_path, sl_str *ret_uri, sl_err *err)
 {
     if (!sl_path_is_safe(name))

@@ -16,6 +16,8 @@ typedef struct sl_storage {
 
 /* "my.ns", "flow" -> "my/ns/flow-slug/executions/ID" */
 sl_str sl_storage_execution_prefix(sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id);
+/* The id in kestra:///…/executions/ID/…; .n == 0: there is none. */
+sl_str sl_storage_execution_in(sl_str uri);
 /* The file of a URI, when it may be read by that execution. */
 bool sl_storage_path(const sl_storage *s, sl_arena *arena, sl_str uri, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str *ret_path, sl_err *err);
 /* Path and URI of a new file of a task run; its folder is made. */

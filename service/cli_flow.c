@@ -74,7 +74,7 @@ static int render(sl_cli *c)
     sl_engine *e = sl_engine_open(&o, &err);
     if (e == NULL)
         return sl_cli_error(1, &err);
-    sl_expr_host host = sl_engine_host(e, c->arena, flow, SL_S("render"));
+    sl_expr_host host = sl_engine_host(e, c->arena, flow);
     sl_expr_env env = { .vars = sl_context_flow_vars(c->arena, flow, NULL), .host = &host };
     sl_problems problems = { .arena = c->arena };
     int rc = 0;

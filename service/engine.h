@@ -79,8 +79,9 @@ const char *sl_engine_data_dir(sl_engine *e);
 sl_flow_cache *sl_engine_flows(sl_engine *e);
 sl_watch *sl_engine_watch(sl_engine *e);
 sl_store *sl_engine_store(sl_engine *e);                 /* loop */
-/* An environment for rendering outside of a task. `self` lives in the arena. */
-sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id);
+/* What expressions may ask outside of a task: of a flow alone, of an execution. `self` lives in the arena, which the execution outlives. */
+sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow);
+sl_expr_host sl_engine_host_of(sl_engine *e, sl_arena *arena, const sl_exec *x);
 
 /* Numbers for /metrics. */
 typedef struct sl_engine_stats {

@@ -5,9 +5,11 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/summed.h"
 #include "flows/context.h"
 #include "flows/input.h"
 #include "service/engine_private.h"
+#include "service/expr_host.h"
 
 /* ---- making them ---- */
 
@@ -19,7 +21,7 @@ static bool take_files(sl_engine *e, sl_arena *a, const sl_flow *flow, sl_str id
         sl_str name = files->map.entries[i].key, from = sl_text(files->map.entries[i].value), path, uri;
         sl_err err;
         SL_READER r = sl_reader_file(sl_cstr(a, from), &err);
-        SL_WRITER w = r && sl_storage_input(&e->storage, a, flow->ns, flow->id, id, name, sl_path_base(from), &path, &uri, &err) ? sl_writer_file(path.p, &err) : NULL;
+        SL_WRITER w = r && sl_storage_input(&e->storage, a, flow->ns, flow->id, id, name, sl_path_base(from), &path, &uri, &err) ? sl_writer_summed(path.p, &err) : NULL;
         if (w == NULL || !sl_io_copy(r, w, NULL, NULL, NULL, &err) || !w->finish(w, &err)) {
             sl_problem_add(problems, 0, 0, "the input '%.*s': %s", SL_ARG(name), err.message);
             return false;
@@ -97,7 +99,7 @@ bool sl_execution_prepare(sl_engine *e, sl_arena *a, const sl_flow *flow, sl_str
         sl_problem_add(problems, 0, 0, "the flow '%.*s' is disabled", SL_ARG(flow->id));
         return false;
     }
-    sl_expr_host host = sl_engine_host(e, a, flow, n->id);
+    sl_expr_host host = sl_host_make(e, a, flow, n->id, trigger, SL_S(""));
     sl_val *vars = sl_map_shallow(a, sl_context_flow_vars(a, flow, e->globals));
     sl_map_opt(a, vars, "trigger", sl_get(trigger, "variables"));
     sl_expr_env env = { .vars = vars, .host = &host };
@@ -433,7 +435,7 @@ void sl_execution_assert(sl_engine *e, sl_live *l, int64_t now)
     if (sl_val_count(x->flow->sla) == 0 || l->sla_broken || x->killing || sl_state_final(x->state) || x->state == SL_QUEUED)
         return;
     sl_arena *a = e->turn_arena;
-    sl_expr_host host = sl_engine_host(e, a, x->flow, x->id);
+    sl_expr_host host = sl_engine_host_of(e, a, x);
     host.http = NULL; /* the loop waits for nobody */
     sl_expr_env env = { .vars = sl_context_vars(a, x, NULL, e->globals), .host = &host };
     for (size_t i = 0; i < sl_val_count(x->flow->sla) && !l->sla_broken; i++) {

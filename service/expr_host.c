@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/secret.h"
+#include "base/summed.h"
 #include "service/secret_env.h"
 #include "service/engine_private.h"
 
@@ -91,16 +92,35 @@ static bool local_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_st
     return sl_err_set(err, SL_ERR_NOT_FOUND, "file.local", "there is no file '%.*s' that flows may read; folders are allowed with 'localFiles' in the server's configuration", SL_ARG(uri));
 }
 
+/* A file that came along: from what it repeats, from what called or triggered it. Asked for seldom, so with a connection of its own. */
+static bool inherited(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, bool *found, sl_err *err)
+{
+    sl_str id = sl_storage_execution_in(uri), ns, flow_id;
+    *found = false;
+    if (id.n == 0 || (h->replayed.n == 0 && h->caller.n == 0))
+        return true;
+    sl_store *s = sl_store_open_reader(sl_fmt(arena, "%s/state.db", h->engine->data_dir).p, h->engine->kv, err);
+    bool ok = s != NULL && sl_store_ancestor(s, arena, h->replayed, h->caller, id, found, &ns, &flow_id, err);
+    sl_store_close(s);
+    return ok && (!*found || sl_storage_path(&h->engine->storage, arena, uri, ns, flow_id, id, ret, err));
+}
+
 bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err)
 {
-    const sl_storage *storage = &h->engine->storage;
-    sl_str caller = sl_get_text(h->parent, "executionId");
-    sl_err ignored;
+    sl_err foreign;
+    bool found;
     if (sl_str_starts(uri, SL_S("file://")))
         return local_file(h, arena, uri, ret, err);
-    if (caller.n > 0 && sl_storage_path(storage, arena, uri, sl_get_text(h->parent, "namespace"), sl_get_text(h->parent, "flowId"), caller, ret, &ignored))
+    if (sl_storage_path(&h->engine->storage, arena, uri, h->ns, h->flow_id, h->execution_id, ret, err))
         return true;
-    return sl_storage_path(storage, arena, uri, h->ns, h->flow_id, h->execution_id, ret, err);
+    if (strcmp(err->code, "storage.foreign") != 0)
+        return false;
+    foreign = *err;
+    if (!inherited(h, arena, uri, ret, &found, err))
+        return false;
+    if (!found)
+        *err = foreign;
+    return found;
 }
 
 static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
@@ -116,7 +136,7 @@ static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_st
 static bool host_read(void *self, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
 {
     sl_str file;
-    return host_path(self, arena, path, &file, err) && sl_fs_read(arena, file.p, SL_EXPR_OUTPUT_MAX, ret, err);
+    return host_path(self, arena, path, &file, err) && sl_fs_read(arena, file.p, SL_EXPR_OUTPUT_MAX, ret, err) && sl_summed_check(file.p, sl_cstr(arena, path), NULL, NULL, err);
 }
 
 static bool host_file_size(void *self, sl_str uri, int64_t *ret, sl_err *err)
@@ -166,14 +186,26 @@ static bool host_http(void *self, sl_arena *arena, const sl_val *request, const 
     return true;
 }
 
-sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id)
+static bool is_called(const sl_val *trigger)
+{
+    return sl_get(sl_get(trigger, "variables"), "taskRunId") != NULL || sl_str_ends(sl_get_text(trigger, "type"), SL_S(".trigger.Flow"));
+}
+
+sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id, const sl_val *trigger, sl_str replayed)
 {
     sl_host_self *h = SL_NEW(arena, sl_host_self);
-    *h = (sl_host_self){ .engine = e, .ns = ns, .flow_id = flow_id, .execution_id = sl_str_dup(arena, execution_id) };
+    *h = (sl_host_self){ .engine = e, .ns = flow->ns, .flow_id = flow->id, .execution_id = sl_str_dup(arena, execution_id), .replayed = replayed };
+    if (is_called(trigger))
+        h->caller = sl_get_text(sl_get(trigger, "variables"), "executionId");
     return (sl_expr_host){ .self = h, .kv = host_kv, .secret = host_secret, .read = host_read, .file_size = host_file_size, .file_uri = host_file_uri, .error_logs = host_error_logs, .http = host_http };
 }
 
-sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id)
+sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow)
 {
-    return sl_host_make(e, arena, flow->ns, flow->id, execution_id);
+    return sl_host_make(e, arena, flow, SL_S(""), NULL, SL_S(""));
+}
+
+sl_expr_host sl_engine_host_of(sl_engine *e, sl_arena *arena, const sl_exec *x)
+{
+    return sl_host_make(e, arena, x->flow, x->id, x->trigger, x->parent_id);
 }

@@ -6,13 +6,13 @@
 typedef struct sl_host_self {
     sl_engine *engine;
     sl_str ns, flow_id, execution_id;
-    const sl_val *parent;        /* {executionId, namespace, flowId} of the execution that called this one; NULL = none */
+    sl_str replayed, caller;     /* ids of the executions that this one comes from; .n == 0: none */
 } sl_host_self;
 
-/* A file that the execution, or the one that called it, may read. */
+/* A file of the execution, of those it comes from, or of its namespace. */
 bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err);
 
-/* A host whose `self` lives in the arena. */
-sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id);
+/* A host whose `self` lives in the arena. trigger: what made the execution, replayed: the one it repeats; NULL and .n == 0: nothing. */
+sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id, const sl_val *trigger, sl_str replayed);
 /* secret('X'): the store (namespace and parents), then SECRET_X in the environment, then the local cloud's own keys. */
 bool sl_host_secret(sl_engine *e, sl_arena *arena, sl_str ns, sl_str key, sl_str *ret, sl_err *err);

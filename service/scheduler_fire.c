@@ -54,7 +54,7 @@ static sl_expr_env env_of(sl_engine *e, sl_arena *a, const sl_firing *f, sl_expr
     sl_map_setc(a, vars, "trigger", f->vars);
     if (f->t->dated)
         sl_map_setc(a, vars, "schedule", f->vars);
-    *host = sl_engine_host(e, a, f->ref->flow, SL_S(""));
+    *host = sl_engine_host(e, a, f->ref->flow);
     host->http = NULL; /* the loop waits for nobody */
     return (sl_expr_env){ .vars = vars, .host = host };
 }

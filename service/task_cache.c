@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/summed.h"
 #include "service/task_ctx.h"
 
 #define PURPOSE "task-cache"
@@ -111,7 +112,7 @@ static bool take_in(mover *m, sl_str text, sl_str *ret)
         return false;
     name = sl_fmt(m->t->arena, "%d/%.*s", m->count++, SL_ARG(sl_path_base(path)));
     sl_str to = sl_fmt(m->t->arena, "%.*s/%.*s", SL_ARG(m->folder), SL_ARG(name));
-    SL_WRITER w = sl_fs_mkdirs(sl_fmt(m->t->arena, "%.*s/%d", SL_ARG(m->folder), m->count - 1).p, m->err) ? sl_writer_file(to.p, m->err) : NULL;
+    SL_WRITER w = sl_fs_mkdirs(sl_fmt(m->t->arena, "%.*s/%d", SL_ARG(m->folder), m->count - 1).p, m->err) ? sl_writer_summed(to.p, m->err) : NULL;
     *ret = sl_fmt(m->t->arena, KEPT "%.*s", SL_ARG(name));
     return w != NULL && copy(m, path.p, w);
 }
@@ -125,7 +126,8 @@ static bool give_out(mover *m, sl_str text, sl_str *ret)
     sl_str name = sl_str_sub(text, sizeof KEPT - 1, text.n);
     if (!sl_path_is_safe(name))
         return sl_err_set(m->err, SL_ERR_DATA, "cache.name", "a name in it is damaged");
-    return sl_task_open_out(m->t, name, &w, ret, m->err) && copy(m, sl_fmt(m->t->arena, "%.*s/%.*s", SL_ARG(m->folder), SL_ARG(name)).p, w);
+    const char *from = sl_fmt(m->t->arena, "%.*s/%.*s", SL_ARG(m->folder), SL_ARG(name)).p;
+    return sl_summed_check(from, from, sl_task_cancelled, m->t, m->err) && sl_task_open_out(m->t, name, &w, ret, m->err) && copy(m, from, w);
 }
 
 /* ---- entries ---- */

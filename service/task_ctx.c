@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/secret.h"
+#include "base/summed.h"
 
 void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
 {
@@ -24,9 +25,7 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
     if (job->live->poll != NULL)
         t->info.execution_id = job->live->poll->execution_id;
     t->vars = sl_map_shallow(t->arena, job->vars);
-    t->host = sl_host_make(e, t->arena, x->flow->ns, x->flow->id, t->info.execution_id);
-    if (sl_get(sl_get(x->trigger, "variables"), "taskRunId") != NULL)
-        ((sl_host_self *)t->host.self)->parent = sl_get(x->trigger, "variables");
+    t->host = sl_host_make(e, t->arena, x->flow, t->info.execution_id, x->trigger, x->parent_id);
     t->env = (sl_expr_env){ .vars = t->vars, .host = &t->host };
     t->outputs = sl_map(t->arena);
     t->metrics = sl_list(t->arena);
@@ -279,7 +278,7 @@ void sl_task_set_var(sl_task *t, const char *name, const sl_val *value)
 
 bool sl_task_local_file(sl_task *t, sl_str uri, sl_str *ret, sl_err *err)
 {
-    return sl_host_file(t->host.self, t->arena, uri, ret, err);
+    return sl_host_file(t->host.self, t->arena, uri, ret, err) && sl_summed_check(ret->p, sl_cstr(t->arena, uri), sl_task_cancelled, t, err);
 }
 
 bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err)
@@ -312,7 +311,7 @@ static bool new_file(sl_task *t, sl_str name, sl_str *path, sl_str *uri, sl_err 
 bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err)
 {
     sl_str path;
-    return new_file(t, name, &path, ret_uri, err) && (*ret = sl_writer_file(path.p, err)) != NULL;
+    return new_file(t, name, &path, ret_uri, err) && (*ret = sl_writer_summed(path.p, err)) != NULL;
 }
 
 bool sl_task_store_file(sl_task *t, const char *from, sl_str name, sl_str *ret_uri, sl_err *err)
@@ -324,9 +323,9 @@ bool sl_task_store_file(sl_task *t, const char *from, sl_str name, sl_str *ret_u
     /* A file in a shared folder is needed by the tasks after this one, and a hard link may be written through. */
     bool movable = !t->workdir_shared && stat(from, &st) == 0 && st.st_nlink == 1;
     if (movable && rename(from, path.p) == 0)
-        return chmod(path.p, 0600) == 0 || sl_err_errno(err, "set the rights of", path.p);
+        return (chmod(path.p, 0600) == 0 || sl_err_errno(err, "set the rights of", path.p)) && sl_summed_add(path.p, sl_task_cancelled, t, err);
     SL_READER r = sl_reader_file(from, err);
-    SL_WRITER w = r ? sl_writer_file(path.p, err) : NULL;
+    SL_WRITER w = r ? sl_writer_summed(path.p, err) : NULL;
     return w != NULL && sl_io_copy(r, w, sl_task_cancelled, t, NULL, err) && w->finish(w, err);
 }
 

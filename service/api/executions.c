@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "base/summed.h"
 #include "flows/trigger.h"
 #include "service/api/api.h"
 #include "service/api/execution_call.h"
@@ -67,6 +68,17 @@ static void wait_for_end(sl_call *c, sl_str id)
     sl_watcher_free(w);
 }
 
+static bool take_file(sl_call *c, const sl_flow *flow, sl_str id, sl_str input, sl_str name, sl_str data, sl_str *ret_uri)
+{
+    sl_str path;
+    sl_err err;
+    SL_WRITER w = sl_storage_input(sl_engine_storage(c->engine), c->arena, flow->ns, flow->id, id, input, sl_path_base(name), &path, ret_uri, &err) ? sl_writer_summed(path.p, &err) : NULL;
+    if (w != NULL && w->write(w, data.p, data.n, &err) && w->finish(w, &err))
+        return true;
+    sl_reply_err(c, &err);
+    return false;
+}
+
 /* Texts are inputs; files become files of the storage. */
 static bool take_inputs(sl_call *c, const sl_flow *flow, sl_str id, const sl_val **ret)
 {
@@ -74,8 +86,7 @@ static bool take_inputs(sl_call *c, const sl_flow *flow, sl_str id, const sl_val
     const sl_val *parts = c->body.n > 0 ? sl_call_parts(c) : sl_list(c->arena);
     for (size_t i = 0; i < sl_val_count(parts); i++) {
         const sl_val *p = sl_at(parts, i);
-        sl_str name = sl_get_text(p, "name"), file = sl_get_text(p, "filename"), data = sl_get_text(p, "data"), path, uri;
-        sl_err err;
+        sl_str name = sl_get_text(p, "name"), file = sl_get_text(p, "filename"), data = sl_get_text(p, "data"), uri;
         if (sl_get(p, "filename") == NULL) {
             sl_map_set(c->arena, inputs, name, sl_val_str(c->arena, data));
             continue;
@@ -86,10 +97,8 @@ static bool take_inputs(sl_call *c, const sl_flow *flow, sl_str id, const sl_val
         for (size_t k = 0; k < sl_val_count(declared); k++)
             named |= sl_str_eq(sl_get_text(sl_at(declared, k), "id"), name);
         sl_str input = named ? name : file;
-        if (!sl_storage_input(sl_engine_storage(c->engine), c->arena, flow->ns, flow->id, id, input, sl_path_base(file), &path, &uri, &err) || !sl_fs_write_atomic(path.p, data, 0600, &err)) {
-            sl_reply_err(c, &err);
+        if (!take_file(c, flow, id, input, file, data, &uri))
             return false;
-        }
         sl_map_set(c->arena, inputs, input, sl_val_str(c->arena, uri));
     }
     *ret = inputs;
@@ -194,7 +203,7 @@ static const sl_val *request_vars(sl_call *c)
 static const sl_val *find_webhook(sl_call *c, const sl_flow *flow, sl_str key)
 {
     const sl_val *hit = NULL;
-    sl_expr_host host = sl_engine_host(c->engine, c->arena, flow, SL_S(""));
+    sl_expr_host host = sl_engine_host(c->engine, c->arena, flow);
     sl_expr_env env = { .vars = sl_map(c->arena), .host = &host };
     for (size_t i = 0; i < sl_val_count(flow->triggers); i++) {
         const sl_val *t = sl_at(flow->triggers, i);
@@ -211,7 +220,7 @@ static const sl_val *find_webhook(sl_call *c, const sl_flow *flow, sl_str key)
 
 static bool webhook_inputs(sl_call *c, const sl_flow *flow, const sl_val *t, const sl_val *vars, const sl_val **ret, bool *wanted, sl_err *err)
 {
-    sl_expr_host host = sl_engine_host(c->engine, c->arena, flow, SL_S(""));
+    sl_expr_host host = sl_engine_host(c->engine, c->arena, flow);
     sl_val *all = sl_map_of(c->arena, "trigger", vars);
     sl_map_opt(c->arena, all, "vars", flow->variables);
     sl_expr_env env = { .vars = all, .host = &host };
@@ -361,13 +370,21 @@ static void search(sl_call *c)
 
 /* ---- files ---- */
 
+/* Of the execution, or of one that it comes from. */
 static bool open_file(sl_call *c, sl_str *path)
 {
-    sl_str ns, flow, uri = sl_query(c, "path");
+    sl_str ns, flow, uri = sl_query(c, "path"), id = sl_storage_execution_in(uri);
     sl_err err;
+    bool found;
     if (!sl_call_execution(c, c->args[0], &ns, &flow))
         return false;
-    if (sl_storage_path(sl_engine_storage(c->engine), c->arena, uri, ns, flow, c->args[0], path, &err) && sl_fs_exists(path->p))
+    if (!sl_store_ancestor(c->store, c->arena, c->args[0], SL_S(""), id, &found, &ns, &flow, &err)) {
+        sl_reply_err(c, &err);
+        return false;
+    }
+    if (found && !sl_call_may(c, ns))
+        return false;
+    if (sl_storage_path(sl_engine_storage(c->engine), c->arena, uri, ns, flow, found ? id : c->args[0], path, &err) && sl_fs_exists(path->p))
         return true;
     sl_reply_error(c, 404, "Not Found: the execution has no file '%.*s'", SL_ARG(uri));
     return false;
@@ -377,8 +394,13 @@ static void file(sl_call *c)
 {
     sl_str path;
     struct stat st;
+    sl_err err;
     if (!open_file(c, &path))
         return;
+    if (!sl_summed_check(path.p, sl_cstr(c->arena, sl_query(c, "path")), NULL, NULL, &err)) {
+        sl_reply_err(c, &err);
+        return;
+    }
     int fd = open(path.p, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         if (fd >= 0)

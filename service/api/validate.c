@@ -107,7 +107,7 @@ static void inputs(sl_call *c)
     if (ref == NULL)
         return;
     sl_problems problems = { .arena = c->arena };
-    sl_expr_host host = sl_engine_host(c->engine, c->arena, ref->flow, SL_S(""));
+    sl_expr_host host = sl_engine_host(c->engine, c->arena, ref->flow);
     sl_val *vars = sl_map_shallow(c->arena, sl_context_flow_vars(c->arena, ref->flow, sl_engine_settings(c->engine)->globals)), *report = sl_list(c->arena);
     sl_expr_env env = { .vars = vars, .host = &host };
     bool good = sl_inputs_look(c->arena, ref->flow->inputs, given, &env, &resolved, report, &problems);
@@ -162,7 +162,7 @@ static void evaluate_in(sl_call *c, const sl_exec *x)
         sl_reply_error(c, 404, "Not Found: the execution has no task run '%.*s'", SL_ARG(run));
         return;
     }
-    sl_expr_host host = sl_engine_host(c->engine, c->arena, x->flow, x->id);
+    sl_expr_host host = sl_engine_host_of(c->engine, c->arena, x);
     sl_expr_env env = { .vars = sl_context_vars(c->arena, x, r, sl_engine_settings(c->engine)->globals), .host = &host };
     sl_val *out = sl_map(c->arena);
     if (sl_render(c->arena, &env, c->body, &text, &err))

@@ -1,8 +1,10 @@
 """Tasks about files of the internal storage, files of namespaces, and values that are kept between executions."""
 
 import json
+import os
 import time
 import unittest
+import urllib.parse
 
 from server import Server
 from sluice import Case
@@ -17,6 +19,125 @@ def flow(tasks, id="f", ns="t"):
 
 def write(id, content, extension=".txt"):
     return {"id": id, "type": STORAGE + "Write", "content": content, "extension": extension}
+
+
+def spoil(path, at=None):
+    """As a bad disk: a bit, or the end, and no word of it."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    if at is None:
+        del data[-1]
+    else:
+        data[at] ^= 1
+    with path.open("r+b") as f:
+        f.write(data)
+        f.truncate(len(data))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+class Damage(Case):
+    """Stored files carry their checksum: what a disk gives back otherwise goes nowhere."""
+
+    def setUp(self):
+        super().setUp()
+        (self.tmp / "probe").touch()
+        try:
+            os.setxattr(self.tmp / "probe", "user.probe", b"1")
+        except OSError as e:
+            self.skipTest(f"the file system keeps no extended attributes: {e}")
+
+    def test_a_damaged_file_is_not_read(self):
+        script = {"id": "script", "type": "io.kestra.plugin.scripts.shell.Script", "taskRunner": {"type": "io.kestra.plugin.core.runner.Process"}, "script": "echo made > made.txt", "outputFiles": ["made.txt"]}
+        tasks = [write("w", "written by a task"), script, {"id": "size", "type": STORAGE + "Concat", "files": ["{{ inputs.given }}", "{{ outputs.w.uri }}", "{{ outputs.script.outputFiles['made.txt'] }}"]},
+                 {"id": "read", "type": CORE + "debug.Return", "format": "{{ read(outputs.w.uri) }}"}]
+        with Server(self) as s:
+            s.flow("inputs: [{id: given, type: FILE}]\n" + flow(tasks))
+            x = s.run("t", "f", files=[("given", "in.txt", b"given")])
+            self.assertEqual(x["state"]["current"], "SUCCESS", x)
+            outputs = {r["taskId"]: r for r in x["taskRunList"]}
+            uris = {"w": outputs["w"]["outputs"]["uri"], "script": outputs["script"]["outputs"]["outputFiles"]["made.txt"], "given": x["inputs"]["given"]}
+            where = {k: self.data / "storage" / u.removeprefix("kestra:///") for k, u in uris.items()}
+            for path in where.values():
+                size, crc = os.getxattr(path, "user.sluice.crc32c").split()
+                self.assertEqual(int(size), path.stat().st_size)
+            self.assertIn("4 files, and 0 that carry no checksum", self.ok(self.sluice("verify", "--files")).out)
+            at = outputs["size"]["id"]
+            for name, how in (("w", 3), ("script", None), ("given", 0)):
+                whole = where[name].read_bytes()
+                spoil(where[name], how)
+                s.stop()
+                s.start()
+                again = s.until(s.call("POST", f"/executions/{x['id']}/replay?taskRunId={at}").json["id"], "FAILED", "SUCCESS")
+                said = s.call("GET", f"/logs/{again['id']}").body.decode()
+                if name == "w":
+                    self.assertEqual((again["state"]["current"], [r["taskId"] for r in again["taskRunList"]][-1]), ("FAILED", "size"), said)
+                    self.assertIn("it was damaged", said)
+                a = s.call("GET", f"/executions/{x['id']}/file?path={urllib.parse.quote(uris[name])}")
+                self.assertEqual(a.status, 500, a)
+                self.assertIn(f"'{uris[name]}'".encode(), a.body)
+                shown = self.sluice("verify", "--files")
+                self.assertEqual(shown.rc, 1)
+                self.assertRegex(shown.out, rf"BAD +every stored file is what was written: '[^']*{where[name].name}' ")
+                where[name].write_bytes(whole)
+            self.ok(self.sluice("verify", "--files"))
+            # What somebody has put there himself carries no checksum, and is read.
+            where["w"].unlink()
+            where["w"].write_text("mine")
+            again = s.until(s.call("POST", f"/executions/{x['id']}/replay?taskRunId={at}").json["id"], "SUCCESS")
+            self.assertEqual([r["outputs"]["value"] for r in again["taskRunList"] if r["taskId"] == "read"], ["mine"])
+
+
+class Lineage(Case):
+    """Files go with what is handed on: to a replay, to what was called, to what a flow trigger made; and to nobody else."""
+
+    def test_files_that_come_along(self):
+        cat = {"id": "cat", "type": CORE + "debug.Return", "format": "{{ read(inputs.file) }}"}
+        size = {"id": "size", "type": STORAGE + "Size", "uri": "{{ inputs.file }}"}
+
+        def call(id, flow, ns):
+            return {"id": id, "type": CORE + "flow.Subflow", "namespace": ns, "flowId": flow, "inputs": {"file": "{{ inputs.file }}"}, "wait": True, "transmitFailed": True}
+
+        given = "inputs: [{id: file, type: FILE}]\n"
+        with Server(self) as s:
+            s.flow(given + flow([cat, size], "inner", "t.b"))
+            s.flow(given + flow([call("call", "inner", "t.b")], "middle", "t.a"))
+            s.flow(given + flow([write("w", "made"), call("call", "middle", "t.a"), {"id": "again", "type": CORE + "debug.Return", "format": "{{ read(outputs.w.uri) }}"}], "outer", "t"))
+            s.flow(given + flow([cat, size], "after", "t") + "triggers: [{id: t, type: io.kestra.plugin.core.trigger.Flow, inputs: {file: \"{{ trigger.outputs.made }}\"}, preconditions: {id: p, flows: [{namespace: t, flowId: makes, states: [SUCCESS]}]}}]\n")
+            s.flow(flow([write("w", "for another")], "makes", "t") + "outputs: [{id: made, type: STRING, value: \"{{ outputs.w.uri }}\"}]\n")
+            first = s.run("t", "outer", files=[("file", "in.txt", b"given")])
+            self.assertEqual(first["state"]["current"], "SUCCESS", s.get(f"/logs/{first['id']}").body)
+
+            def check(execution, flow, said, ns):
+                run = {r["taskId"]: r["outputs"] for r in s.until(execution, "SUCCESS", "FAILED")["taskRunList"]}
+                self.assertEqual((run["cat"]["value"], run["size"]["size"]), (said, len(said)), s.get(f"/logs/{execution}").body)
+
+            inner = s.search(flowId="inner")["results"]
+            self.assertEqual(len(inner), 1)
+            check(inner[0]["id"], "inner", "given", "t.b")
+            # From the last task on, with what was kept of the others; and once more from that one.
+            x = first
+            for _ in range(3):
+                at = next(r["id"] for r in x["taskRunList"] if r["taskId"] == "again")
+                x = s.until(s.call("POST", f"/executions/{x['id']}/replay?taskRunId={at}").json["id"], "SUCCESS", "FAILED")
+                self.assertEqual([r["outputs"]["value"] for r in x["taskRunList"] if r["taskId"] == "again"], ["made"], s.get(f"/logs/{x['id']}").body)
+            a = s.get(f"/executions/{x['id']}/file?path={urllib.parse.quote(first['inputs']['file'])}")
+            self.assertEqual((a.status, a.body), (200, b"given"))
+            # All of it anew, the subflows of subflows too.
+            x = s.until(s.call("POST", f"/executions/{x['id']}/replay").json["id"], "SUCCESS", "FAILED")
+            self.assertEqual(x["state"]["current"], "SUCCESS", s.get(f"/logs/{x['id']}").body)
+            self.assertEqual(s.search(flowId="inner", state="SUCCESS")["total"], 2)
+            made = s.run("t", "makes")
+            while s.search(flowId="after", state=["SUCCESS", "FAILED"])["total"] < 1:
+                time.sleep(0.02)
+            check(s.search(flowId="after")["results"][0]["id"], "after", "for another", "t")
+            # One that nobody handed on.
+            uri = made["taskRunList"][0]["outputs"]["uri"]
+            s.flow(flow([{"id": "size", "type": STORAGE + "Size", "uri": uri}], "thief", "t"))
+            thief = s.run("t", "thief")
+            self.assertEqual(thief["state"]["current"], "FAILED")
+            self.assertIn(b"belongs to another execution", s.get(f"/logs/{thief['id']}").body)
+            self.assertEqual(s.get(f"/executions/{thief['id']}/file?path={urllib.parse.quote(uri)}").status, 404)
+        self.assertEqual(self.sluice("verify").rc, 0)
 
 
 class Storage(Case):
