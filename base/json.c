@@ -97,8 +97,8 @@ void sl_json_quote(sl_buf *b, sl_str s)
     sl_buf_char(b, '"');
     size_t from = 0;
     for (size_t i = 0; i < s.n; i++) {
-        while (i + 8 <= s.n && !sl_json_special(s.p + i))
-            i += 8;
+        for (size_t n = 8; n == 8 && i + 8 <= s.n; i += n)
+            n = sl_json_plain_bytes(s.p + i);
         if (i == s.n)
             break;
         unsigned char c = (unsigned char)s.p[i];

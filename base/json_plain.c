@@ -51,10 +51,10 @@ static bool string(plain *s, sl_str *ret)
     bool escapes = false;
     uint64_t w, all = 0;
     for (;;) {
-        while (s->end - s->p >= 8 && !sl_json_special(s->p)) {
+        for (size_t n = 8; n == 8 && s->end - s->p >= 8; s->p += n) {
             memcpy(&w, s->p, 8);
             all |= w;
-            s->p += 8;
+            n = sl_json_plain_bytes(s->p);
         }
         if (s->p >= s->end || (unsigned char)*s->p < 0x20)
             return false;

@@ -23,25 +23,36 @@ void sl_records_close(sl_records *r)
     r->arena = NULL;
 }
 
+int sl_records_line(sl_records *r, sl_str *line, sl_err *err)
+{
+    int got;
+    while ((got = sl_lines_next(r->lines, line, err)) == 1) {
+        *line = sl_str_trim(*line);
+        if (line->n > 0) {
+            r->count++;
+            return 1;
+        }
+    }
+    return got;
+}
+
+const sl_val *sl_records_parse(const sl_records *r, sl_arena *arena, sl_str line, sl_err *err)
+{
+    sl_str rest = sl_str_dup(arena, line);
+    const sl_val *v = sl_ion_read(arena, &rest, err);
+    if (v != NULL && sl_str_trim(rest).n == 0)
+        return v;
+    if (v != NULL)
+        sl_err_set(err, SL_ERR_DATA, "ion.line", "a line holds more than one value");
+    sl_err_ctx(err, "record %lld of %.*s", (long long)r->count, SL_ARG(r->uri));
+    return NULL;
+}
+
 int sl_records_next(sl_records *r, sl_arena *arena, const sl_val **ret, sl_err *err)
 {
     sl_str line;
-    int got;
-    while ((got = sl_lines_next(r->lines, &line, err)) == 1) {
-        sl_str rest = sl_str_trim(sl_str_dup(arena, sl_str_trim(line)));
-        if (rest.n == 0)
-            continue;
-        *ret = sl_ion_read(arena, &rest, err);
-        if (*ret == NULL || sl_str_trim(rest).n > 0) {
-            if (*ret != NULL)
-                sl_err_set(err, SL_ERR_DATA, "ion.line", "a line holds more than one value");
-            sl_err_ctx(err, "record %lld of %.*s", (long long)r->count + 1, SL_ARG(r->uri));
-            return -1;
-        }
-        r->count++;
-        return 1;
-    }
-    return got;
+    int got = sl_records_line(r, &line, err);
+    return got != 1 || (*ret = sl_records_parse(r, arena, line, err)) != NULL ? got : -1;
 }
 
 bool sl_records_skip(sl_records *r, int64_t n, sl_err *err)

@@ -116,7 +116,8 @@ static int next_row(rows *r, sl_str *ret, sl_err *err)
             r->at = r->text.n;
             return ret->n > 0;
         }
-        memmove(r->text.p, r->text.p + r->at, r->text.n - r->at);
+        if (r->at > 0)
+            memmove(r->text.p, r->text.p + r->at, r->text.n - r->at);
         r->text.n -= r->at;
         r->at = 0;
         searched = r->text.n >= r->separator.n ? r->text.n - r->separator.n + 1 : 0;

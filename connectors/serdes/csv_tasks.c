@@ -7,6 +7,7 @@
 #include "connectors/records.h"
 #include "connectors/serdes/csv.h"
 #include "connectors/serdes/serdes.h"
+#include "connectors/serdes/shape.h"
 
 enum { FIELD_MAX = 16777216, RECORD_FACTOR = 4 };
 
@@ -232,6 +233,7 @@ typedef struct writing {
     const sl_tz *zone;
     char separator, quote;
     bool always, non_numeric;
+    sl_shape shape;
 } writing;
 
 static bool time_text(writing *w, sl_time t, sl_str *ret, sl_err *err)
@@ -289,20 +291,78 @@ static bool write_row(writing *w, const sl_val *row, bool header, sl_err *err)
     return sl_out_pass(w->out, err);
 }
 
+static sl_str unescaped(sl_arena *arena, sl_str s)
+{
+    sl_buf b = sl_buf_new(arena, s.n);
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '\\')
+            c = s.p[++i] == 'n' ? '\n' : s.p[i] == 'r' ? '\r' : s.p[i] == 't' ? '\t' : s.p[i];
+        sl_buf_char(&b, c);
+    }
+    return sl_buf_str(&b);
+}
+
+static bool holds(sl_str s, char a, char b)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] == a || s.p[i] == b)
+            return true;
+    return false;
+}
+
+/* A record of the shape of those before it. */
+static bool write_pieces(writing *w, sl_err *err)
+{
+    sl_buf *b = sl_out_buffer(w->out);
+    for (size_t i = 0; i < w->shape.n; i++) {
+        const sl_piece *p = &w->shape.pieces[i];
+        if (i > 0)
+            sl_buf_char(b, w->separator);
+        if (p->kind == SL_PIECE_NULL)
+            continue;
+        if (p->kind != SL_PIECE_STRING || (!p->escaped && !holds(p->text, w->separator, w->quote)))
+            sl_buf_add(b, p->text);
+        else if (!write_field(w, sl_val_str(w->arena, p->escaped ? unescaped(w->arena, p->text) : p->text), err))
+            return false;
+    }
+    sl_buf_add(b, w->c->line_end);
+    return sl_out_pass(w->out, err);
+}
+
+/* Where pieces of lines can be copied as they are: nothing but strings may need quotes. */
+static bool copies(const writing *w)
+{
+    sl_str marks = SL_S("-.0123456789aeflrstu");
+    return !w->always && !w->non_numeric && !holds(marks, w->separator, w->quote);
+}
+
 static bool write_all(writing *w, sl_records *in, sl_task *t, sl_err *err)
 {
     const sl_val *row;
+    sl_str line;
     int got;
+    bool fast = copies(w);
     sl_arena_mark mark = sl_arena_get_mark(w->arena);
-    while ((got = sl_records_next(in, w->arena, &row, err)) == 1) {
+    while ((got = sl_records_line(in, &line, err)) == 1) {
+        if ((in->count & 4095) == 0 && sl_task_cancelled(t))
+            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while writing");
+        if (fast && sl_shape_match(&w->shape, line)) {
+            if (!write_pieces(w, err))
+                return false;
+            sl_arena_rewind(w->arena, mark);
+            continue;
+        }
+        if ((row = sl_records_parse(in, w->arena, line, err)) == NULL)
+            return false;
         if (row->type != SL_MAP && row->type != SL_LIST)
             return sl_err_set(err, SL_ERR_DATA, "csv.record", "record %lld of %.*s is neither a map nor a list", (long long)in->count, SL_ARG(in->uri));
         if (in->count == 1 && w->c->header && row->type == SL_LIST)
             return sl_err_set(err, SL_ERR_DATA, "csv.header", "the records of %.*s are lists, which have no names for a header; set 'header: false'", SL_ARG(in->uri));
         if ((in->count == 1 && w->c->header && !write_row(w, row, true, err)) || !write_row(w, row, false, err))
             return false;
-        if ((in->count & 4095) == 0 && sl_task_cancelled(t))
-            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while writing");
+        if (fast)
+            sl_shape_learn(&w->shape, line, row);
         sl_arena_rewind(w->arena, mark);
     }
     return got == 0;
@@ -317,8 +377,10 @@ static sl_outcome write_run(sl_task *t, void *cfg, sl_err *err)
     if (!sl_csv_char(c->separator, "fieldSeparator", false, &w.separator, err) || !sl_csv_char(c->quote, "textDelimiter", true, &w.quote, err) || (c->zone.n > 0 && (w.zone = sl_tz_find(c->zone, err)) == NULL))
         return SL_TASK_FAILED;
     w.out = sl_out_open(t, "records.csv", c->charset, err);
+    sl_shape_open(&w.shape, SL_SHAPE_ION, SL_SHAPE_ION);
     bool ok = w.out != NULL && sl_records_open(&in, t, c->from, err) && write_all(&w, &in, t, err) && sl_out_finish(w.out, in.count, err);
     sl_records_close(&in);
+    sl_shape_close(&w.shape);
     sl_out_close(w.out);
     return ok ? SL_TASK_DONE : SL_TASK_FAILED;
 }

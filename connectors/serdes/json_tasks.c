@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "connectors/records.h"
 #include "connectors/serdes/serdes.h"
+#include "connectors/serdes/shape.h"
 
 enum { WHOLE_MAX = 256 << 20 };
 
@@ -32,14 +33,28 @@ static const sl_opt jsonl_opts[] = { FROM, CHARSET, { 0 } };
 
 /* ---- IonToJson ---- */
 
-static bool write_all(const json_cfg *c, sl_task *t, sl_records *in, sl_out *out, const sl_tz *zone, sl_err *err)
+static bool write_record(sl_records *in, sl_shape *shape, sl_arena *arena, sl_str line, const sl_tz *zone, sl_buf *b, sl_err *err)
+{
+    if (sl_shape_match(shape, line)) {
+        sl_shape_write(shape, b);
+        return true;
+    }
+    const sl_val *row = sl_records_parse(in, arena, line, err);
+    if (row == NULL)
+        return false;
+    sl_buf_add(b, sl_json(arena, sl_serdes_moved(arena, row, zone)));
+    sl_shape_learn(shape, line, row);
+    return true;
+}
+
+static bool write_all(const json_cfg *c, sl_task *t, sl_records *in, sl_shape *shape, sl_out *out, const sl_tz *zone, sl_err *err)
 {
     SL_ARENA arena = sl_arena_new();
     sl_arena_mark mark = sl_arena_get_mark(arena);
-    const sl_val *row;
+    sl_str line;
     int got;
     sl_buf *b = sl_out_buffer(out);
-    while ((got = sl_records_next(in, arena, &row, err)) == 1) {
+    while ((got = sl_records_line(in, &line, err)) == 1) {
         /* Whether it is to be an array is known at the second record: the first one is in the buffer still. */
         if (!c->lines && in->count == 2) {
             sl_str first = sl_str_dup(arena, sl_buf_str(b));
@@ -49,7 +64,8 @@ static bool write_all(const json_cfg *c, sl_task *t, sl_records *in, sl_out *out
         }
         if (!c->lines && in->count > 1)
             sl_buf_char(b, ',');
-        sl_buf_add(b, sl_json(arena, sl_serdes_moved(arena, row, zone)));
+        if (!write_record(in, shape, arena, line, zone, b, err))
+            return false;
         if (c->lines)
             sl_buf_char(b, '\n');
         if ((c->lines || in->count > 1) && !sl_out_pass(out, err))
@@ -70,9 +86,12 @@ static sl_outcome write_run(sl_task *t, void *cfg, sl_err *err)
     const sl_tz *zone = c->zone.n > 0 ? sl_tz_find(c->zone, err) : NULL;
     if (c->zone.n > 0 && zone == NULL)
         return SL_TASK_FAILED;
+    sl_shape shape;
+    sl_shape_open(&shape, SL_SHAPE_ION, SL_SHAPE_JSON);
     sl_out *out = sl_out_open(t, c->lines ? "records.jsonl" : "records.json", c->charset, err);
-    bool ok = out != NULL && sl_records_open(&in, t, c->from, err) && write_all(c, t, &in, out, zone, err) && sl_out_finish(out, in.count, err);
+    bool ok = out != NULL && sl_records_open(&in, t, c->from, err) && write_all(c, t, &in, &shape, out, zone, err) && sl_out_finish(out, in.count, err);
     sl_records_close(&in);
+    sl_shape_close(&shape);
     sl_out_close(out);
     return ok ? SL_TASK_DONE : SL_TASK_FAILED;
 }
@@ -86,7 +105,7 @@ static void put_json(sl_buf *b, sl_arena *arena, const sl_val *v)
     sl_buf_add(b, sl_json(arena, v));
 }
 
-static bool by_line(sl_reader *in, sl_out *out, put_fn put, sl_task *t, int64_t *count, sl_err *err)
+static bool read_lines(sl_reader *in, sl_out *out, sl_shape *shape, sl_task *t, int64_t *count, sl_err *err)
 {
     SL_ARENA arena = sl_arena_new();
     SL_ARENA held = sl_arena_new();
@@ -95,14 +114,20 @@ static bool by_line(sl_reader *in, sl_out *out, put_fn put, sl_task *t, int64_t 
     sl_str line;
     int got;
     for (int64_t n = 1; (got = sl_lines_next(lines, &line, err)) == 1; n++) {
-        if (sl_str_trim(line).n == 0)
+        sl_str record = sl_str_trim(line);
+        if (record.n == 0)
             continue;
-        const sl_val *v = sl_json_parse(arena, line, err);
-        if (v == NULL) {
-            err->line = (uint32_t)n;
-            return sl_err_ctx(err, "line %lld of the file", (long long)n);
+        if (sl_shape_match(shape, record))
+            sl_shape_write(shape, sl_out_buffer(out));
+        else {
+            const sl_val *v = sl_json_parse(arena, line, err);
+            if (v == NULL) {
+                err->line = (uint32_t)n;
+                return sl_err_ctx(err, "line %lld of the file", (long long)n);
+            }
+            sl_ion_write(sl_out_buffer(out), arena, v);
+            sl_shape_learn(shape, record, v);
         }
-        put(sl_out_buffer(out), arena, v);
         sl_buf_char(sl_out_buffer(out), '\n');
         ++*count;
         if (!sl_out_pass(out, err))
@@ -112,6 +137,15 @@ static bool by_line(sl_reader *in, sl_out *out, put_fn put, sl_task *t, int64_t 
         sl_arena_rewind(arena, mark);
     }
     return got == 0;
+}
+
+static bool by_line(sl_reader *in, sl_out *out, sl_task *t, int64_t *count, sl_err *err)
+{
+    sl_shape shape;
+    sl_shape_open(&shape, SL_SHAPE_JSON, SL_SHAPE_ION);
+    bool ok = read_lines(in, out, &shape, t, count, err);
+    sl_shape_close(&shape);
+    return ok;
 }
 
 static bool whole(sl_reader *in, sl_out *out, put_fn put, int64_t *count, sl_err *err)
@@ -141,7 +175,7 @@ static sl_outcome convert(sl_task *t, const json_cfg *c, const char *name, put_f
     SL_READER text = sl_serdes_in(t, c->from, c->charset, err);
     int64_t count = 0;
     sl_out *out = text ? sl_out_open(t, name, SL_S(""), err) : NULL;
-    bool ok = out != NULL && (lines ? by_line(text, out, put, t, &count, err) : whole(text, out, put, &count, err)) && sl_out_finish(out, count, err);
+    bool ok = out != NULL && (lines ? by_line(text, out, t, &count, err) : whole(text, out, put, &count, err)) && sl_out_finish(out, count, err);
     sl_out_close(out);
     if (!ok)
         (void)sl_err_ctx(err, "%.*s", SL_ARG(c->from));

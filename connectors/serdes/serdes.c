@@ -92,10 +92,9 @@ char *sl_serdes_quote(char *to, sl_str s)
     static const char digits[] = "0123456789abcdef";
     *to++ = '"';
     for (size_t i = 0; i < s.n; i++) {
-        while (i + 8 <= s.n && !sl_json_special(s.p + i)) {
+        for (size_t n = 8; n == 8 && i + 8 <= s.n; i += n, to += n) {
             memcpy(to, s.p + i, 8);
-            to += 8;
-            i += 8;
+            n = sl_json_plain_bytes(s.p + i);
         }
         if (i == s.n)
             break;
