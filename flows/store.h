@@ -38,6 +38,12 @@ bool sl_store_open_executions(sl_store *s, sl_arena *arena, const sl_val **ret, 
 bool sl_store_next_queued(sl_store *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str *ret, sl_err *err);
 /* How an execution stands: its state, and its outputs, secret values included. */
 bool sl_store_result(sl_store *s, sl_arena *arena, sl_str execution_id, bool *found, sl_state *ret_state, const sl_val **ret_outputs, sl_err *err);
-/* Did one of `from` (ids; empty ones count for nothing), or what it came from, as a replay, called or triggered by another, have that id? Whose was it? */
-bool sl_store_ancestor(sl_store *s, sl_arena *arena, sl_str from_first, sl_str from_second, sl_str id, bool *found, sl_str *ret_ns, sl_str *ret_flow_id, sl_err *err);
+/*
+ * Executions come from others: as a replay, called, triggered. Have the one with that id and this one (its id, and those it comes from,
+ * which count although it may not be written yet; .n == 0: none) one in common, or does one come from the other? Whose is it?
+ */
+typedef struct sl_lineage {
+    sl_str id, replayed, caller;
+} sl_lineage;
+bool sl_store_related(sl_store *s, sl_arena *arena, const sl_lineage *self, sl_str id, bool *related, sl_str *ret_ns, sl_str *ret_flow_id, sl_err *err);
 bool sl_history_parse(sl_arena *arena, sl_str text, sl_history *ret);

@@ -239,16 +239,19 @@ bool sl_store_result(sl_store *s, sl_arena *a, sl_str id, bool *found, sl_state 
     return true;
 }
 
-bool sl_store_ancestor(sl_store *s, sl_arena *arena, sl_str from_first, sl_str from_second, sl_str id, bool *found, sl_str *ret_ns, sl_str *ret_flow_id, sl_err *err)
+/* What `name` begins with, and all that it comes from. */
+#define LINE(name, begin) \
+    name "(id) AS (" begin " UNION SELECT e.parent_id FROM " name " JOIN executions e ON e.id = " name ".id" \
+    " UNION SELECT e.trigger ->> '$.variables.executionId' FROM " name " JOIN executions e ON e.id = " name ".id" \
+    " WHERE e.trigger ->> '$.variables.taskRunId' IS NOT NULL OR e.trigger ->> '$.type' LIKE '%.trigger.Flow')"
+
+bool sl_store_related(sl_store *s, sl_arena *arena, const sl_lineage *self, sl_str id, bool *related, sl_str *ret_ns, sl_str *ret_flow_id, sl_err *err)
 {
-    sl_stmt *q = sl_db_query(s->db, err,
-                             "WITH RECURSIVE line(id) AS (VALUES (?), (?) UNION SELECT e.parent_id FROM line JOIN executions e ON e.id = line.id"
-                             " UNION SELECT e.trigger ->> '$.variables.executionId' FROM line JOIN executions e ON e.id = line.id"
-                             " WHERE e.trigger ->> '$.variables.taskRunId' IS NOT NULL OR e.trigger ->> '$.type' LIKE '%.trigger.Flow')"
-                             " SELECT e.ns, e.flow_id FROM line JOIN executions e ON e.id = line.id WHERE line.id = ?",
-                             "sss", from_first, from_second, id);
+    sl_stmt *q = sl_db_query(s->db, err, "WITH RECURSIVE " LINE("mine", "VALUES (?), (?), (?)") ", " LINE("theirs", "VALUES (?)")
+                             " SELECT ns, flow_id FROM executions WHERE id = ? AND EXISTS (SELECT 1 FROM mine JOIN theirs USING (id) WHERE id <> '')",
+                             "sssss", self->id, self->replayed, self->caller, id, id);
     int rc = q ? sl_stmt_next(q, err) : -1;
-    *found = rc == 1;
+    *related = rc == 1;
     if (rc == 1) {
         *ret_ns = sl_col_str(q, arena, 0);
         *ret_flow_id = sl_col_str(q, arena, 1);

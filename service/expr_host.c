@@ -92,15 +92,18 @@ static bool local_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_st
     return sl_err_set(err, SL_ERR_NOT_FOUND, "file.local", "there is no file '%.*s' that flows may read; folders are allowed with 'localFiles' in the server's configuration", SL_ARG(uri));
 }
 
-/* A file that came along: from what it repeats, from what called or triggered it. Asked for seldom, so with a connection of its own. */
-static bool inherited(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, bool *found, sl_err *err)
+/* A file that was handed on. Mostly by what called this one, which is known; else asked for seldom, so with a connection of its own. */
+static bool handed_on(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, bool *found, sl_err *err)
 {
     sl_str id = sl_storage_execution_in(uri), ns, flow_id;
     *found = false;
-    if (id.n == 0 || (h->replayed.n == 0 && h->caller.n == 0))
+    if (id.n == 0 || h->execution.id.n == 0)
         return true;
+    *found = sl_str_eq(id, h->execution.caller);
+    if (*found)
+        return sl_storage_path(&h->engine->storage, arena, uri, sl_get_text(h->call, "namespace"), sl_get_text(h->call, "flowId"), id, ret, err);
     sl_store *s = sl_store_open_reader(sl_fmt(arena, "%s/state.db", h->engine->data_dir).p, h->engine->kv, err);
-    bool ok = s != NULL && sl_store_ancestor(s, arena, h->replayed, h->caller, id, found, &ns, &flow_id, err);
+    bool ok = s != NULL && sl_store_related(s, arena, &h->execution, id, found, &ns, &flow_id, err);
     sl_store_close(s);
     return ok && (!*found || sl_storage_path(&h->engine->storage, arena, uri, ns, flow_id, id, ret, err));
 }
@@ -111,12 +114,12 @@ bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *re
     bool found;
     if (sl_str_starts(uri, SL_S("file://")))
         return local_file(h, arena, uri, ret, err);
-    if (sl_storage_path(&h->engine->storage, arena, uri, h->ns, h->flow_id, h->execution_id, ret, err))
+    if (sl_storage_path(&h->engine->storage, arena, uri, h->ns, h->flow_id, h->execution.id, ret, err))
         return true;
     if (strcmp(err->code, "storage.foreign") != 0)
         return false;
     foreign = *err;
-    if (!inherited(h, arena, uri, ret, &found, err))
+    if (!handed_on(h, arena, uri, ret, &found, err))
         return false;
     if (!found)
         *err = foreign;
@@ -158,7 +161,7 @@ static bool host_file_uri(void *self, sl_arena *arena, sl_str path, sl_str *ret,
 static bool host_error_logs(void *self, sl_arena *arena, const sl_val **ret, sl_err *err)
 {
     const sl_host_self *h = self;
-    return sl_logs_read(h->engine->logs, arena, h->execution_id, SL_ERROR, ret, err);
+    return sl_logs_read(h->engine->logs, arena, h->execution.id, SL_ERROR, ret, err);
 }
 
 /* GET and the like for expressions; the answer is parsed when it is JSON. */
@@ -194,9 +197,9 @@ static bool is_called(const sl_val *trigger)
 sl_expr_host sl_host_make(sl_engine *e, sl_arena *arena, const sl_flow *flow, sl_str execution_id, const sl_val *trigger, sl_str replayed)
 {
     sl_host_self *h = SL_NEW(arena, sl_host_self);
-    *h = (sl_host_self){ .engine = e, .ns = flow->ns, .flow_id = flow->id, .execution_id = sl_str_dup(arena, execution_id), .replayed = replayed };
-    if (is_called(trigger))
-        h->caller = sl_get_text(sl_get(trigger, "variables"), "executionId");
+    *h = (sl_host_self){ .engine = e, .ns = flow->ns, .flow_id = flow->id, .execution = { .id = sl_str_dup(arena, execution_id), .replayed = replayed } };
+    h->call = is_called(trigger) ? sl_get(trigger, "variables") : NULL;
+    h->execution.caller = sl_get_text(h->call, "executionId");
     return (sl_expr_host){ .self = h, .kv = host_kv, .secret = host_secret, .read = host_read, .file_size = host_file_size, .file_uri = host_file_uri, .error_logs = host_error_logs, .http = host_http };
 }
 

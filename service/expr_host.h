@@ -5,11 +5,12 @@
 
 typedef struct sl_host_self {
     sl_engine *engine;
-    sl_str ns, flow_id, execution_id;
-    sl_str replayed, caller;     /* ids of the executions that this one comes from; .n == 0: none */
+    sl_str ns, flow_id;
+    sl_lineage execution;        /* id .n == 0: there is none */
+    const sl_val *call;          /* {executionId, namespace, flowId} of what called or triggered it; NULL = nothing */
 } sl_host_self;
 
-/* A file of the execution, of those it comes from, or of its namespace. */
+/* A file of the execution, of those it is related to (sl_store_related), or of its namespace. */
 bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err);
 
 /* A host whose `self` lives in the arena. trigger: what made the execution, replayed: the one it repeats; NULL and .n == 0: nothing. */

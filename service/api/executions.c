@@ -370,7 +370,7 @@ static void search(sl_call *c)
 
 /* ---- files ---- */
 
-/* Of the execution, or of one that it comes from. */
+/* Of the execution, or of one that it is related to. */
 static bool open_file(sl_call *c, sl_str *path)
 {
     sl_str ns, flow, uri = sl_query(c, "path"), id = sl_storage_execution_in(uri);
@@ -378,7 +378,7 @@ static bool open_file(sl_call *c, sl_str *path)
     bool found;
     if (!sl_call_execution(c, c->args[0], &ns, &flow))
         return false;
-    if (!sl_store_ancestor(c->store, c->arena, c->args[0], SL_S(""), id, &found, &ns, &flow, &err)) {
+    if (!sl_store_related(c->store, c->arena, &(sl_lineage){ .id = c->args[0] }, id, &found, &ns, &flow, &err)) {
         sl_reply_err(c, &err);
         return false;
     }

@@ -88,7 +88,34 @@ class Damage(Case):
 
 
 class Lineage(Case):
-    """Files go with what is handed on: to a replay, to what was called, to what a flow trigger made; and to nobody else."""
+    """Files go with what is handed on: to a replay, to what was called and back, to what a flow trigger made; and to nobody else."""
+
+    def test_from_one_subflow_to_the_next(self):
+        makes = "outputs: [{id: made, type: FILE, value: \"{{ outputs.w.uri }}\"}]\n"
+
+        def call(id, flow, **inputs):
+            return {"id": id, "type": CORE + "flow.Subflow", "namespace": "t.deep", "flowId": flow, "inputs": inputs, "wait": True, "transmitFailed": True}
+
+        def size(id, uri):
+            return {"id": id, "type": STORAGE + "Size", "uri": uri}
+
+        with Server(self) as s:
+            s.flow(flow([write("w", "made")], "makes", "t.deep") + makes)
+            s.flow("inputs: [{id: file, type: FILE}]\n" + flow([size("size", "{{ inputs.file }}"), {"id": "again", "type": CORE + "debug.Return", "format": "{{ read(inputs.file) }}"}], "takes", "t.deep"))
+            s.flow(flow([call("first", "makes"), size("size", "{{ outputs.first.outputs.made }}"), call("second", "takes", file="{{ outputs.first.outputs.made }}"),
+                         {"id": "read", "type": CORE + "debug.Return", "format": "{{ read(outputs.first.outputs.made) }}"}], "calls", "t"))
+            x = s.run("t", "calls")
+            self.assertEqual(x["state"]["current"], "SUCCESS", s.get(f"/logs/{x['id']}").body)
+            run = {r["taskId"]: r["outputs"] for r in x["taskRunList"]}
+            self.assertEqual((run["size"]["size"], run["read"]["value"]), (4, "made"))
+            # Another execution of the same flows is no relation.
+            other = s.run("t", "calls")
+            s.flow(flow([size("size", run["first"]["outputs"]["made"])], "thief", "t.deep"))
+            self.assertEqual(s.run("t.deep", "thief")["state"]["current"], "FAILED")
+            s.flow(flow([call("first", "thief")], "calls", "t"))
+            self.assertEqual(s.run("t", "calls")["state"]["current"], "FAILED")
+            self.assertEqual(other["state"]["current"], "SUCCESS")
+        self.assertEqual(self.sluice("verify").rc, 0)
 
     def test_files_that_come_along(self):
         cat = {"id": "cat", "type": CORE + "debug.Return", "format": "{{ read(inputs.file) }}"}
