@@ -47,35 +47,15 @@ static char *unescaped(plain *s, const char *from, size_t n, size_t *ret_n)
 /* At the opening quote. */
 static bool string(plain *s, sl_str *ret)
 {
-    const char *from = ++s->p;
-    bool escapes = false;
-    uint64_t w, all = 0;
-    for (;;) {
-        for (size_t n = 8; n == 8 && s->end - s->p >= 8; s->p += n) {
-            memcpy(&w, s->p, 8);
-            all |= w;
-            n = sl_json_plain_bytes(s->p);
-        }
-        if (s->p >= s->end || (unsigned char)*s->p < 0x20)
-            return false;
-        if (*s->p == '"')
-            break;
-        if (*s->p == '\\') {
-            escapes = true;
-            s->p++;
-        }
-        all |= s->p < s->end ? (unsigned char)*s->p : 0;
-        s->p++;
-    }
-    *ret = (sl_str){ from, (size_t)(s->p - from) };
+    bool escapes;
     s->p++;
-    if ((all & 0x8080808080808080U) != 0 && !sl_str_is_utf8(*ret))
+    if (!sl_json_string(&s->p, s->end, &escapes, ret))
         return false;
     if (!escapes) {
         *ret = sl_str_dup(s->arena, *ret);
         return true;
     }
-    ret->p = unescaped(s, from, ret->n, &ret->n);
+    ret->p = unescaped(s, ret->p, ret->n, &ret->n);
     return ret->p != NULL;
 }
 

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/ion.h"
 #include "base/json.h"
+#include "base/json_plain.h"
 
 enum { FIELDS_MAX = 4096, PATIENCE = 32 };
 
@@ -57,29 +58,13 @@ static inline bool digit(const scan *s)
 /* Behind the opening quote. */
 static bool string(scan *s, sl_piece *ret)
 {
-    const char *from = s->p;
-    uint64_t w, all = 0;
-    ret->escaped = false;
-    for (;;) {
-        for (size_t n = 8; n == 8 && s->end - s->p >= 8; s->p += n) {
-            memcpy(&w, s->p, 8);
-            all |= w;
-            n = sl_json_plain_bytes(s->p);
-        }
-        if (s->p >= s->end || (unsigned char)*s->p < 0x20)
-            return false;
-        if (*s->p == '"')
-            break;
-        if (*s->p == '\\') {
-            ret->escaped = true;
-            if (++s->p >= s->end || memchr("\"\\nrt", *s->p, 5) == NULL)
-                return false;
-        }
-        all |= (unsigned char)*s->p++;
-    }
-    ret->text = (sl_str){ from, (size_t)(s->p++ - from) };
     ret->kind = SL_PIECE_STRING;
-    return (all & 0x8080808080808080U) == 0 || sl_str_is_utf8(ret->text);
+    if (!sl_json_string(&s->p, s->end, &ret->escaped, &ret->text))
+        return false;
+    for (size_t i = 0; ret->escaped && i < ret->text.n; i++)
+        if (ret->text.p[i] == '\\' && memchr("\"\\nrt", ret->text.p[++i], 5) == NULL)
+            return false;
+    return true;
 }
 
 /* A fraction that every writer here writes with just these digits: none at the end is 0, and it is neither large nor tiny. */
