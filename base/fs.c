@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,6 +82,14 @@ static sl_str dir_of(sl_arena *arena, const char *path)
     if (slash == NULL)
         return SL_S(".");
     return slash == path ? SL_S("/") : sl_str_dup(arena, (sl_str){ path, (size_t)(slash - path) });
+}
+
+sl_str sl_fs_absolute(sl_arena *arena, const char *path)
+{
+    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    sl_str ret = sl_fmt(arena, "%s%s%s", here ? here : "", here ? "/" : "", path);
+    free(here);
+    return ret;
 }
 
 bool sl_fs_write_atomic(const char *path, sl_str data, unsigned mode, sl_err *err)

@@ -14,6 +14,8 @@ bool sl_fs_read(sl_arena *arena, const char *path, size_t max, sl_str *ret, sl_e
 bool sl_fs_write_atomic(const char *path, sl_str data, unsigned mode, sl_err *err);
 /* mkdir -p with mode 0700. */
 bool sl_fs_mkdirs(const char *path, sl_err *err);
+/* A path that holds wherever a process stands: from the root on. */
+sl_str sl_fs_absolute(sl_arena *arena, const char *path);
 /* Makes a rename or a creation in that folder durable. */
 bool sl_fs_sync_dir(const char *path, sl_err *err);
 /* Removes a file or a whole tree without following links; missing is fine. */

@@ -234,7 +234,7 @@ int main(int argc, char **argv)
         return sl_cli_fail(2, "--output must be json or text");
     c.json = sl_str_eqc(output, "json");
     sl_log_init(sl_cli_has(&c, "--trace") ? SL_TRACE : sl_cli_has(&c, "--verbose") ? SL_DEBUG : SL_WARN, false);
-    c.data_dir = sl_cli_has(&c, "--data-dir") ? sl_cli_text(&c, "--data-dir").p : default_data_dir(arena);
+    c.data_dir = sl_fs_absolute(arena, sl_cli_has(&c, "--data-dir") ? sl_cli_text(&c, "--data-dir").p : default_data_dir(arena)).p;
     rc = cmd->run(&c);
     if (fflush(stdout) != 0)
         return sl_cli_fail(1, "the output could not be written");

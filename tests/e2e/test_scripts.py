@@ -28,6 +28,15 @@ class Scripts(Case):
     def log(self, done):
         return self.ok(self.sluice("execution", "logs", done.id)).out
 
+    def test_a_data_folder_named_from_here(self):
+        script = {"id": "s", "type": PYTHON + "Script", "taskRunner": {"type": "io.kestra.plugin.core.runner.Process"}, "script": "open('made.txt', 'w').write('made')", "outputFiles": ["made.txt"]}
+        read = {"id": "r", "type": "io.kestra.plugin.core.debug.Return", "format": "{{ read(outputs.s.outputFiles['made.txt']) }} {{ workingDir ?? '' }}"}
+        (self.tmp / "f.yaml").write_text(f"id: f\nnamespace: t\ntasks: {json.dumps([script, read])}\n")
+        for how in (("--data-dir", "near"), ("--data-dir", "./a/b")):
+            done = self.ok(self.sluice("run", "f.yaml", "--output", "json", *how))
+            self.assertEqual(json.loads(done.out.splitlines()[-1])["taskRuns"][1]["outputs"]["value"], "made ")
+        self.assertTrue((self.tmp / "near" / "state.db").exists() and (self.tmp / "a" / "b" / "state.db").exists())
+
     def test_kestra(self):
         done, out = self.script(
             """
