@@ -40,7 +40,7 @@ bool sl_render(sl_arena *arena, const sl_expr_env *env, sl_str text, sl_str *ret
 bool sl_render_typed(sl_arena *arena, const sl_expr_env *env, sl_str text, const sl_val **ret, sl_err *err);
 /* Every string in a value, keys too. typed: see above, for each string. */
 bool sl_render_val(sl_arena *arena, const sl_expr_env *env, const sl_val *v, bool typed, const sl_val **ret, sl_err *err);
-/* Syntax only; for checkers and editors. */
+/* Syntax, and the names of filters and functions; nothing is evaluated. */
 bool sl_expr_check(sl_str text, sl_err *err);
 /* Truth of a rendered condition (section 2.1): false for nothing, "", "0", "-0", "false"; blanks around are ignored. */
 bool sl_truthy_text(sl_str text);

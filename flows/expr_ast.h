@@ -83,6 +83,9 @@ typedef struct ex_entry {
 
 extern const ex_entry ex_text_filters[], ex_value_filters[], ex_date_filters[], ex_functions[], ex_date_functions[];
 
+/* What the node names, of filters and of functions (expr_check.c). NULL: there is none, and x->err says so. */
+const ex_entry *ex_find_filter(ex_context *x, const ex_node *n);
+const ex_entry *ex_find_function(ex_context *x, const ex_node *n);
 /* Sets the error with the place; returns NULL. */
 const sl_val *ex_fail(ex_context *x, const ex_node *at, const char *code, const char *fmt, ...) SL_PRINTF(4, 5);
 const sl_val *ex_eval(ex_context *x, const ex_node *n);

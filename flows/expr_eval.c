@@ -373,15 +373,6 @@ static const sl_val *test(ex_context *x, const ex_node *n)
 
 /* ---- calls ---- */
 
-static const ex_entry *find_entry(const ex_entry *const *tables, sl_str name)
-{
-    for (; *tables != NULL; tables++)
-        for (const ex_entry *e = *tables; e->name != NULL; e++)
-            if (sl_str_eqc(name, e->name))
-                return e;
-    return NULL;
-}
-
 static bool bind_args(ex_context *x, const ex_node *n, const ex_entry *e, const sl_val **args)
 {
     size_t at = 0;
@@ -408,14 +399,13 @@ static bool bind_args(ex_context *x, const ex_node *n, const ex_entry *e, const 
 
 static const sl_val *filter(ex_context *x, const ex_node *n)
 {
-    static const ex_entry *const tables[] = { ex_text_filters, ex_value_filters, ex_date_filters, NULL };
     bool undefined = false;
     const sl_val *input = sl_str_eqc(n->name, "default") ? eval_tolerant(x, n->left, &undefined) : ex_eval(x, n->left);
     if (input == NULL && !undefined)
         return NULL;
-    const ex_entry *e = find_entry(tables, n->name);
+    const ex_entry *e = ex_find_filter(x, n);
     if (e == NULL)
-        return ex_fail(x, n, "expr.filter", "there is no filter `%.*s`", SL_ARG(n->name));
+        return NULL;
     const sl_val *args[EX_ARGS_MAX] = { 0 };
     if (!bind_args(x, n, e, args))
         return NULL;
@@ -476,7 +466,6 @@ static const tp_node *find_block(const tp_node *n, sl_str name)
 
 static const sl_val *call(ex_context *x, const ex_node *n)
 {
-    static const ex_entry *const tables[] = { ex_functions, ex_date_functions, NULL };
     for (const ex_frame *f = x->frames; f != NULL; f = f->up)
         if (f->macro != NULL && sl_str_eq(f->name, n->name))
             return call_macro(x, n, f->macro);
@@ -488,11 +477,9 @@ static const sl_val *call(ex_context *x, const ex_node *n)
         sl_buf out = sl_buf_new(x->arena, SL_EXPR_OUTPUT_MAX);
         return run_nodes(x, block->body, &out) ? sl_val_str(x->arena, sl_buf_str(&out)) : NULL;
     }
-    const ex_entry *e = find_entry(tables, n->name);
-    if (e == NULL)
-        return ex_fail(x, n, "expr.function", "there is no function `%.*s`", SL_ARG(n->name));
+    const ex_entry *e = ex_find_function(x, n);
     const sl_val *args[EX_ARGS_MAX] = { 0 };
-    return bind_args(x, n, e, args) ? e->fn(x, n, NULL, args) : NULL;
+    return e != NULL && bind_args(x, n, e, args) ? e->fn(x, n, NULL, args) : NULL;
 }
 
 /* The harmless Java methods that flows use on texts, lists and maps; each is a filter or an operator by another name. */

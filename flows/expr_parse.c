@@ -762,10 +762,3 @@ bool ex_parse(sl_arena *arena, sl_str text, tp_node **ret, sl_err *err)
     *ret = NULL;
     return parse_body(&p, NULL, ret, NULL);
 }
-
-bool sl_expr_check(sl_str text, sl_err *err)
-{
-    SL_ARENA arena = sl_arena_new();
-    tp_node *nodes;
-    return ex_parse(arena, text, &nodes, err);
-}

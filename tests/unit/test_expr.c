@@ -93,3 +93,29 @@ SL_TEST(expr, truth_of_conditions)
     for (size_t i = 0; i < SL_COUNT(yes); i++)
         CHECK(sl_truthy_text(sl_str_c(yes[i])));
 }
+
+/* Names that mean nothing are found without anything being evaluated. */
+SL_TEST(expr, names_are_checked)
+{
+    static const struct {
+        const char *text, *said; /* NULL: it is good */
+    } cases[] = {
+        { "{{ inputs.x | upper }} {{ now() }}", NULL },
+        { "{% macro twice(a) %}{{ a }}{{ a }}{% endmacro %}{{ twice('x') }}", NULL },
+        { "{% raw %}{{ nothing() }}{% endraw %}", NULL },
+        { "{% block b %}x{% endblock %}{{ block('b') }}", NULL },
+        { "{{ md5('a') }}", "there is no function `md5`; it is a filter: {{ … | md5 }}" },
+        { "{{ inputs.x | uppper }}", "there is no filter `uppper`, in the expression" },
+        { "{{ 'a' | now }}", "there is no filter `now`; it is a function: {{ now(…) }}" },
+        { "{% if inputs.x %}{{ [1, {'a': f(2)}] }}{% endif %}", "there is no function `f`" },
+        { "{% for i in g(1) %}{{ i }}{% endfor %}", "there is no function `g`" },
+        { "{{ inputs.a ? 1 : (2 | h) }}", "there is no filter `h`" },
+        { "{{ inputs.a }", "`{{ inputs.a }`" },
+    };
+    for (size_t i = 0; i < SL_COUNT(cases); i++) {
+        bool good = sl_expr_check(sl_str_c(cases[i].text), &t->err);
+        CHECK(good == (cases[i].said == NULL));
+        if (!good && (cases[i].said == NULL || strstr(t->err.message, cases[i].said) == NULL))
+            CHECK_STR(sl_str_c(t->err.message), cases[i].text);
+    }
+}

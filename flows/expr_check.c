@@ -1,0 +1,83 @@
+/* flows/expr_check.c: what the names of filters and functions mean; templates looked at without being evaluated. */
+#include "base/arena.h"
+#include "flows/expr_ast.h"
+
+static const ex_entry *const filters[] = { ex_text_filters, ex_value_filters, ex_date_filters, NULL };
+static const ex_entry *const functions[] = { ex_functions, ex_date_functions, NULL };
+
+static const ex_entry *find(const ex_entry *const *tables, sl_str name)
+{
+    for (; *tables != NULL; tables++)
+        for (const ex_entry *e = *tables; e->name != NULL; e++)
+            if (sl_str_eqc(name, e->name))
+                return e;
+    return NULL;
+}
+
+/* What it is instead, where the name is known at all. */
+static sl_str hint(ex_context *x, const ex_entry *const *others, sl_str name, const char *how)
+{
+    return find(others, name) != NULL ? sl_fmt(x->arena, how, SL_ARG(name)) : SL_S("");
+}
+
+const ex_entry *ex_find_filter(ex_context *x, const ex_node *n)
+{
+    const ex_entry *e = find(filters, n->name);
+    if (e == NULL)
+        ex_fail(x, n, "expr.filter", "there is no filter `%.*s`%.*s", SL_ARG(n->name), SL_ARG(hint(x, functions, n->name, "; it is a function: {{ %.*s(…) }}")));
+    return e;
+}
+
+const ex_entry *ex_find_function(ex_context *x, const ex_node *n)
+{
+    const ex_entry *e = find(functions, n->name);
+    if (e == NULL)
+        ex_fail(x, n, "expr.function", "there is no function `%.*s`%.*s", SL_ARG(n->name), SL_ARG(hint(x, filters, n->name, "; it is a filter: {{ … | %.*s }}")));
+    return e;
+}
+
+/* ---- a template that is not run ---- */
+
+static bool has_macro(const tp_node *n, sl_str name)
+{
+    for (; n != NULL; n = n->next)
+        if ((n->kind == TP_MACRO && sl_str_eq(n->text, name)) || has_macro(n->body, name) || has_macro(n->otherwise, name))
+            return true;
+    return false;
+}
+
+static bool check_node(ex_context *x, const ex_node *n)
+{
+    if (n == NULL)
+        return true;
+    if (n->kind == EX_FILTER && ex_find_filter(x, n) == NULL)
+        return false;
+    if (n->kind == EX_CALL && !sl_str_eqc(n->name, "block") && !has_macro(x->blocks, n->name) && ex_find_function(x, n) == NULL)
+        return false;
+    for (const ex_arg *a = n->args; a != NULL; a = a->next)
+        if (!check_node(x, a->value))
+            return false;
+    return check_node(x, n->left) && check_node(x, n->right) && check_node(x, n->third);
+}
+
+static bool check_nodes(ex_context *x, const tp_node *n)
+{
+    for (; n != NULL; n = n->next) {
+        for (const ex_arg *a = n->params; a != NULL; a = a->next)
+            if (!check_node(x, a->value))
+                return false;
+        if (!check_node(x, n->expr) || !check_nodes(x, n->body) || !check_nodes(x, n->otherwise))
+            return false;
+    }
+    return true;
+}
+
+bool sl_expr_check(sl_str text, sl_err *err)
+{
+    SL_ARENA arena = sl_arena_new();
+    tp_node *nodes;
+    if (!ex_parse(arena, text, &nodes, err))
+        return false;
+    ex_context x = { .arena = arena, .text = text, .blocks = nodes, .err = err };
+    return check_nodes(&x, nodes);
+}
