@@ -14,17 +14,29 @@ static const ex_entry *find(const ex_entry *const *tables, sl_str name)
     return NULL;
 }
 
-/* What it is instead, where the name is known at all. */
-static sl_str hint(ex_context *x, const ex_entry *const *others, sl_str name, const char *how)
+/* What it is instead, or the name that was probably meant. */
+static sl_str hint(ex_context *x, const ex_entry *const *own, const ex_entry *const *others, sl_str name, const char *how)
 {
-    return find(others, name) != NULL ? sl_fmt(x->arena, how, SL_ARG(name)) : SL_S("");
+    const char *near = NULL;
+    size_t least = name.n < 5 ? 2 : 3; /* a short name is near to many */
+    if (find(others, name) != NULL)
+        return sl_fmt(x->arena, how, SL_ARG(name));
+    for (; *own != NULL; own++)
+        for (const ex_entry *e = *own; e->name != NULL; e++) {
+            size_t d = sl_str_distance(name, sl_str_c(e->name), least);
+            if (d < least) {
+                least = d;
+                near = e->name;
+            }
+        }
+    return near != NULL ? sl_fmt(x->arena, "; did you mean `%s`?", near) : SL_S("");
 }
 
 const ex_entry *ex_find_filter(ex_context *x, const ex_node *n)
 {
     const ex_entry *e = find(filters, n->name);
     if (e == NULL)
-        ex_fail(x, n, "expr.filter", "there is no filter `%.*s`%.*s", SL_ARG(n->name), SL_ARG(hint(x, functions, n->name, "; it is a function: {{ %.*s(…) }}")));
+        ex_fail(x, n, "expr.filter", "there is no filter `%.*s`%.*s", SL_ARG(n->name), SL_ARG(hint(x, filters, functions, n->name, "; it is a function: {{ %.*s(…) }}")));
     return e;
 }
 
@@ -32,7 +44,7 @@ const ex_entry *ex_find_function(ex_context *x, const ex_node *n)
 {
     const ex_entry *e = find(functions, n->name);
     if (e == NULL)
-        ex_fail(x, n, "expr.function", "there is no function `%.*s`%.*s", SL_ARG(n->name), SL_ARG(hint(x, filters, n->name, "; it is a filter: {{ … | %.*s }}")));
+        ex_fail(x, n, "expr.function", "there is no function `%.*s`%.*s", SL_ARG(n->name), SL_ARG(hint(x, functions, filters, n->name, "; it is a filter: {{ … | %.*s }}")));
     return e;
 }
 
