@@ -1,5 +1,6 @@
 /* service/api/actions.c: what can be done to executions; the paths of 1.x, those of 2.0 (/actions/…), one by one and in bulk. */
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "flows/input.h"
@@ -173,15 +174,17 @@ bool sl_call_asked(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret)
 /* The inputs that the paused task asks for, checked against its onResume. */
 static bool resume_values(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret)
 {
-    const sl_val *parts = c->body.n > 0 ? sl_call_parts(c) : sl_list(c->arena), *asked, *resolved;
+    const sl_val *asked, *given, *resolved;
+    char fresh[23];
     *ret = NULL;
-    if (parts == NULL || !sl_call_asked(c, ns, flow_id, &asked))
+    if (!sl_call_asked(c, ns, flow_id, &asked))
         return false;
     if (asked == NULL)
-        return true;
-    sl_val *given = sl_map(c->arena);
-    for (size_t i = 0; i < sl_val_count(parts); i++)
-        sl_map_set(c->arena, given, sl_get_text(sl_at(parts, i), "name"), sl_get(sl_at(parts, i), "data"));
+        return c->body.n == 0 || sl_call_parts(c) != NULL;
+    /* Files of each time it is resumed lie apart: those of an earlier time are outputs of its task. */
+    sl_ordered_id(fresh);
+    if ((given = sl_call_inputs(c, asked, ns, flow_id, c->args[0], sl_fmt(c->arena, "resume-%s", fresh))) == NULL)
+        return false;
     sl_problems problems = { .arena = c->arena };
     sl_expr_env env = { .vars = sl_map(c->arena) };
     if (!sl_inputs_resolve(c->arena, asked, given, &env, &resolved, &problems)) {

@@ -18,6 +18,11 @@ bool sl_call_names_flow(sl_call *c);
 bool sl_call_meant_flow(sl_call *c);
 /* The inputs that a paused task of the execution args[0] asks for (onResume); NULL: none. false: answered. */
 bool sl_call_asked(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret);
+/*
+ * The parts of the form: texts as they are, files as URIs, for those are in the execution's storage now, below inputs/FOLDER…; FOLDER .n == 0:
+ * below the input's own name. declared: the inputs that there are. NULL: answered.
+ */
+const sl_val *sl_call_inputs(sl_call *c, const sl_val *declared, sl_str ns, sl_str flow_id, sl_str id, sl_str folder);
 /* follow.c: Server-sent events. */
 void sl_follow_execution(sl_call *c);
 void sl_follow_logs(sl_call *c);

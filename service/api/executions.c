@@ -68,19 +68,18 @@ static void wait_for_end(sl_call *c, sl_str id)
     sl_watcher_free(w);
 }
 
-static bool take_file(sl_call *c, const sl_flow *flow, sl_str id, sl_str input, sl_str name, sl_str data, sl_str *ret_uri)
+static bool take_file(sl_call *c, sl_str ns, sl_str flow_id, sl_str id, sl_str folder, sl_str name, sl_str data, sl_str *ret_uri)
 {
     sl_str path;
     sl_err err;
-    SL_WRITER w = sl_storage_input(sl_engine_storage(c->engine), c->arena, flow->ns, flow->id, id, input, sl_path_base(name), &path, ret_uri, &err) ? sl_writer_summed(path.p, &err) : NULL;
+    SL_WRITER w = sl_storage_input(sl_engine_storage(c->engine), c->arena, ns, flow_id, id, folder, sl_path_base(name), &path, ret_uri, &err) ? sl_writer_summed(path.p, &err) : NULL;
     if (w != NULL && w->write(w, data.p, data.n, &err) && w->finish(w, &err))
         return true;
     sl_reply_err(c, &err);
     return false;
 }
 
-/* Texts are inputs; files become files of the storage. */
-static bool take_inputs(sl_call *c, const sl_flow *flow, sl_str id, const sl_val **ret)
+const sl_val *sl_call_inputs(sl_call *c, const sl_val *declared, sl_str ns, sl_str flow_id, sl_str id, sl_str folder)
 {
     sl_val *inputs = sl_map(c->arena);
     const sl_val *parts = c->body.n > 0 ? sl_call_parts(c) : sl_list(c->arena);
@@ -92,17 +91,15 @@ static bool take_inputs(sl_call *c, const sl_flow *flow, sl_str id, const sl_val
             continue;
         }
         /* curl -F 'files=@in.csv;filename=my_file': the file's name is the input's. */
-        const sl_val *declared = flow->inputs;
         bool named = false;
         for (size_t k = 0; k < sl_val_count(declared); k++)
             named |= sl_str_eq(sl_get_text(sl_at(declared, k), "id"), name);
         sl_str input = named ? name : file;
-        if (!take_file(c, flow, id, input, file, data, &uri))
-            return false;
+        if (!take_file(c, ns, flow_id, id, folder.n > 0 ? sl_fmt(c->arena, "%.*s-%.*s", SL_ARG(folder), SL_ARG(input)) : input, file, data, &uri))
+            return NULL;
         sl_map_set(c->arena, inputs, input, sl_val_str(c->arena, uri));
     }
-    *ret = inputs;
-    return parts != NULL;
+    return parts != NULL ? inputs : NULL;
 }
 
 bool sl_call_labels(sl_call *c, const sl_val *texts, const sl_val **ret)
@@ -131,7 +128,7 @@ static void create_from(sl_call *c, sl_flow_ref *ref)
     sl_problems problems = { .arena = c->arena };
     int64_t schedule;
     sl_err err;
-    bool ok = sl_query_time(c, "scheduleDate", &schedule) && sl_call_labels(c, sl_query_all(c, "labels"), &labels) && take_inputs(c, ref->flow, own, &inputs);
+    bool ok = sl_query_time(c, "scheduleDate", &schedule) && sl_call_labels(c, sl_query_all(c, "labels"), &labels) && (inputs = sl_call_inputs(c, ref->flow->inputs, ref->flow->ns, ref->flow->id, own, SL_S(""))) != NULL;
     if (ok && ref->flow->disabled) {
         sl_reply_error(c, 409, "Illegal state: Cannot execute a disabled flow");
         ok = false;

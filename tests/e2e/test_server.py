@@ -9,6 +9,7 @@ import re
 import subprocess
 import time
 import unittest
+import urllib.parse
 import zipfile
 
 from server import PASSWORD, Server, events, form
@@ -105,6 +106,28 @@ class Executions(Case):
             self.assertEqual(s.state(x["id"]), "PAUSED")
             self.assertEqual(s.call("POST", f"/executions/{x['id']}/resume").status, 204)
             s.until(x["id"], "SUCCESS")
+
+    def test_a_file_is_given_when_it_goes_on(self):
+        def pause(id):
+            return {"id": id, "type": CORE + "flow.Pause", "onResume": [{"id": "file", "type": "FILE"}, {"id": "why", "type": "STRING", "defaults": "because"}]}
+
+        def read(id, of):
+            return {"id": id, "type": CORE + "debug.Return", "format": "{{ read(outputs." + of + ".onResume.file) }} {{ outputs." + of + ".onResume.why }}"}
+
+        with Server(self) as s:
+            s.flow(flow("f", [pause("a"), pause("b"), read("r", "a"), read("q", "b")], "inputs: [{id: file, type: FILE}]\n"))
+            x = s.run("t", "f", files=[("file", "same.txt", b"given")], wait=False)["id"]
+            s.until(x, "PAUSED")
+            type, body = form({}, [("file", "same.txt", b"first")])
+            self.assertEqual(s.call("POST", f"/executions/{x}/resume", body, type).status, 204)
+            while sum(r["state"]["current"] == "PAUSED" and r["taskId"] == "b" for r in s.execution(x)["taskRunList"]) == 0:
+                time.sleep(0.01)
+            (self.tmp / "same.txt").write_text("second")
+            self.ok(self.sluice("execution", "resume", x, "--file", f"file={self.tmp / 'same.txt'}", "-i", "why=so"))
+            done = s.until(x, "SUCCESS", "FAILED")
+            run = {r["taskId"]: r["outputs"] for r in done["taskRunList"]}
+            self.assertEqual((run["r"]["value"], run["q"]["value"]), ("first because", "second so"))
+            self.assertEqual(s.get(f"/executions/{x}/file?path={urllib.parse.quote(done['inputs']['file'])}").body, b"given")
 
     def test_restart_and_replay(self):
         with Server(self) as s:
