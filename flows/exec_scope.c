@@ -49,7 +49,8 @@ sl_taskrun *sl_scope_add_run(sl_exec *x, sl_str id, const sl_task_def *def, sl_t
 
 bool sl_flowable_evaluates(const sl_task_def *d)
 {
-    return d->run_if.n > 0 || d->flowable == SL_IF || d->flowable == SL_SWITCH || d->flowable == SL_WORKING_DIRECTORY || d->flowable == SL_FOR_EACH || d->flowable == SL_PAUSE;
+    return d->run_if.n > 0 || d->flowable == SL_IF || d->flowable == SL_SWITCH || d->flowable == SL_WORKING_DIRECTORY || d->flowable == SL_FOR_EACH || d->flowable == SL_PAUSE
+           || d->flowable == SL_LOOP_UNTIL;
 }
 
 /* ---- loops ---- */

@@ -191,7 +191,7 @@ static const sl_opt loop_until_opts[] = {
     { 0 },
 };
 
-static const sl_opt loop_until_outs[] = { { .name = "iterationCount", .type = SL_OPT_INT, .doc = "How many rounds there were." }, { 0 } };
+static const sl_opt loop_until_outs[] = { { .name = "iterationCount", .type = SL_OPT_INT, .doc = "The round, from 1; afterwards, how many there were." }, { 0 } };
 
 static const sl_opt pause_opts[] = {
     { .name = "pauseDuration", .type = SL_OPT_DURATION, .flags = SL_LATE, .doc = "How long at most; without it, until somebody resumes." },

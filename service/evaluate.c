@@ -125,6 +125,7 @@ static bool next_round(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *e
     if ((rounds > 0 && t->job->round >= rounds) || (longest > 0 && now + interval > t->job->run_created_ms + longest))
         return !sl_truthy_text(failing) || sl_err_set(err, SL_ERR_TIMEOUT, "loop.most", "the condition did not hold after %lld rounds", (long long)t->job->round);
     ev->wake_ms = now + (interval > 0 ? interval : 1);
+    sl_task_out_int(t, "iterationCount", t->job->round + 1);
     return true;
 }
 
@@ -137,6 +138,7 @@ static bool work_out(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *err
     case SL_SWITCH: return choose(t, d, ev, err);
     case SL_FOR_EACH: return d->isolated ? sl_loop_items(t, d, ev, err) : values(t, d, ev, err);
     case SL_PAUSE: return pause_until(t, d, ev, err);
+    case SL_LOOP_UNTIL: sl_task_out_int(t, "iterationCount", 1); return true; /* its tasks know which round it is */
     case SL_WORKING_DIRECTORY: return sl_workdir_enter(t, err);
     default: return true;
     }

@@ -284,7 +284,8 @@ class Language(Case):
                 {"id": "dag", "type": CORE + "flow.Dag", "tasks": [{"task": back("d2", "{{ outputs.d1.value }}+"), "dependsOn": ["d1"]}, {"task": back("d1", "x")}]},
                 {"id": "set", "type": CORE + "execution.SetVariables", "variables": {"n": 0, "deep": {"b": 2}}},
                 {"id": "until", "type": CORE + "flow.LoopUntil", "condition": "{{ vars.n >= 3 }}", "checkFrequency": {"interval": "PT0.01S"},
-                 "tasks": [{"id": "up", "type": CORE + "execution.SetVariables", "variables": {"n": "{{ vars.n + 1 }}"}}]},
+                 "tasks": [{"id": "up", "type": CORE + "execution.SetVariables", "variables": {"n": "{{ vars.n + 1 }}"}},
+                           {"id": "round", "type": CORE + "execution.Assert", "conditions": ["{{ outputs.until.iterationCount == vars.n }}"]}]},
                 back("end", "{{ outputs.r['a']['2'].value }} {{ outputs.r['b']['{\"k\":3}'].value }} {{ outputs.only['a'].value }} {{ outputs.d2.value }} {{ vars.n }} {{ vars.deep }} {{ outputs.until.iterationCount }}"),
                 {"id": "check", "type": CORE + "execution.Assert", "conditions": ["{{ vars.n == 3 }}"]},
                 {"id": "exit", "type": CORE + "execution.Exit", "state": "WARNING"}, log("never")], "variables: {deep: {a: 1}}\n"))
