@@ -21,12 +21,32 @@ static bool zone(ex_context *x, const ex_node *at, const sl_val *name, const sl_
     return ex_fail(x, at, "expr.zone", "%s", sl_fmt(x->arena, "%s", x->err->message).p) != NULL;
 }
 
-/* Any date-like input as a zoned time in tz. */
-static bool to_zoned(ex_context *x, const ex_node *at, const sl_val *in, const sl_tz *tz, bool zone_given, sl_str pattern, sl_time *ret)
+/* Seconds since 1970; numbers of 13 digits are milliseconds, of 19 nanoseconds, as Kestra's engine has it. */
+static sl_time of_number(int64_t n)
+{
+    const int64_t milli = 1000000000000, nano = 1000000000000000000;
+    if (n >= milli && n < 10 * milli)
+        return (sl_time){ .s = n / 1000, .ns = (int32_t)(n % 1000) * 1000000, .kind = SL_TIME_INSTANT };
+    if (n >= nano)
+        return (sl_time){ .s = n / 1000000000, .ns = (int32_t)(n % 1000000000), .kind = SL_TIME_INSTANT };
+    return (sl_time){ .s = n, .kind = SL_TIME_INSTANT };
+}
+
+/* Names of days and months are English here: another language is an error rather than the wrong one. */
+static bool english(ex_context *x, const ex_node *at, const sl_val *locale)
+{
+    sl_str name = locale != NULL && locale->type != SL_NULL ? text(x, locale) : SL_S("en");
+    if (sl_str_ieq(sl_str_sub(name, 0, 2), SL_S("en")) && (name.n == 2 || name.p[2] == '-' || name.p[2] == '_'))
+        return true;
+    return ex_fail(x, at, "expr.locale", "dates are written in English only, not in the locale '%.*s'; a pattern of numbers needs none", SL_ARG(name)) != NULL;
+}
+
+/* Any date-like input as a time with a zone: its own, or tz where it has none. */
+static bool to_zoned(ex_context *x, const ex_node *at, const sl_val *in, const sl_tz *tz, sl_str pattern, sl_time *ret)
 {
     sl_time t;
     if (in->type == SL_INT)
-        t = (sl_time){ .s = in->i, .kind = SL_TIME_INSTANT };
+        t = of_number(in->i);
     else if (in->type == SL_TIME)
         t = in->t;
     else {
@@ -35,11 +55,8 @@ static bool to_zoned(ex_context *x, const ex_node *at, const sl_val *in, const s
             return ex_fail(x, at, "expr.date", "'%.*s' is not a date%s%.*s", SL_ARG(s), pattern.n ? " of the form " : "", SL_ARG(pattern)) != NULL;
     }
     switch (t.kind) {
-    case SL_TIME_INSTANT: *ret = sl_time_at(t.s, t.ns, tz); return true;
-    case SL_TIME_ZONED:
-        /* A date with its own offset keeps it unless a zone is asked for; the default zone then does not apply. */
-        *ret = zone_given ? sl_time_at(t.s, t.ns, tz) : t;
-        return true;
+    case SL_TIME_INSTANT: *ret = sl_time_at(t.s, t.ns, in->type == SL_INT || in->type == SL_TIME ? tz : sl_tz_utc()); return true; /* …Z is an offset, too */
+    case SL_TIME_ZONED: *ret = t; return true;
     case SL_TIME_LOCAL: *ret = sl_time_at(sl_tz_to_utc(tz, t.s), t.ns, tz); return true;
     case SL_TIME_DATE: *ret = sl_time_at(sl_tz_to_utc(tz, t.s + (in->type == SL_TIME ? 43200 : 0)), 0, tz); return true;
     case SL_TIME_OF_DAY: return ex_fail(x, at, "expr.date", "a time of day has no date") != NULL;
@@ -61,7 +78,6 @@ static const char *named_format(sl_str name)
         { "iso_local_date", "yyyy-MM-dd" },
         { "iso_date", "yyyy-MM-ddXXX" },
         { "iso_ordinal_date", "yyyy-DDDXXX" },
-        { "iso_week_date", "YYYY-'W'ww-eXXX" },
         { "rfc_1123_date_time", "E, d MMM yyyy HH:mm:ss 'GMT'" },
         { "full", "EEEE, MMMM d, yyyy, h:mm:ss a z" },
         { "long", "MMMM d, yyyy, h:mm:ss a z" },
@@ -74,37 +90,56 @@ static const char *named_format(sl_str name)
     return NULL;
 }
 
-/* The ISO formats whose fraction and seconds depend on the value. */
+/* ".12": as many digits as there are; nothing for whole seconds. */
+static sl_str fraction(ex_context *x, int32_t ns)
+{
+    sl_str digits = sl_fmt(x->arena, ".%09d", (int)ns);
+    while (digits.n > 0 && (digits.p[digits.n - 1] == '0' || digits.p[digits.n - 1] == '.'))
+        digits.n--;
+    return digits;
+}
+
+/* 2025-W01-1: the week belongs to the year that its Thursday is in (ISO 8601). */
+static sl_str week_date(ex_context *x, sl_time t)
+{
+    int64_t day = (sl_time_wall(t) - (((sl_time_wall(t) % 86400) + 86400) % 86400)) / 86400;
+    int64_t weekday = ((day + 3) % 7 + 7) % 7; /* Monday is 0: 1970 began on a Thursday */
+    int64_t thursday = day - weekday + 3, year = sl_civil_from_seconds(thursday * 86400).year;
+    int64_t first = thursday;
+    while (sl_civil_from_seconds((first - 7) * 86400).year == year)
+        first -= 7;
+    return sl_fmt(x->arena, "%04lld-W%02lld-%lld", (long long)year, (long long)((thursday - first) / 7 + 1), (long long)weekday + 1);
+}
+
+/* The ISO formats that depend on the value. */
 static bool iso_variable(ex_context *x, sl_time t, sl_str name, sl_str *ret)
 {
-    sl_time local = { .s = sl_time_wall(t), .ns = t.ns, .kind = SL_TIME_LOCAL };
-    sl_time clock = { .s = ((sl_time_wall(t) % 86400) + 86400) % 86400, .ns = t.ns, .kind = SL_TIME_OF_DAY };
-    sl_time offset_only = t;
-    offset_only.zone = NULL;
+    enum { DATE = 1, TIME = 2, OFFSET = 4, ZONE = 8, WEEK = 16 };
+    static const struct {
+        const char *name;
+        int parts;
+    } formats[] = { { "iso_date_time", DATE | TIME | OFFSET | ZONE }, { "iso_zoned_date_time", DATE | TIME | OFFSET | ZONE }, { "iso_offset_date_time", DATE | TIME | OFFSET },
+                    { "iso_local_date_time", DATE | TIME }, { "iso_local_time", TIME }, { "iso_time", TIME | OFFSET }, { "iso_offset_time", TIME | OFFSET }, { "iso_week_date", WEEK | OFFSET } };
     sl_err ignored;
-    if (sl_str_ieq(name, SL_S("iso_date_time")) || sl_str_ieq(name, SL_S("iso_zoned_date_time")) || sl_str_ieq(name, SL_S("iso_offset_date_time"))) {
-        sl_str base;
-        bool whole = t.ns == 0;
-        if (!sl_time_format(x->arena, t, whole ? SL_S("yyyy-MM-dd'T'HH:mm:ss") : SL_S("yyyy-MM-dd'T'HH:mm:ss.SSSSSS"), &base, &ignored))
-            return false;
-        sl_str tail;
-        if (!sl_time_format(x->arena, t, SL_S("XXX"), &tail, &ignored))
-            return false;
-        bool named = t.zone != NULL && sl_str_find(sl_tz_name(t.zone), SL_S("/")) > 0 && !sl_str_ieq(name, SL_S("iso_offset_date_time"));
-        *ret = named ? sl_fmt(x->arena, "%.*s%.*s[%.*s]", SL_ARG(base), SL_ARG(tail), SL_ARG(sl_tz_name(t.zone))) : sl_fmt(x->arena, "%.*s%.*s", SL_ARG(base), SL_ARG(tail));
-        return true;
-    }
-    if (sl_str_ieq(name, SL_S("iso_local_date_time")))
-        return sl_time_format(x->arena, local, t.ns ? SL_S("yyyy-MM-dd'T'HH:mm:ss.SSSSSS") : SL_S("yyyy-MM-dd'T'HH:mm:ss"), ret, &ignored);
-    if (sl_str_ieq(name, SL_S("iso_local_time")))
-        return sl_time_format(x->arena, clock, t.ns ? SL_S("HH:mm:ss.SSSSSS") : SL_S("HH:mm:ss"), ret, &ignored);
-    if (sl_str_ieq(name, SL_S("iso_time")) || sl_str_ieq(name, SL_S("iso_offset_time")))
-        return sl_time_format(x->arena, offset_only, t.ns ? SL_S("HH:mm:ss.SSSSSSXXX") : SL_S("HH:mm:ssXXX"), ret, &ignored);
+    sl_str date = SL_S(""), clock = SL_S(""), offset = SL_S("");
+    int parts = 0;
+    for (size_t i = 0; i < SL_COUNT(formats); i++)
+        if (sl_str_ieq(name, sl_str_c(formats[i].name)))
+            parts = formats[i].parts;
     if (sl_str_ieq(name, SL_S("iso_instant"))) {
         *ret = sl_time_java(x->arena, (sl_time){ .s = t.s, .ns = t.ns, .kind = SL_TIME_INSTANT });
         return true;
     }
-    return false;
+    if (parts == 0)
+        return false;
+    if ((parts & DATE && !sl_time_format(x->arena, t, SL_S("yyyy-MM-dd"), &date, &ignored)) || (parts & TIME && !sl_time_format(x->arena, t, SL_S("HH:mm:ss"), &clock, &ignored))
+        || (parts & OFFSET && !sl_time_format(x->arena, t, SL_S("XXX"), &offset, &ignored)))
+        return false;
+    bool named = parts & ZONE && t.zone != NULL && sl_str_find(sl_tz_name(t.zone), SL_S("/")) > 0;
+    *ret = sl_fmt(x->arena, "%.*s%s%.*s%.*s%.*s", SL_ARG(parts & WEEK ? week_date(x, t) : date), parts & DATE ? "T" : "", SL_ARG(clock), SL_ARG(parts & TIME ? fraction(x, t.ns) : SL_S("")), SL_ARG(offset));
+    if (named)
+        *ret = sl_fmt(x->arena, "%.*s[%.*s]", SL_ARG(*ret), SL_ARG(sl_tz_name(t.zone)));
+    return true;
 }
 
 static const sl_val *format(ex_context *x, const ex_node *at, sl_time t, const sl_val *wanted)
@@ -124,9 +159,9 @@ FILTER(f_date)
 {
     const sl_tz *tz;
     sl_time t;
-    if (!zone(x, at, args[1], &tz) || !to_zoned(x, at, in, tz, args[1] != NULL, text(x, args[2]), &t))
+    if (!english(x, at, args[3]) || !zone(x, at, args[1], &tz) || !to_zoned(x, at, in, tz, text(x, args[2]), &t))
         return NULL;
-    return format(x, at, t, args[0]);
+    return format(x, at, sl_time_at(t.s, t.ns, tz), args[0]);
 }
 
 static void add_months(sl_time *t, int64_t months)
@@ -185,19 +220,20 @@ FILTER(f_date_add)
     int64_t amount;
     if (args[0] == NULL || args[1] == NULL || !sl_parse_int(sl_str_trim(text(x, args[0])), &amount))
         return ex_fail(x, at, "expr.args", "`dateAdd` needs a whole amount and a unit, such as dateAdd(-1, 'DAYS')");
-    if (!zone(x, at, args[3], &tz) || !to_zoned(x, at, in, tz, args[3] != NULL, text(x, args[4]), &t))
+    if (!english(x, at, args[5]) || !zone(x, at, args[3], &tz) || !to_zoned(x, at, in, tz, text(x, args[4]), &t))
         return NULL;
     if (!add_unit(&t, amount, text(x, args[1])))
         return ex_fail(x, at, "expr.args", "`dateAdd` does not know the unit '%.*s'; there are NANOS, MICROS, MILLIS, SECONDS, MINUTES, HOURS, HALF_DAYS, DAYS, WEEKS, MONTHS, YEARS and DECADES",
                        SL_ARG(text(x, args[1])));
-    return format(x, at, t, args[2]);
+    /* A day was added by the clock of the date's own zone: only then it is looked at from here. */
+    return format(x, at, sl_time_at(t.s, t.ns, tz), args[2]);
 }
 
 static const sl_val *timestamp(ex_context *x, const ex_node *at, const sl_val *in, const sl_val *const *args, int64_t per_second)
 {
     const sl_tz *tz;
     sl_time t;
-    if (!zone(x, at, args[0], &tz) || !to_zoned(x, at, in, tz, args[0] != NULL, text(x, args[1]), &t))
+    if (!zone(x, at, args[0], &tz) || !to_zoned(x, at, in, tz, text(x, args[1]), &t))
         return NULL;
     return sl_val_int(x->arena, t.s * per_second + t.ns / (1000000000 / per_second));
 }
@@ -226,7 +262,7 @@ FILTER(now)
 {
     (void)in;
     const sl_tz *tz;
-    if (!zone(x, at, args[1], &tz))
+    if (!english(x, at, args[3]) || !zone(x, at, args[1], &tz))
         return NULL;
     int64_t us = sl_now_us();
     return format(x, at, sl_time_at(us / 1000000, (int32_t)(us % 1000000) * 1000, tz), args[0]);

@@ -85,7 +85,7 @@ FILTER(f_abbreviate)
             cut = i;
         i += char_size(sl_str_sub(s, i, s.n));
     }
-    if (chars <= most)
+    if (chars < most || chars <= 3)
         return str(x, s);
     return str(x, sl_fmt(x->arena, "%.*s%s", (int)cut, s.p, most <= 3 ? "" : "..."));
 }
