@@ -106,7 +106,7 @@ static bool upload_one(uploader *u, const char *from, sl_str name, sl_err *err)
     if (sl_fs_exists(to.p) && !sl_str_eqc(u->c->conflict, "OVERWRITE"))
         return sl_str_eqc(u->c->conflict, "SKIP") || sl_err_set(err, SL_ERR_CONFLICT, "namespace.exists", "the namespace '%.*s' has a file '%.*s' already (and 'conflict' is ERROR)", SL_ARG(namespace_of(u->t, u->c->ns)), SL_ARG(path));
     SL_WRITER w = sl_fs_mkdirs(sl_cstr(a, sl_str_sub(to, 0, (size_t)sl_str_rfind(to, SL_S("/")))), err) ? sl_writer_file(to.p, err) : NULL;
-    if (w == NULL || !copy(u->t, from, w, err))
+    if (w == NULL || !sl_task_file_changes(u->t, to, err) || !copy(u->t, from, w, err) || !sl_task_file_changes(u->t, to, err))
         return false;
     sl_map_set_str(a, u->out, sl_fmt(a, "/%.*s", SL_ARG(path)).p, sl_fmt(a, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(a, namespace_of(u->t, u->c->ns), SL_S("."), SL_S("/"))), SL_ARG(sl_percent(a, path, "/"))));
     return true;
@@ -232,7 +232,8 @@ static bool delete_one(void *self, sl_str name, int64_t size, sl_err *err)
         return false;
     if (!hit)
         return true;
-    if (!sl_fs_remove(sl_fmt(a, "%.*s/%.*s", SL_ARG(v->folder), SL_ARG(own)).p, err))
+    sl_str path = sl_fmt(a, "%.*s/%.*s", SL_ARG(v->folder), SL_ARG(own));
+    if (!sl_task_file_changes(v->t, path, err) || !sl_fs_remove(path.p, err) || !sl_task_file_changes(v->t, path, err))
         return false;
     sl_map_set(a, v->out, own, &sl_true_val);
     if (v->c->parents)

@@ -286,12 +286,13 @@ static const sl_opt delete_outs[] = {
 static sl_outcome delete_run(sl_task *t, void *cfg, sl_err *err)
 {
     const file_cfg *c = cfg;
-    sl_str path;
-    bool there = sl_task_local_file(t, c->uri, &path, err);
-    if (!there && (err->kind != SL_ERR_NOT_FOUND || c->error_on_missing))
+    bool there;
+    if (!sl_task_remove_file(t, c->uri, &there, err))
         return SL_TASK_FAILED;
-    if (there && !sl_fs_remove(path.p, err))
+    if (!there && c->error_on_missing) {
+        sl_err_set(err, SL_ERR_NOT_FOUND, "storage.missing", "Unable to delete the file '%.*s': it does not exist (and 'errorOnMissing' is true)", SL_ARG(c->uri));
         return SL_TASK_FAILED;
+    }
     sl_task_out_str(t, "uri", c->uri);
     sl_task_out(t, "deleted", sl_val_bool(there));
     return SL_TASK_DONE;

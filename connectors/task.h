@@ -113,6 +113,9 @@ bool sl_task_namespace_folder(sl_task *t, sl_str ns, sl_str *ret, sl_err *err);
 bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err);
 /* Moves (or copies) a local file into storage. */
 bool sl_task_store_file(sl_task *t, const char *path, sl_str name, sl_str *ret_uri, sl_err *err);
+/* Before and after a file of sl_task_namespace_folder is written or removed: what stands behind the storage follows. */
+bool sl_task_file_changes(sl_task *t, sl_str path, sl_err *err);
+bool sl_task_remove_file(sl_task *t, sl_str uri, bool *ret_was_there, sl_err *err);
 bool sl_task_purge_files(sl_task *t, const sl_val **ret_uris, sl_err *err);
 /* An empty folder for this attempt (shared inside of a WorkingDirectory), removed afterwards. */
 bool sl_task_workdir(sl_task *t, sl_str *ret_path, sl_err *err);

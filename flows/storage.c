@@ -43,8 +43,6 @@ bool sl_storage_path(const sl_storage *s, sl_arena *arena, sl_str uri, sl_str ns
     if (!sl_str_starts(path, own) && !sl_str_starts(path, files))
         return sl_err_set(err, SL_ERR_AUTH, "storage.foreign", "Unable to read the file '%.*s': it belongs to another execution", SL_ARG(uri));
     *ret = sl_fmt(arena, "%s/%.*s", s->root, SL_ARG(path));
-    if (!sl_fs_exists(ret->p))
-        return sl_err_set(err, SL_ERR_NOT_FOUND, "storage.missing", "Unable to read the file '%.*s': it does not exist (was it purged?)", SL_ARG(uri));
     return true;
 }
 

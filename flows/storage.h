@@ -18,7 +18,7 @@ typedef struct sl_storage {
 sl_str sl_storage_execution_prefix(sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id);
 /* The id in kestra:///…/executions/ID/…; .n == 0: there is none. */
 sl_str sl_storage_execution_in(sl_str uri);
-/* The file of a URI, when it may be read by that execution. */
+/* Where the file of a URI is, when it may be read by that execution; it need not be there. */
 bool sl_storage_path(const sl_storage *s, sl_arena *arena, sl_str uri, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str *ret_path, sl_err *err);
 /* Path and URI of a new file of a task run; its folder is made. */
 bool sl_storage_new(const sl_storage *s, sl_arena *arena, sl_str ns, sl_str flow_id, sl_str execution_id, sl_str task_id, sl_str taskrun_id, sl_str name, sl_str *ret_path,

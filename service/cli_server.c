@@ -183,6 +183,7 @@ static int serve(sl_cli *c, sl_engine *e, const sl_config *config)
     if (!sl_db_checkpoint_elsewhere(sl_store_db(sl_engine_store(e)), &err))
         sl_log(SL_WARN, "housekeeping", "%s", err.message);
     bool keeping = pthread_create(&k.thread, NULL, keep, &k) == 0;
+    sl_stored_keeper *store = sl_stored_keeper_start(e);
     sl_cli_print("sluice %s listens on http://%.*s:%d, data folder %s\n", SL_VERSION, SL_ARG(config->host), sl_server_port(server), sl_engine_data_dir(e));
     (void)fflush(stdout);
     notify("READY=1");
@@ -191,6 +192,7 @@ static int serve(sl_cli *c, sl_engine *e, const sl_config *config)
     sl_watch_stop(sl_engine_watch(e));
     if (keeping)
         pthread_join(k.thread, NULL);
+    sl_stored_keeper_join(store);
     running = NULL;
     sl_server_stop(server);
     sl_readers_free(k.readers);
@@ -239,7 +241,7 @@ static int run(sl_cli *c)
     bool explicit_dir = sl_cli_has(c, "--data-dir") || getenv("SLUICE_DATA_DIR") != NULL;
     const char *dir = !explicit_dir && config.data_dir.n > 0 ? sl_fs_absolute(c->arena, config.data_dir.p).p : c->data_dir;
     sl_engine_options o = { .data_dir = dir, .registry = &sl_all_connectors, .workers = (int)config.workers, .process_env = config.process_environment, .container_host_access = config.container_host_access, .local_files = config.local_files, .plugin_defaults = config.plugin_defaults,
-                            .globals = config.globals, .serve = true };
+                            .globals = config.globals, .storage = &config.storage, .serve = true };
     sl_cloud *cloud = NULL;
     if (sl_cli_has(c, "--local")) {
         sl_cloud_options lo = { .data_dir = sl_fmt(c->arena, "%s/local", dir).p };

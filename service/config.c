@@ -19,9 +19,17 @@ static const sl_opt retention_opts[] = {
     { 0 },
 };
 
+static const sl_opt storage_opts[] = {
+    { .name = "url", .type = SL_OPT_STR, .offset = SL_FIELD(sl_stored_cfg, url), .flags = SL_REQUIRED, .doc = "s3://bucket/prefix or gs://bucket/prefix, where the internal storage's files go." },
+    { .name = "cacheSize", .type = SL_OPT_STR, .offset = SL_FIELD(sl_stored_cfg, cache), .fallback = "10GB", .doc = "When local files of executions take more, those used longest ago are dropped; the object store has them. 0 keeps all." },
+    SL_AWS_OPTS(sl_stored_cfg),
+    SL_GCP_OPTS(sl_stored_cfg),
+    { 0 },
+};
+
 typedef struct file_config {
     sl_config c;
-    const sl_val *retention;
+    const sl_val *retention, *storage;
 } file_config;
 
 const sl_opt sl_config_opts[] = {
@@ -35,6 +43,7 @@ const sl_opt sl_config_opts[] = {
     { .name = "pluginDefaults", .type = SL_OPT_LIST, .offset = SL_FIELD(file_config, c.plugin_defaults), .doc = "Properties for all tasks of a type, in every flow: {type, forced, values}." },
     { .name = "globals", .type = SL_OPT_MAP, .offset = SL_FIELD(file_config, c.globals), .doc = "Read as {{ globals }} in every flow." },
     { .name = "retention", .type = SL_OPT_MAP, .offset = SL_FIELD(file_config, retention), .sub = retention_opts, .doc = "How long executions are kept." },
+    { .name = "storage", .type = SL_OPT_MAP, .offset = SL_FIELD(file_config, storage), .sub = storage_opts, .doc = "An object store behind the internal storage; a local folder alone when absent." },
     { 0 },
 };
 
@@ -49,6 +58,26 @@ static void check_ranges(const sl_val *doc, const sl_config *c, sl_problems *pro
         if (ranges[i].value < ranges[i].least || ranges[i].value > ranges[i].most)
             sl_problem_add(problems, v ? v->line : 0, v ? v->column : 0, "configuration: '%s' must be from %lld to %lld", ranges[i].name, (long long)ranges[i].least, (long long)ranges[i].most);
     }
+}
+
+static void check_size(const sl_val *map, const char *name, sl_str text, int64_t *ret, sl_problems *problems)
+{
+    const sl_val *v = sl_get(map, name);
+    if (!sl_parse_size(text, ret))
+        sl_problem_add(problems, v ? v->line : 0, v ? v->column : 0, "configuration: '%s' must be a size such as 50GB, not '%.*s'", name, SL_ARG(text));
+}
+
+static bool load_storage(sl_arena *a, const sl_val *map, sl_stored_cfg *ret, sl_problems *problems, sl_err *err)
+{
+    if (map == NULL)
+        return true;
+    if (!sl_bind(a, storage_opts, map, ret, err))
+        return false;
+    const sl_val *url = sl_get(map, "url");
+    if (!sl_stored_url_is_good(ret->url))
+        sl_problem_add(problems, url->line, url->column, "configuration: 'storage.url' must be s3://bucket/prefix or gs://bucket/prefix, not '%.*s'", SL_ARG(ret->url));
+    check_size(map, "cacheSize", ret->cache, &ret->cache_bytes, problems);
+    return true;
 }
 
 bool sl_config_load(sl_arena *a, const char *path, sl_config *ret, sl_problems *problems)
@@ -76,15 +105,13 @@ bool sl_config_load(sl_arena *a, const char *path, sl_config *ret, sl_problems *
     sl_bind_check(sl_config_opts, NULL, doc, SL_S("configuration"), problems);
     if (problems->n > before)
         return false;
-    if (!sl_bind(a, sl_config_opts, doc, &f, &err) || !sl_bind(a, retention_opts, f.retention ? f.retention : sl_map(a), &r, &err)) {
+    if (!sl_bind(a, sl_config_opts, doc, &f, &err) || !sl_bind(a, retention_opts, f.retention ? f.retention : sl_map(a), &r, &err) || !load_storage(a, f.storage, &f.c.storage, problems, &err)) {
         sl_problem_add(problems, 0, 0, "%s", err.message);
         return false;
     }
     *ret = f.c;
     ret->retention = r.r;
-    const sl_val *size = sl_get(f.retention, "maxSize");
-    if (!sl_parse_size(r.size, &ret->retention.keep_bytes))
-        sl_problem_add(problems, size ? size->line : 0, size ? size->column : 0, "configuration: 'maxSize' must be a size such as 50GB, not '%.*s'", SL_ARG(r.size));
+    check_size(f.retention, "maxSize", r.size, &ret->retention.keep_bytes, problems);
     check_ranges(doc, ret, problems);
     return problems->n == before;
 }

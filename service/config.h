@@ -5,6 +5,7 @@
 
 #include "base/bind.h"
 #include "service/retention.h"
+#include "service/stored.h"
 
 typedef struct sl_config {
     sl_str host, data_dir;
@@ -15,6 +16,7 @@ typedef struct sl_config {
     const sl_val *plugin_defaults;     /* list */
     const sl_val *globals;             /* map */
     sl_retention retention;
+    sl_stored_cfg storage;
 } sl_config;
 
 extern const sl_opt sl_config_opts[];

@@ -19,6 +19,7 @@
 #include "service/ahead.h"
 #include "service/engine_private.h"
 #include "service/expr_host.h"
+#include "service/stored.h"
 
 enum { TICK_MS = 250, SURVIVORS_MS = 20000 }; /* how often the loop looks at the flags of signal handlers; how long children of a killed run may take to end */
 
@@ -72,6 +73,8 @@ static bool open_parts(sl_engine *e, sl_err *err)
     e->aws = sl_aws_new(e->http);
     if (e->options.endpoints.aws_secret.n > 0)
         sl_aws_set_default(e->aws, e->options.endpoints.aws_key_id, e->options.endpoints.aws_secret);
+    if (e->options.storage != NULL && e->options.storage->url.n > 0 && (e->stored = sl_stored_new(e->options.storage, e->storage_root, err)) == NULL)
+        return false;
     if (!sl_workers_start(e, err))
         return false;
     if (e->options.serve && (!sl_execution_take_up(e, sl_now_ms(), err) || (e->scheduler = sl_scheduler_new(e, err)) == NULL))
@@ -138,6 +141,7 @@ void sl_engine_close(sl_engine *e)
     sl_workers_stop(e);
     sl_scheduler_free(e->scheduler);
     drop_live(e);
+    sl_stored_free(e->stored);
     free(e->table);
     free(e->heap);
     sl_google_free(e->google);

@@ -91,6 +91,7 @@ struct sl_engine {
     sl_google *google;
     sl_aws *aws;
     sl_storage storage;
+    struct sl_stored *stored;   /* NULL: files lie in the local folder only */
     sl_flow_cache *flows;
     sl_watch *watch;
     sl_scheduler *scheduler;

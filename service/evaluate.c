@@ -178,7 +178,7 @@ void sl_flowable_leave(sl_task *t)
     *m = (sl_message){ .event = { .kind = SL_EV_LEFT, .run = t->job->run, .state = SL_SUCCESS } };
     sl_err err;
     const sl_task_def *d = t->job->run->def;
-    if (!(d->isolated ? sl_loop_outputs(t, d, &err) : sl_workdir_leave(t, &err)) || !sl_task_settle_outputs(t, &m->event.outputs, &err))
+    if (!(d->isolated ? sl_loop_outputs(t, d, &err) : sl_workdir_leave(t, &err)) || !sl_stored_keep_made(t, &err) || !sl_task_settle_outputs(t, &m->event.outputs, &err))
         failed(t, &m->event, &err);
     sl_task_hand_over(t, m);
 }

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "service/engine_private.h"
+#include "service/stored.h"
 
 static bool refuse(sl_request *r, const sl_exec *x, const char *wanted)
 {
@@ -190,8 +191,14 @@ static bool do_delete(sl_engine *e, sl_request *r, sl_live *l, int64_t now)
             sl_engine_break(e, &err);
             return false;
         }
-    if (!r->keep_files)
+    if (!r->keep_files) {
+        sl_str folder = sl_fmt(e->turn_arena, "%s/%.*s", e->storage_root, SL_ARG(sl_storage_execution_prefix(e->turn_arena, x->flow->ns, x->flow->id, x->id)));
+        if (!sl_stored_changes_now(e, folder, &err)) {
+            sl_engine_break(e, &err);
+            return false;
+        }
         (void)sl_storage_purge(&e->storage, e->turn_arena, x->flow->ns, x->flow->id, x->id, &gone, &err);
+    }
     if (!r->keep_logs)
         (void)sl_logs_delete(e->logs, x->id, &err);
     return true;

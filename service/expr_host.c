@@ -11,6 +11,7 @@
 #include "base/summed.h"
 #include "service/secret_env.h"
 #include "service/engine_private.h"
+#include "service/stored.h"
 
 static bool host_kv(void *self, sl_arena *arena, sl_str key, sl_str ns, const sl_val **ret, sl_err *err)
 {
@@ -108,7 +109,7 @@ static bool handed_on(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str
     return ok && (!*found || sl_storage_path(&h->engine->storage, arena, uri, ns, flow_id, id, ret, err));
 }
 
-bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err)
+bool sl_host_find(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err)
 {
     sl_err foreign;
     bool found;
@@ -126,6 +127,15 @@ bool sl_host_file(const sl_host_self *h, sl_arena *arena, sl_str uri, sl_str *re
     return found;
 }
 
+bool sl_host_file(const sl_host_self *h, sl_task *t, sl_arena *arena, sl_str uri, sl_str *ret, sl_err *err)
+{
+    if (!sl_host_find(h, arena, uri, ret, err))
+        return false;
+    if (t != NULL)
+        sl_stored_pin(t, *ret);
+    return sl_str_starts(uri, SL_S("file://")) || sl_stored_have(t ? t : sl_task_alone(h->engine, arena), *ret, uri, err);
+}
+
 static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)
 {
     if (!sl_str_starts(path, SL_S("kestra://")) && !sl_str_starts(path, SL_S("file://"))) {
@@ -133,7 +143,7 @@ static bool host_path(const sl_host_self *h, sl_arena *arena, sl_str path, sl_st
             return sl_err_set(err, SL_ERR_CONFIG, "file.path", "Path must not contain '../': '%.*s'", SL_ARG(path));
         path = sl_fmt(arena, "kestra:///%.*s/_files/%.*s", SL_ARG(sl_str_replace(arena, h->ns, SL_S("."), SL_S("/"))), SL_ARG(sl_percent(arena, path, "/")));
     }
-    return sl_host_file(h, arena, path, ret, err);
+    return sl_host_file(h, NULL, arena, path, ret, err);
 }
 
 static bool host_read(void *self, sl_arena *arena, sl_str path, sl_str *ret, sl_err *err)

@@ -29,6 +29,7 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
     t->env = (sl_expr_env){ .vars = t->vars, .host = &t->host };
     t->outputs = sl_map(t->arena);
     t->metrics = sl_list(t->arena);
+    t->made = sl_list(t->arena);
     const sl_taskrun *parent = r->parent;
     if (parent != NULL && parent->def->flowable == SL_WORKING_DIRECTORY) {
         t->workdir = sl_workdir_of(e, t->arena, parent);
@@ -40,8 +41,22 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
 void sl_task_close(sl_task *t)
 {
     sl_err ignored;
+    sl_stored_unpin(t);
     if (t->workdir.n > 0 && !t->workdir_shared)
         (void)sl_fs_remove(t->workdir.p, &ignored);
+}
+
+sl_task *sl_task_alone(sl_engine *e, sl_arena *arena)
+{
+    sl_task *t = SL_NEW(arena, sl_task);
+    *t = (sl_task){ .engine = e, .job = SL_NEW(arena, sl_job), .arena = arena, .deadline_ms = INT64_MAX, .vars = sl_map(arena), .outputs = sl_map(arena), .metrics = sl_list(arena), .made = sl_list(arena) };
+    return t;
+}
+
+/* An attempt, or a context on its own? */
+static bool is_attempt(const sl_task *t)
+{
+    return t->job->run != NULL;
 }
 
 sl_str sl_workdir_of(const sl_engine *e, sl_arena *arena, const sl_taskrun *run)
@@ -76,7 +91,7 @@ bool sl_task_cancelled(void *self)
         return sl_mono_ms() > t->undo_until_ms;
     if (sl_mono_ms() > t->deadline_ms)
         t->timed_out = true;
-    return t->timed_out || t->job->stop;
+    return t->timed_out || t->job->stop || (!is_attempt(t) && t->engine->stop_requested);
 }
 
 sl_aws *sl_task_aws(sl_task *t)
@@ -118,6 +133,8 @@ const char *sl_task_endpoint(sl_task *t, const char *service, bool *ret_local)
 
 bool sl_task_checkpoint(sl_task *t, const sl_val *document, sl_err *err)
 {
+    if (!is_attempt(t))
+        return true; /* nobody takes it up */
     sl_arena *a = sl_arena_new();
     sl_str text = sl_json(a, document);
     if (text.n > SL_CHECKPOINT_SIZE_MAX) {
@@ -179,7 +196,9 @@ sl_outcome sl_task_wait(sl_task *t, int64_t ms)
 
 void sl_task_log_str(sl_task *t, sl_level level, sl_str message)
 {
-    if (level >= t->job->run->def->level)
+    if (!is_attempt(t))
+        sl_log(level, "storage", "%.*s", SL_ARG(message));
+    else if (level >= t->job->run->def->level)
         sl_engine_log(t->engine, t->job->exec, t->job->run, level, message);
 }
 
@@ -278,7 +297,7 @@ void sl_task_set_var(sl_task *t, const char *name, const sl_val *value)
 
 bool sl_task_local_file(sl_task *t, sl_str uri, sl_str *ret, sl_err *err)
 {
-    return sl_host_file(t->host.self, t->arena, uri, ret, err) && sl_summed_check(ret->p, sl_cstr(t->arena, uri), sl_task_cancelled, t, err);
+    return sl_host_file(t->host.self, t, t->arena, uri, ret, err) && sl_summed_check(ret->p, sl_cstr(t->arena, uri), sl_task_cancelled, t, err);
 }
 
 bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err)
@@ -300,12 +319,34 @@ bool sl_task_namespace_folder(sl_task *t, sl_str ns, sl_str *ret, sl_err *err)
     if (!sl_path_is_safe(path))
         return sl_err_set(err, SL_ERR_CONFIG, "files.namespace", "'%.*s' is not a namespace", SL_ARG(ns));
     *ret = sl_fmt(t->arena, "%s/%.*s/_files", t->engine->storage.root, SL_ARG(path));
-    return true;
+    return sl_stored_have_namespace(t, *ret, err);
+}
+
+bool sl_task_file_changes(sl_task *t, sl_str path, sl_err *err)
+{
+    return sl_stored_changes(t->engine, path, err);
+}
+
+bool sl_task_remove_file(sl_task *t, sl_str uri, bool *ret_was_there, sl_err *err)
+{
+    sl_str path;
+    *ret_was_there = false;
+    if (!sl_host_find(t->host.self, t->arena, uri, &path, err))
+        return err->kind == SL_ERR_NOT_FOUND;
+    if (sl_str_starts(uri, SL_S("file://")))
+        return (*ret_was_there = true) && sl_fs_remove(path.p, err);
+    if (!sl_stored_exists(t, path, ret_was_there, err))
+        return false;
+    return !*ret_was_there || (sl_stored_changes(t->engine, path, err) && sl_fs_remove(path.p, err) && sl_stored_changes(t->engine, path, err));
 }
 
 static bool new_file(sl_task *t, sl_str name, sl_str *path, sl_str *uri, sl_err *err)
 {
-    return sl_storage_new(&t->engine->storage, t->arena, t->info.ns, t->info.flow_id, t->info.execution_id, t->info.task_id, t->info.taskrun_id, name, path, uri, err);
+    if (!sl_storage_new(&t->engine->storage, t->arena, t->info.ns, t->info.flow_id, t->info.execution_id, t->info.task_id, t->info.taskrun_id, name, path, uri, err))
+        return false;
+    if (t->engine->stored != NULL)
+        sl_list_add(t->arena, t->made, sl_val_str(t->arena, *path));
+    return true;
 }
 
 bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err)
@@ -331,7 +372,7 @@ bool sl_task_store_file(sl_task *t, const char *from, sl_str name, sl_str *ret_u
 
 bool sl_task_purge_files(sl_task *t, const sl_val **ret, sl_err *err)
 {
-    return sl_storage_purge(&t->engine->storage, t->arena, t->info.ns, t->info.flow_id, t->info.execution_id, ret, err);
+    return sl_stored_purge(t, t->info.ns, t->info.flow_id, t->info.execution_id, ret, err);
 }
 
 bool sl_task_cache_dir(sl_task *t, const char *kind, sl_str *ret, sl_err *err)

@@ -4,6 +4,7 @@
 #include "connectors/task.h"
 #include "service/engine_private.h"
 #include "service/expr_host.h"
+#include "service/stored.h"
 
 struct sl_task {
     sl_engine *engine;
@@ -14,6 +15,7 @@ struct sl_task {
     sl_expr_env env;
     sl_val *vars;               /* own copy of the top level */
     sl_val *outputs;
+    sl_val *made;               /* paths of files of the storage that this attempt has made, if there is an object store behind it */
     sl_val *metrics;            /* [{kind, name, value}] */
     const sl_val *labels;
     const sl_val *variables;    /* SetVariables: all of them */

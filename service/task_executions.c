@@ -112,7 +112,7 @@ bool sl_task_purge_execution(sl_task *t, const sl_val *found, sl_execution_purge
     }
     what->metric_count += metrics.count;
     if (what->files) {
-        if (!sl_storage_purge(&t->engine->storage, t->arena, ns, sl_get_text(found, "flowId"), id, &files, err))
+        if (!sl_stored_purge(t, ns, sl_get_text(found, "flowId"), id, &files, err))
             return false;
         what->file_count += (int64_t)sl_val_count(files);
     }

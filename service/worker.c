@@ -324,6 +324,19 @@ static void to_cache(sl_task *t, const sl_task_def *def, sl_str folder)
     sl_task_log(t, SL_WARN, "taskCache: %s", err.message);
 }
 
+/* What it has made is where it belongs before anybody hears of it. Of a failed attempt as far as it goes. */
+static bool keep_files(sl_task *t, sl_outcome outcome, sl_err *err)
+{
+    sl_err own;
+    if (outcome != SL_TASK_FAILED)
+        return sl_stored_keep_made(t, err);
+    if (!sl_task_cancelled(t) && !sl_stored_keep_made(t, &own)) {
+        sl_redact_err(&own);
+        sl_task_log(t, SL_WARN, "%s", own.message);
+    }
+    return true;
+}
+
 static void run_attempt(sl_task *t)
 {
     const sl_task_def *def = t->job->run->def;
@@ -350,6 +363,8 @@ static void run_attempt(sl_task *t)
             (void)call_task(t, def, &err);
         }
     }
+    if (!keep_files(t, outcome, &err))
+        outcome = SL_TASK_FAILED;
     report(t, outcome, !run, &err);
 }
 

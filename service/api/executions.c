@@ -14,6 +14,7 @@
 #include "service/api/api.h"
 #include "service/api/execution_call.h"
 #include "service/execution.h"
+#include "service/stored.h"
 
 enum { WAIT_MS = 1000, WAIT_MAX_MS = 24 * 3600000 };
 
@@ -82,6 +83,7 @@ static bool take_file(sl_call *c, sl_str ns, sl_str flow_id, sl_str id, sl_str f
 const sl_val *sl_call_inputs(sl_call *c, const sl_val *declared, sl_str ns, sl_str flow_id, sl_str id, sl_str folder)
 {
     sl_val *inputs = sl_map(c->arena);
+    bool files = false;
     const sl_val *parts = c->body.n > 0 ? sl_call_parts(c) : sl_list(c->arena);
     for (size_t i = 0; i < sl_val_count(parts); i++) {
         const sl_val *p = sl_at(parts, i);
@@ -97,7 +99,13 @@ const sl_val *sl_call_inputs(sl_call *c, const sl_val *declared, sl_str ns, sl_s
         sl_str input = named ? name : file;
         if (!take_file(c, ns, flow_id, id, folder.n > 0 ? sl_fmt(c->arena, "%.*s-%.*s", SL_ARG(folder), SL_ARG(input)) : input, file, data, &uri))
             return NULL;
+        files = true;
         sl_map_set(c->arena, inputs, input, sl_val_str(c->arena, uri));
+    }
+    sl_err err;
+    if (files && !sl_stored_changes(c->engine, sl_fmt(c->arena, "%s/%.*s/inputs", sl_engine_storage(c->engine)->root, SL_ARG(sl_storage_execution_prefix(c->arena, ns, flow_id, id))), &err)) {
+        sl_reply_err(c, &err);
+        return NULL;
     }
     return parts != NULL ? inputs : NULL;
 }
@@ -381,9 +389,12 @@ static bool open_file(sl_call *c, sl_str *path)
     }
     if (found && !sl_call_may(c, ns))
         return false;
-    if (sl_storage_path(sl_engine_storage(c->engine), c->arena, uri, ns, flow, found ? id : c->args[0], path, &err) && sl_fs_exists(path->p))
+    if (sl_storage_path(sl_engine_storage(c->engine), c->arena, uri, ns, flow, found ? id : c->args[0], path, &err) && sl_stored_have(sl_task_alone(c->engine, c->arena), *path, uri, &err))
         return true;
-    sl_reply_error(c, 404, "Not Found: the execution has no file '%.*s'", SL_ARG(uri));
+    if (err.kind != SL_ERR_NOT_FOUND && err.kind != SL_ERR_AUTH && err.kind != SL_ERR_CONFIG)
+        sl_reply_err(c, &err);
+    else
+        sl_reply_error(c, 404, "Not Found: the execution has no file '%.*s'", SL_ARG(uri));
     return false;
 }
 

@@ -8,18 +8,42 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "service/api/flow_call.h"
+#include "service/stored.h"
 
 enum { FILES_MAX = 100000 };
 
-static sl_str root_of(sl_call *c)
+static sl_str folder_of(sl_call *c)
 {
     return sl_fmt(c->arena, "%s/%.*s/_files", sl_engine_storage(c->engine)->root, SL_ARG(sl_str_replace(c->arena, c->args[0], SL_S("."), SL_S("/"))));
+}
+
+/* The same, and what is only in the object store is fetched. false: the answer says why not. */
+static bool root_of(sl_call *c, sl_str *ret)
+{
+    sl_err err;
+    *ret = folder_of(c);
+    if (sl_stored_have_namespace(sl_task_alone(c->engine, c->arena), *ret, &err))
+        return true;
+    sl_reply_err(c, &err);
+    return false;
+}
+
+/* A change of a file, and the object store behind it follows. */
+static bool change(sl_call *c, sl_str path, bool (*act)(sl_call *c, void *arg, sl_err *err), void *arg)
+{
+    sl_err err;
+    bool ok = sl_stored_changes(c->engine, path, &err) && act(c, arg, &err) && sl_stored_changes(c->engine, path, &err);
+    if (!ok)
+        sl_reply_err(c, &err);
+    return ok;
 }
 
 /* ?path=/dir/x below the namespace's folder; "" or "/" is the folder itself when `top` allows it. */
 static bool path_of(sl_call *c, const char *name, bool top, sl_str *ret)
 {
-    sl_str p = sl_query(c, name), root = root_of(c);
+    sl_str p = sl_query(c, name), root;
+    if (!root_of(c, &root))
+        return false;
     while (p.n > 0 && p.p[0] == '/')
         p = sl_str_sub(p, 1, p.n);
     while (p.n > 0 && p.p[p.n - 1] == '/')
@@ -65,13 +89,19 @@ static bool make_parent(sl_call *c, sl_str path, sl_err *err)
     return sl_fs_mkdirs(sl_cstr(c->arena, sl_str_sub(path, 0, (size_t)slash)), err);
 }
 
+typedef struct writing {
+    sl_str path, data;
+} writing;
+
+static bool write_file(sl_call *c, void *arg, sl_err *err)
+{
+    const writing *w = arg;
+    return make_parent(c, w->path, err) && sl_fs_write_atomic(w->path.p, w->data, 0600, err);
+}
+
 static bool store(sl_call *c, sl_str path, sl_str data)
 {
-    sl_err err;
-    if (make_parent(c, path, &err) && sl_fs_write_atomic(path.p, data, 0600, &err))
-        return true;
-    sl_reply_err(c, &err);
-    return false;
+    return change(c, path, write_file, &(writing){ path, data });
 }
 
 /* _flows/x.yaml is a flow of this namespace, whatever it says itself. */
@@ -84,9 +114,11 @@ static bool is_flow(sl_str name)
 static void unpack(sl_call *c, sl_str bytes)
 {
     const sl_val *entries = sl_call_unzip(c, bytes);
-    sl_str root = root_of(c);
+    sl_str root;
     sl_flow **flows = NULL;
     size_t n = 0;
+    if (!root_of(c, &root))
+        return;
     for (size_t i = 0; i < sl_val_count(entries); i++) {
         sl_str name = sl_get_text(sl_at(entries, i), "name");
         if (!sl_path_is_safe(name)) {
@@ -126,35 +158,43 @@ static void post(sl_call *c)
         sl_reply_empty(c, 200);
 }
 
+typedef struct moving {
+    sl_str from, to;
+} moving;
+
+static bool rename_file(sl_call *c, void *arg, sl_err *err)
+{
+    const moving *m = arg;
+    return sl_stored_changes(c->engine, m->to, err) && make_parent(c, m->to, err) && (rename(m->from.p, m->to.p) == 0 || sl_err_errno(err, "move", m->from.p))
+           && sl_stored_changes(c->engine, m->to, err);
+}
+
 static void move_file(sl_call *c)
 {
-    sl_str from, to;
-    sl_err err;
-    if (!path_of(c, "from", false, &from) || !path_of(c, "to", false, &to))
+    moving m;
+    if (!path_of(c, "from", false, &m.from) || !path_of(c, "to", false, &m.to))
         return;
-    if (!sl_fs_exists(from.p))
+    if (!sl_fs_exists(m.from.p))
         sl_reply_error(c, 404, "Not Found: the namespace '%.*s' has no file '%.*s'", SL_ARG(c->args[0]), SL_ARG(sl_query(c, "from")));
-    else if (!make_parent(c, to, &err))
-        sl_reply_err(c, &err);
-    else if (rename(from.p, to.p) != 0) {
-        sl_err_errno(&err, "move", from.p);
-        sl_reply_err(c, &err);
-    } else
+    else if (change(c, m.from, rename_file, &m))
         sl_reply_empty(c, 200);
+}
+
+static bool unlink_file(sl_call *c, void *arg, sl_err *err)
+{
+    (void)c;
+    return sl_fs_remove(((const sl_str *)arg)->p, err);
 }
 
 static void remove_file(sl_call *c)
 {
     sl_str path;
-    sl_err err;
     if (!path_of(c, "path", false, &path))
         return;
     if (!sl_fs_exists(path.p))
         missing(c);
-    else if (sl_fs_remove(path.p, &err))
+    else if (change(c, path, unlink_file, &path))
         sl_reply_empty(c, 200);
-    else
-        sl_reply_err(c, &err);
 }
 
 static const sl_val *stat_json(sl_arena *a, sl_str name, const struct stat *st)
@@ -188,7 +228,7 @@ static void directory(sl_call *c)
     if (!path_of(c, "path", true, &path))
         return;
     DIR *d = opendir(path.p);
-    if (d == NULL && !sl_str_eq(path, root_of(c))) {
+    if (d == NULL && !sl_str_eq(path, folder_of(c))) {
         missing(c);
         return;
     }
@@ -233,9 +273,11 @@ static bool visit(void *self, sl_str relative, int64_t size, sl_err *err)
 
 static void search(sl_call *c)
 {
-    sl_str root = root_of(c);
+    sl_str root;
     finding f = { c, sl_list(c->arena), sl_query(c, "q") };
     sl_err err;
+    if (!root_of(c, &root))
+        return;
     if (sl_fs_exists(root.p) && !sl_fs_walk(root.p, FILES_MAX, visit, &f, &err))
         sl_reply_err(c, &err);
     else
@@ -263,8 +305,10 @@ static bool pack(void *self, sl_str relative, int64_t size, sl_err *err)
 
 static void export_files(sl_call *c)
 {
-    packing p = { c, root_of(c), sl_list(c->arena) };
+    packing p = { .call = c, .entries = sl_list(c->arena) };
     sl_err err;
+    if (!root_of(c, &p.root))
+        return;
     if (sl_fs_exists(p.root.p) && !sl_fs_walk(p.root.p, FILES_MAX, pack, &p, &err))
         sl_reply_err(c, &err);
     else
