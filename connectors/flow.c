@@ -62,7 +62,7 @@ static const sl_opt subflow_opts[] = {
 
 static const sl_opt subflow_outs[] = {
     { .name = "executionId", .type = SL_OPT_STR, .doc = "The execution that was made." },
-    { .name = "state", .type = SL_OPT_STR, .doc = "How it ended." },
+    { .name = "state", .type = SL_OPT_STR, .doc = "How it ended; CREATED where nobody waits for it." },
     { .name = "outputs", .type = SL_OPT_MAP, .doc = "The outputs of the flow." },
     { 0 },
 };
@@ -76,11 +76,11 @@ static sl_outcome subflow_run(sl_task *t, void *cfg, sl_err *err)
     if (!sl_task_call_flow(t, &call, &called, err))
         return SL_TASK_FAILED;
     sl_task_out_str(t, "executionId", called.id);
+    if (c->wait && !called.ended)
+        return sl_task_wait(t, LOOK_AGAIN_MS);
+    sl_task_out_str(t, "state", c->wait ? called.state : SL_S("CREATED"));
     if (!c->wait)
         return SL_TASK_DONE;
-    if (!called.ended)
-        return sl_task_wait(t, LOOK_AGAIN_MS);
-    sl_task_out_str(t, "state", called.state);
     if (called.outputs != NULL)
         sl_task_out(t, "outputs", called.outputs);
     return c->transmit_failed ? outcome_of(called.state, called.id, err) : SL_TASK_DONE;

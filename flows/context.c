@@ -56,29 +56,29 @@ static sl_val *run_vars(sl_arena *a, const sl_taskrun *r)
     sl_map_set_int(a, v, "attemptsCount", r->attempt > 0 ? r->attempt - 1 : 0);
     if (r->parent != NULL)
         sl_map_set_str(a, v, "parentId", r->parent->id);
-    if (r->value.p != NULL) {
+    if (r->value.p != NULL)
         sl_map_set_str(a, v, "value", r->value);
+    if (r->value.p != NULL || (r->parent != NULL && r->parent->def->flowable == SL_LOOP_UNTIL))
         sl_map_set_int(a, v, "iteration", r->iteration);
-    }
     return v;
 }
 
+/* Only those that say something: a value that is their own, or outputs. */
 static void add_parents(sl_arena *a, sl_val *vars, const sl_taskrun *r)
 {
     sl_val *parents = sl_list(a);
     for (const sl_taskrun *p = r->parent; p != NULL; p = p->parent) {
-        sl_val *one = sl_map(a), *taskrun = sl_map(a);
-        if (p->value.p != NULL)
-            sl_map_set_str(a, taskrun, "value", p->value);
-        sl_map_setc(a, one, "taskrun", taskrun);
-        if (p->outputs != NULL)
+        sl_val *one = sl_map(a);
+        if (p->in != NULL && p->in->outer != NULL)
+            sl_map_setc(a, one, "taskrun", sl_map_of(a, "value", sl_val_str(a, p->value)));
+        if (sl_val_count(p->outputs) > 0)
             sl_map_setc(a, one, "outputs", p->outputs);
-        sl_list_add(a, parents, one);
+        if (one->map.n > 0)
+            sl_list_add(a, parents, one);
     }
-    if (parents->list.n > 0) {
+    sl_map_setc(a, vars, "parents", parents);
+    if (parents->list.n > 0)
         sl_map_setc(a, vars, "parent", parents->list.items[0]);
-        sl_map_setc(a, vars, "parents", parents);
-    }
 }
 
 /* States of the task runs: by id as tasks.ID.state, and as a list for tasksWithState(). Costly for long flows, so only where one is asked for. */
@@ -202,7 +202,7 @@ const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r
     if (x->outputs != NULL)
         sl_map_setc(a, execution, "outputs", x->outputs);
     sl_map_setc(a, vars, "execution", execution);
-    sl_map_setc(a, vars, "inputs", x->inputs);
+    sl_map_setc(a, vars, "inputs", sl_inputs_with_defaults(a, x->flow->inputs, x->inputs, &(sl_expr_env){ .vars = vars }));
     sl_map_setc(a, vars, "outputs", outputs_in(a, x, outputs_now(a, x), r ? r->in : NULL));
     sl_map_opt(a, vars, "item", r ? item_vars(a, r->in) : NULL);
     if (x->variables != NULL)
@@ -224,20 +224,4 @@ const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r
     sl_map_setc(a, vars, "taskrun", run_vars(a, r));
     add_parents(a, vars, r);
     return vars;
-}
-
-const sl_val *sl_context_inputs(sl_arena *a, const sl_flow *f, const sl_val *stored)
-{
-    static const char *const typed[] = { "DATETIME", "DATE", "TIME", "DURATION" };
-    sl_val *out = sl_map_shallow(a, stored);
-    for (size_t i = 0; i < sl_val_count(f->inputs); i++) {
-        const sl_val *input = sl_at(f->inputs, i), *v;
-        sl_str id = sl_get_text(input, "id"), type = sl_get_text(input, "type");
-        for (size_t k = 0; k < SL_COUNT(typed); k++) {
-            sl_err ignored;
-            if (sl_str_eqc(type, typed[k]) && sl_is(sl_get_str(stored, id), SL_STRING) && sl_input_coerce(a, &sl_null_val, type, sl_get_str(stored, id), &v, &ignored))
-                sl_map_set(a, out, id, v);
-        }
-    }
-    return out;
 }

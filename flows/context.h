@@ -9,5 +9,3 @@ const sl_val *sl_context_vars(sl_arena *arena, const sl_exec *x, const sl_taskru
 const sl_val *sl_context_iterations(sl_arena *arena, const sl_exec *x, const sl_taskrun *loop);
 /* flow, inputs and vars only: before an execution exists. */
 const sl_val *sl_context_flow_vars(sl_arena *arena, const sl_flow *flow, const sl_val *globals);
-/* Inputs with dates and durations as such again, after they were read from JSON. */
-const sl_val *sl_context_inputs(sl_arena *arena, const sl_flow *flow, const sl_val *stored);

@@ -229,6 +229,30 @@ void sl_exec_set_outputs(sl_exec *x, sl_taskrun *r, const sl_val *outputs)
     sl_map_set(x->arena, map, key, r->outputs);
 }
 
+static bool is_within(const sl_task_def *d, const sl_task_def *around)
+{
+    for (d = d->parent; d != NULL; d = d->parent)
+        if (d == around)
+            return true;
+    return false;
+}
+
+void sl_exec_forget_outputs(sl_exec *x, const sl_scope *s)
+{
+    for (size_t i = 0; i < x->flow->task_count; i++) {
+        if (!is_within(x->flow->all[i], s->owner->def))
+            continue;
+        sl_taskrun child = { .def = x->flow->all[i] };
+        sl_str key;
+        sl_val *map = output_slot(x, &child, (sl_scope *)(uintptr_t)s, &key);
+        if (sl_get_str(map, key) == NULL)
+            continue;
+        sl_val *fresh = sl_map_shallow(x->arena, map); /* somebody may hold a view of the map */
+        *map = *fresh;
+        (void)sl_map_remove(map, key);
+    }
+}
+
 static void merge_labels(sl_exec *x, const sl_val *labels)
 {
     if (sl_val_count(labels) == 0)
@@ -241,6 +265,17 @@ static void merge_labels(sl_exec *x, const sl_val *labels)
 }
 
 static void kill_all(sl_exec *x, sl_state end, int64_t now);
+static void end_all(sl_exec *x, sl_state end, int64_t now);
+
+/* That run ends with the state that the execution ends in, and so does what is around it; all else is killed. */
+static void end_with(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now)
+{
+    x->ended_by = r->id;
+    x->held = true; /* nothing more is started before the end */
+    sl_exec_end_run(x, r, state, now);
+    x->held = false;
+    end_all(x, state, now);
+}
 
 static void finished(sl_exec *x, const sl_event *e, int64_t now)
 {
@@ -274,12 +309,9 @@ static void finished(sl_exec *x, const sl_event *e, int64_t now)
     }
     bool again = retries_as_execution(x, p, state, now, e->random), exits = (e->exits || again) && !x->killing;
     if (exits)
-        x->held = true; /* nothing more is started before the end */
-    sl_exec_end_run(x, r, again ? SL_RETRIED : sl_exec_softened(r->def, state), now);
-    if (exits) {
-        x->held = false;
-        kill_all(x, again ? SL_RETRIED : e->exit_state, now);
-    }
+        end_with(x, r, again ? SL_RETRIED : e->exit_state, now);
+    else
+        sl_exec_end_run(x, r, sl_exec_softened(r->def, state), now);
 }
 
 /* ---- flowables ---- */
@@ -289,10 +321,25 @@ static void begin_pause(sl_exec *x, sl_taskrun *r, const sl_event *e, int64_t no
     x->paused++;
     sl_exec_set_run_state(x, r, SL_PAUSED, now);
     sl_exec_wake_at(x, r, e->wake_ms);
+    for (size_t i = 0; i < r->def->on_pause.n; i++)
+        if (!r->def->on_pause.items[i]->disabled)
+            sl_scope_start_aside(x, r, r->def->on_pause.items[i], now);
+}
+
+/* Outputs: {resumed: {on, to}}, over what somebody gave. */
+static void tell_resumed(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now)
+{
+    sl_arena *a = x->arena;
+    sl_val *outputs = r->outputs ? sl_map_shallow(a, r->outputs) : sl_map(a), *resumed = sl_map(a);
+    sl_map_setc(a, resumed, "on", sl_val_time(a, (sl_time){ .s = now / 1000, .ns = (int32_t)(now % 1000) * 1000000, .kind = SL_TIME_INSTANT }));
+    sl_map_set_str(a, resumed, "to", sl_str_c(sl_state_name(state)));
+    sl_map_setc(a, outputs, "resumed", resumed);
+    sl_exec_set_outputs(x, r, outputs);
 }
 
 static void end_pause(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now)
 {
+    tell_resumed(x, r, state, now);
     if (state == SL_SUCCESS && r->def->tasks.n > 0) { /* older form: tasks to run after it */
         x->paused--;
         r->wake_ms = 0;
@@ -313,9 +360,10 @@ static void pause_elapsed(sl_exec *x, sl_taskrun *r, int64_t now)
     for (size_t i = 0; i < SL_COUNT(ends); i++)
         if (sl_str_eqc(r->choice, ends[i].behavior))
             state = ends[i].state;
-    if (state == SL_CANCELLED)
-        kill_all(x, SL_CANCELLED, now);
-    else
+    if (state == SL_CANCELLED) {
+        tell_resumed(x, r, state, now);
+        end_with(x, r, state, now);
+    } else
         end_pause(x, r, state, now);
 }
 
@@ -429,16 +477,23 @@ static void advance_all(sl_exec *x, int64_t now)
 
 static void kill_all(sl_exec *x, sl_state end, int64_t now)
 {
+    if (!sl_state_final(x->state) && !x->killing && x->state != SL_CREATED && x->state != SL_QUEUED)
+        sl_exec_set_state(x, SL_KILLING, now);
+    end_all(x, end, now);
+}
+
+/* Nothing more is started; what runs is stopped. */
+static void end_all(sl_exec *x, sl_state end, int64_t now)
+{
     if (sl_state_final(x->state) || x->killing)
         return;
-    x->killing = true;
+    x->killing = x->dirty = true;
     x->kill_state = end;
     x->held = false;
     if (x->state == SL_CREATED || x->state == SL_QUEUED) {
         refuse(x, end, now);
         return;
     }
-    sl_exec_set_state(x, SL_KILLING, now);
     for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
         if (sl_state_final(r->state))
             continue;

@@ -33,7 +33,8 @@ typedef struct sl_history {
 } sl_history;
 
 /* Which list of its parent a task run belongs to; also the phase that a scope is in. */
-typedef enum sl_phase { SL_PHASE_MAIN, SL_PHASE_ERRORS, SL_PHASE_FINALLY, SL_PHASE_END, SL_PHASE_AFTER, SL_PHASE_OVER } sl_phase;
+typedef enum sl_phase { SL_PHASE_MAIN, SL_PHASE_ERRORS, SL_PHASE_FINALLY, SL_PHASE_END, SL_PHASE_AFTER, SL_PHASE_OVER,
+    SL_PHASE_ASIDE /* only as a role: beside a pause */ } sl_phase;
 
 typedef struct sl_taskrun sl_taskrun;
 
@@ -118,8 +119,10 @@ typedef struct sl_exec {
     int64_t tick_ms;
     int64_t deadline_ms;           /* MAX_DURATION of the sla; 0 = none */
     bool killing, held;            /* held: paused by hand */
+    sl_str ended_by;               /* id of the task run that has ended it all: what is around it ends as the execution does; .n == 0: none */
     sl_state kill_state;           /* what a kill ends in: KILLED, or what an sla or Exit said */
     size_t paused;                 /* task runs that pause */
+    size_t aside;                  /* task runs beside pauses that have not ended */
     bool outputs_pending;          /* the flow's outputs have to be rendered before it can end */
     sl_scope root;
     sl_taskrun *first, *last;

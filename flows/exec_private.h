@@ -10,6 +10,8 @@ void sl_exec_set_run_state(sl_exec *x, sl_taskrun *r, sl_state state, int64_t no
 void sl_exec_set_state(sl_exec *x, sl_state state, int64_t now);
 void sl_exec_wake_at(sl_exec *x, sl_taskrun *r, int64_t at_ms);
 void sl_exec_set_outputs(sl_exec *x, sl_taskrun *r, const sl_val *outputs);
+/* LoopUntil: a round does not see outputs of the one before. */
+void sl_exec_forget_outputs(sl_exec *x, const sl_scope *s);
 void sl_exec_end_run(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now);
 sl_state sl_exec_softened(const sl_task_def *d, sl_state s);
 /* The first event of an execution that has no stored task run. */
@@ -22,6 +24,8 @@ void sl_scope_advance(sl_exec *x, sl_scope *s, int64_t now);
 void sl_scope_enter(sl_exec *x, sl_taskrun *r, int64_t now);
 void sl_scope_child_ended(sl_exec *x, sl_taskrun *r, int64_t now);
 void sl_scope_end_execution(sl_exec *x, int64_t now);
+/* A task that runs beside another, and counts for nothing. */
+void sl_scope_start_aside(sl_exec *x, sl_taskrun *beside, const sl_task_def *def, int64_t now);
 /* LoopUntil: the list once more. */
 void sl_scope_again(sl_exec *x, sl_scope *s, int64_t now);
 const sl_task_list *sl_scope_list(const sl_exec *x, const sl_scope *s);

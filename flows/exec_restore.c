@@ -15,17 +15,22 @@ sl_taskrun *sl_exec_restore(sl_exec *x, sl_str id, const sl_task_def *def, sl_ta
 /* Parents come before their children in the order of creation: one pass gives each run its list. */
 static void rebuild_tree(sl_exec *x)
 {
-    x->paused = 0;
+    x->paused = x->aside = 0;
     x->wake_ms = INT64_MAX;
     for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
-        sl_scope *s = r->parent ? r->parent->scope : &x->root;
+        sl_scope *s = r->role == SL_PHASE_ASIDE ? r->parent->in : r->parent ? r->parent->scope : &x->root;
         sl_assert(s != NULL);
         if (s->owner != NULL && s->owner->def->flowable == SL_FOR_EACH && r->role == SL_PHASE_MAIN)
             s = sl_scope_iteration(x, s, (size_t)r->iteration);
+        if (s->owner != NULL && s->owner->def->flowable == SL_LOOP_UNTIL && r->role == SL_PHASE_MAIN && r->iteration > s->iteration) {
+            s->iteration = r->iteration;
+            sl_exec_forget_outputs(x, s);
+        }
         r->in = s;
         sl_exec_set_outputs(x, r, r->outputs);
         bool live = !sl_state_final(r->state);
         x->paused += r->state == SL_PAUSED;
+        x->aside += live && r->role == SL_PHASE_ASIDE;
         if (live && r->wake_ms > 0 && r->wake_ms < x->wake_ms)
             x->wake_ms = r->wake_ms;
         bool entered = r->def->flowable != SL_RUNNABLE && r->state != SL_PAUSED && (r->chosen || !sl_flowable_evaluates(r->def));
@@ -58,7 +63,7 @@ static void find_phases(sl_exec *x)
     x->root.main_state = SL_SUCCESS;
     for (sl_taskrun *r = x->first; r != NULL; r = r->next) {
         sl_scope *s = whole(r);
-        if (r->role > s->phase)
+        if (r->role > s->phase && r->role != SL_PHASE_ASIDE)
             s->phase = r->role;
         if (r->role != SL_PHASE_MAIN)
             continue;
@@ -253,6 +258,7 @@ static void reopen(sl_exec *x, int64_t now)
     forget_scopes(x);
     x->killing = x->held = false;
     x->kill_state = SL_KILLED;
+    x->ended_by = (sl_str){ NULL, 0 };
     x->ended_ms = 0;
     x->outputs = NULL;
     sl_exec_set_state(x, SL_RESTARTED, now);
@@ -265,7 +271,7 @@ bool sl_exec_restart(sl_exec *x, int64_t now)
     bool any = false, *again = SL_ARRAY(x->arena, bool, x->run_count + 1);
     for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
         bool failed = r->state == SL_FAILED || r->state == SL_KILLED || r->state == SL_CANCELLED;
-        if (r->role == SL_PHASE_AFTER || !failed)
+        if (r->role == SL_PHASE_AFTER || r->role == SL_PHASE_ASIDE || !failed)
             continue;
         any = true;
         for (const sl_taskrun *p = r; p != NULL; p = p->parent)

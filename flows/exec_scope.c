@@ -49,7 +49,7 @@ sl_taskrun *sl_scope_add_run(sl_exec *x, sl_str id, const sl_task_def *def, sl_t
 
 bool sl_flowable_evaluates(const sl_task_def *d)
 {
-    return d->run_if.n > 0 || d->flowable == SL_IF || d->flowable == SL_SWITCH || d->flowable == SL_WORKING_DIRECTORY || d->flowable == SL_FOR_EACH || d->flowable == SL_PAUSE
+    return d->run_if.p != NULL || d->flowable == SL_IF || d->flowable == SL_SWITCH || d->flowable == SL_WORKING_DIRECTORY || d->flowable == SL_FOR_EACH || d->flowable == SL_PAUSE
            || d->flowable == SL_LOOP_UNTIL;
 }
 
@@ -118,7 +118,8 @@ static bool depends_done(const sl_exec *x, const sl_scope *s, const sl_task_def 
 static ptrdiff_t pick(const sl_exec *x, sl_scope *s)
 {
     size_t limit = limit_of(s), n = item_count(s);
-    if (s->failed || s->killed || x->held || (x->killing && s->phase != SL_PHASE_AFTER) || (limit > 0 && s->running >= limit))
+    bool stops = s->phase == SL_PHASE_MAIN && (s->failed || s->killed); /* what follows a failure, or comes at the end, runs whole */
+    if (stops || x->held || (x->killing && s->phase != SL_PHASE_AFTER) || (limit > 0 && s->running >= limit))
         return -1;
     if (s->begun == NULL)
         return s->next < n ? (ptrdiff_t)s->next : -1;
@@ -141,13 +142,10 @@ static void inherit_value(sl_taskrun *r, const sl_scope *s)
     }
 }
 
-static void start_run(sl_exec *x, sl_scope *s, const sl_task_def *def, int64_t now)
+static void begin_run(sl_exec *x, sl_taskrun *r, int64_t now)
 {
-    sl_taskrun *r = sl_scope_add_run(x, x->new_id(x->new_id_self, x->arena), def, s->owner, s->phase);
-    r->in = s;
+    const sl_task_def *def = r->def;
     r->created_ms = r->started_ms = r->first_started_ms = now;
-    inherit_value(r, s);
-    s->running++;
     sl_exec_set_run_state(x, r, SL_CREATED, now);
     r->attempt = def->flowable == SL_RUNNABLE ? 1 : 0;
     sl_exec_set_run_state(x, r, SL_RUNNING, now);
@@ -157,6 +155,25 @@ static void start_run(sl_exec *x, sl_scope *s, const sl_task_def *def, int64_t n
         sl_exec_act(x, SL_ACT_EVALUATE, r);
     else
         sl_scope_enter(x, r, now);
+}
+
+static void start_run(sl_exec *x, sl_scope *s, const sl_task_def *def, int64_t now)
+{
+    sl_taskrun *r = sl_scope_add_run(x, x->new_id(x->new_id_self, x->arena), def, s->owner, s->phase);
+    r->in = s;
+    inherit_value(r, s);
+    s->running++;
+    begin_run(x, r, now);
+}
+
+void sl_scope_start_aside(sl_exec *x, sl_taskrun *beside, const sl_task_def *def, int64_t now)
+{
+    sl_taskrun *r = sl_scope_add_run(x, x->new_id(x->new_id_self, x->arena), def, beside, SL_PHASE_ASIDE);
+    r->in = beside->in;
+    r->value = beside->value;
+    r->iteration = beside->iteration;
+    x->aside++;
+    begin_run(x, r, now);
 }
 
 static void start_item(sl_exec *x, sl_scope *s, size_t index, int64_t now)
@@ -193,6 +210,17 @@ void sl_scope_end_execution(sl_exec *x, int64_t now)
     sl_scope_advance(x, s, now);
 }
 
+/* Is it around the task that has ended the execution? */
+static bool is_around_end(const sl_exec *x, const sl_taskrun *r)
+{
+    const sl_taskrun *p = x->ended_by.n > 0 ? x->first : NULL;
+    while (p != NULL && !sl_str_eq(p->id, x->ended_by))
+        p = p->next;
+    while (p != NULL && p != r)
+        p = p->parent;
+    return p != NULL;
+}
+
 static void end_scope(sl_exec *x, sl_scope *s, int64_t now)
 {
     sl_taskrun *r = s->owner;
@@ -205,8 +233,8 @@ static void end_scope(sl_exec *x, sl_scope *s, int64_t now)
         sl_exec_act(x, SL_ACT_LEAVE, r);
         return;
     }
-    bool again = s->main_state == SL_KILLED && x->killing && x->kill_state == SL_RETRIED; /* what was around the task that failed */
-    sl_exec_end_run(x, r, again ? SL_RETRIED : sl_exec_softened(r->def, s->main_state), now);
+    bool around = s->main_state == SL_KILLED && x->killing && is_around_end(x, r);
+    sl_exec_end_run(x, r, around ? x->kill_state : sl_exec_softened(r->def, s->main_state), now);
 }
 
 void sl_scope_count_iteration(const sl_exec *x, sl_scope *loop, const sl_scope *s)
@@ -241,9 +269,7 @@ static void note_outcome(sl_scope *s)
     sl_state state = list_state(s);
     if (s->phase == SL_PHASE_MAIN)
         s->main_state = state;
-    else if (s->phase == SL_PHASE_FINALLY && (state == SL_FAILED || state == SL_KILLED) && s->main_state != SL_KILLED)
-        s->main_state = state; /* an errors list never changes the result, a failing finally does */
-    else if (s->phase == SL_PHASE_ERRORS && state == SL_KILLED)
+    else if (state == SL_KILLED) /* failures of the other lists never change the result */
         s->main_state = SL_KILLED;
 }
 
@@ -300,9 +326,7 @@ void sl_scope_advance(sl_exec *x, sl_scope *s, int64_t now)
         ptrdiff_t at;
         while (!s->over && s->phase != SL_PHASE_END && (at = pick(x, s)) >= 0)
             start_item(x, s, (size_t)at, now);
-        if (s->over || s->phase == SL_PHASE_END || s->running > 0)
-            break;
-        if (x->held)
+        if (s->over || s->phase == SL_PHASE_END || s->running > 0 || x->held || (s == &x->root && x->aside > 0))
             break;
         if (x->killing && s->phase != SL_PHASE_AFTER)
             s->killed = true;
@@ -329,6 +353,7 @@ void sl_scope_enter(sl_exec *x, sl_taskrun *r, int64_t now)
 void sl_scope_again(sl_exec *x, sl_scope *s, int64_t now)
 {
     s->iteration++;
+    sl_exec_forget_outputs(x, s);
     s->next = s->running = 0;
     s->failed = s->warned = s->killed = false;
     sl_scope_advance(x, s, now);
@@ -337,6 +362,11 @@ void sl_scope_again(sl_exec *x, sl_scope *s, int64_t now)
 void sl_scope_child_ended(sl_exec *x, sl_taskrun *r, int64_t now)
 {
     sl_scope *s = r->in;
+    if (r->role == SL_PHASE_ASIDE) { /* what becomes of it is nobody's matter, but nothing ends before it */
+        x->aside--;
+        sl_scope_advance(x, &x->root, now);
+        return;
+    }
     sl_assert(s->running > 0);
     s->running--;
     s->failed |= r->state == SL_FAILED || r->state == SL_CANCELLED;

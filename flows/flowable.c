@@ -199,13 +199,18 @@ static const sl_opt pause_opts[] = {
     { .name = "timeout", .type = SL_OPT_DURATION, .flags = SL_LATE, .doc = "A failure when nobody resumes within this time." },
     { .name = "behavior", .type = SL_OPT_STR, .flags = SL_LATE, .doc = "What happens after pauseDuration: RESUME, WARN, FAIL or CANCEL." },
     { .name = "onResume", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Inputs that whoever resumes is asked for." },
+    TASKS("onPause", "A task that runs beside the pause, as it begins; what becomes of it changes nothing."),
     TASKS("tasks", "Older form: tasks to run after it."),
     TASKS("errors", "Run when one of the tasks has failed."),
     TASKS("finally", "Run at the end in any case."),
     { 0 },
 };
 
-static const sl_opt pause_outs[] = { { .name = "onResume", .type = SL_OPT_MAP, .doc = "What whoever resumed has given." }, { 0 } };
+static const sl_opt pause_outs[] = {
+    { .name = "onResume", .type = SL_OPT_MAP, .doc = "What whoever resumed has given." },
+    { .name = "resumed", .type = SL_OPT_MAP, .doc = "How it ended: {on, to}, the time and the state." },
+    { 0 },
+};
 
 static const sl_opt working_directory_outs[] = { { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Name of a file to its URI." }, { 0 } };
 static const sl_opt no_outs[] = { { 0 } };

@@ -272,6 +272,38 @@ bool sl_input_coerce(sl_arena *a, const sl_val *d, sl_str type, const sl_val *v,
     return coerce_string(a, d, type, v, ret, err);
 }
 
+/* ISO_LOCAL_TIME of Java: no zeros at the end of a fraction. */
+static sl_str time_of_day(sl_arena *a, sl_time t)
+{
+    sl_buf b = sl_buf_new(a, 32);
+    sl_buf_fmt(&b, "%02d:%02d:%02d", (int)(t.s / 3600), (int)(t.s / 60 % 60), (int)(t.s % 60));
+    if (t.ns > 0)
+        sl_buf_fmt(&b, ".%09d", t.ns);
+    while (t.ns > 0 && b.p[b.n - 1] == '0')
+        b.n--;
+    return sl_buf_str(&b);
+}
+
+const sl_val *sl_input_plain(sl_arena *a, const sl_val *v, bool input)
+{
+    if (v->type == SL_DURATION)
+        return sl_val_double(a, (double)v->i / 1000);
+    if (v->type == SL_TIME && v->t.kind == SL_TIME_OF_DAY)
+        return sl_val_str(a, time_of_day(a, v->t));
+    if (v->type == SL_TIME && v->t.kind == SL_TIME_INSTANT && input) {
+        sl_time whole = v->t;
+        whole.ns = 0;
+        sl_str text = sl_val_text(a, sl_val_time(a, whole));
+        return sl_val_str(a, sl_fmt(a, "%.*s.%06dZ", (int)text.n - 1, text.p, v->t.ns / 1000));
+    }
+    if (v->type != SL_LIST)
+        return v->type == SL_TIME ? sl_val_str(a, sl_val_text(a, v)) : v;
+    sl_val *list = sl_list(a);
+    for (size_t i = 0; i < v->list.n; i++)
+        sl_list_add(a, list, sl_input_plain(a, v->list.items[i], input));
+    return list;
+}
+
 /* ---- resolution ---- */
 
 typedef struct resolver {
@@ -426,7 +458,7 @@ static void take_value(resolver *r, const sl_val *input)
     if (!sl_input_coerce(r->arena, input, type, v, &out, &err))
         invalid(r, id, err.message, sl_str_eqc(type, "SECRET") ? SL_S("******") : sl_val_text(r->arena, v));
     else if (check_choice(r, input, id, type, out))
-        put_nested(r, id, out);
+        put_nested(r, id, sl_input_plain(r->arena, out, true));
 }
 
 /* before: how many problems there were when it came to this input. */
@@ -475,6 +507,21 @@ bool sl_inputs_look(sl_arena *arena, const sl_val *inputs, const sl_val *given, 
         resolve_one(&r, sl_at(inputs, i));
     *ret = r.values;
     return problems->n == before;
+}
+
+const sl_val *sl_inputs_with_defaults(sl_arena *arena, const sl_val *inputs, const sl_val *stored, const sl_expr_env *env)
+{
+    sl_problems ignored = { .arena = arena };
+    resolver r = { .arena = arena, .inputs = inputs, .env = env, .problems = &ignored };
+    for (size_t i = 0; i < sl_val_count(inputs); i++) {
+        const sl_val *input = sl_at(inputs, i);
+        if (find_given(stored, id_of(input)) != NULL || sl_is_null(sl_get(input, "defaults")))
+            continue;
+        if (r.values == NULL)
+            r.values = (sl_val *)(uintptr_t)sl_val_copy(arena, stored); /* seldom */
+        take_value(&r, input);
+    }
+    return r.values ? r.values : stored;
 }
 
 bool sl_inputs_resolve(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_problems *problems)

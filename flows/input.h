@@ -12,6 +12,13 @@
  * given: map of what the caller gave (texts or native values). env: for expressions in defaults, conditions and options.
  * *ret: the map for {{ inputs }}. Every problem is reported; false when there is any. Ids with dots make nested maps.
  */
+/*
+ * As Kestra's engine keeps them: durations as seconds, times with their seconds, and, of inputs, instants with microseconds; all else
+ * as it is.
+ */
+const sl_val *sl_input_plain(sl_arena *arena, const sl_val *v, bool input);
+/* Inputs that the execution has not, because of their dependsOn, as their defaults; what cannot be rendered stays away. */
+const sl_val *sl_inputs_with_defaults(sl_arena *arena, const sl_val *inputs, const sl_val *stored, const sl_expr_env *env);
 bool sl_inputs_resolve(sl_arena *arena, const sl_val *inputs, const sl_val *given, const sl_expr_env *env, const sl_val **ret, sl_problems *problems);
 /*
  * The same, and how each fares, added to the list `report`: {input (as declared), enabled, isDefault, value (when there is one), errors:

@@ -61,6 +61,7 @@ struct sl_task_def {
     sl_task_list tasks;                  /* children; If: then */
     sl_task_list otherwise;              /* If: else; Switch: defaults */
     sl_task_list errors, finally;
+    sl_task_list on_pause;               /* Pause: at most one, beside it */
     sl_case *cases;
     size_t case_count;
     sl_str condition;                    /* If, LoopUntil: condition; Switch: value */

@@ -273,6 +273,17 @@ static void check_outputs(loader *l, const sl_val *outputs, sl_str where)
             sl_bind_check(opts, NULL, sl_at(outputs, i), sl_fmt(l->arena, "%.*soutputs[%zu]", SL_ARG(where), i), l->problems);
 }
 
+static void parse_pause(loader *l, sl_task_def *t, int depth)
+{
+    const sl_val *task = sl_get(t->props, "onPause");
+    sl_val *list = sl_list(l->arena);
+    sl_inputs_check(sl_get(t->props, "onResume"), l->problems);
+    if (sl_is_null(task))
+        return;
+    sl_list_add(l->arena, list, task);
+    t->on_pause = parse_tasks(l, list, "onPause", t, depth);
+}
+
 static void parse_flowable(loader *l, sl_task_def *t, int depth)
 {
     const sl_val *p = t->props;
@@ -299,7 +310,7 @@ static void parse_flowable(loader *l, sl_task_def *t, int depth)
         if (t->tasks.items[i]->flowable != SL_RUNNABLE)
             sl_problem_add(l->problems, t->tasks.items[i]->line, t->tasks.items[i]->column, "task '%.*s': only runnable tasks are allowed in a WorkingDirectory", SL_ARG(t->tasks.items[i]->id));
     if (t->flowable == SL_PAUSE)
-        sl_inputs_check(sl_get(p, "onResume"), l->problems);
+        parse_pause(l, t, depth);
 }
 
 static void parse_common(loader *l, sl_task_def *t, sl_str where)
@@ -314,8 +325,6 @@ static void parse_common(loader *l, sl_task_def *t, sl_str where)
         t->run_if = sl_val_text(l->arena, v);
     if ((v = sl_get(p, "timeout")) != NULL && v->type != SL_NULL)
         t->timeout = sl_val_text(l->arena, v);
-    if (t->timeout.n > 0 && t->flowable != SL_RUNNABLE && t->flowable != SL_PAUSE)
-        sl_problem_add(l->problems, v->line, v->column, "%.*s: a timeout is only supported on runnable tasks", SL_ARG(where));
     (void)sl_retry_parse(l->arena, sl_get(p, "retry"), where, &t->retry, l->problems);
     const sl_val *cache = sl_get(p, "taskCache"), *ttl = sl_get(cache, "ttl");
     t->cached = sl_get_bool(cache, "enabled", false);

@@ -53,6 +53,7 @@ static const sl_migration migrations[] = {
     { 5, "ALTER TABLE executions ADD COLUMN first_attempt_ms INTEGER NOT NULL DEFAULT 0" },
     /* what an object store behind the internal storage has yet to follow; path: below the storage */
     { 6, "CREATE TABLE unsynced(path TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID" },
+    { 7, "ALTER TABLE executions ADD COLUMN ended_by TEXT" },
     { 0, NULL },
 };
 
@@ -191,10 +192,10 @@ static bool save_execution(sl_store *s, sl_arena *a, const sl_exec *x, sl_err *e
     return (x->created || insert_execution(s, a, x, err)) && protect(s, a, x->id, x->inputs, &inputs, &none, err) && protect(s, a, x->id, x->outputs, &outputs, &none, err)
            && protect(s, a, x->id, doc, &both, &sealed, err)
            && sl_db_run(s->db, err,
-                        "UPDATE executions SET state=?, phase=?, killing=?, held=?, kill_state=?, inputs=?, labels=?, variables=?, outputs=?, epoch=?, attempt_number=?, started_ms=?,"
+                        "UPDATE executions SET state=?, phase=?, killing=?, held=?, kill_state=?, ended_by=?, inputs=?, labels=?, variables=?, outputs=?, epoch=?, attempt_number=?, started_ms=?,"
                         " ended_ms=?, sealed=?, over=?, history=? WHERE id=?",
-                        "siiisssssiiiisiss", sl_str_c(sl_state_name(x->state)), (int64_t)x->root.phase, (int64_t)x->killing, (int64_t)x->held, sl_str_c(sl_state_name(x->kill_state)),
-                        inputs, sl_json(a, sl_redact_val(a, x->labels)), json_or_null(a, x->variables ? sl_redact_val(a, x->variables) : NULL), outputs,
+                        "siiissssssiiiisiss", sl_str_c(sl_state_name(x->state)), (int64_t)x->root.phase, (int64_t)x->killing, (int64_t)x->held, sl_str_c(sl_state_name(x->kill_state)),
+                        x->ended_by, inputs, sl_json(a, sl_redact_val(a, x->labels)), json_or_null(a, x->variables ? sl_redact_val(a, x->variables) : NULL), outputs,
                         s->epoch, x->attempt_number, x->started_ms, x->ended_ms, sealed, (int64_t)sl_exec_over(x), history_text(a, &x->history), x->id);
 }
 

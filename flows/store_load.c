@@ -168,6 +168,7 @@ static bool load_execution(sl_store *s, sl_exec *x, sl_stmt *q, sl_err *err)
     x->tick_kind = sl_col_str(q, a, 20);
     x->tick_ms = sl_col_int(q, 21);
     x->first_attempt_ms = sl_col_int(q, 22);
+    x->ended_by = sl_col_str(q, a, 23);
     x->created = true;
     x->dirty = false;
     const sl_val *both;
@@ -184,7 +185,7 @@ sl_exec *sl_store_load(sl_store *s, const sl_flow *flow, sl_str id, sl_err *err)
     x->history.n = 0;
     sl_stmt *q = sl_db_query(s->db, err,
                              "SELECT state, killing, inputs, labels, trigger, outputs, created_ms, started_ms, ended_ms, sealed, over, history, original_id, parent_id, attempt_number, held,"
-                             " kill_state, schedule_ms, deadline_ms, variables, tick_kind, tick_ms, first_attempt_ms FROM executions WHERE id=?",
+                             " kill_state, schedule_ms, deadline_ms, variables, tick_kind, tick_ms, first_attempt_ms, ended_by FROM executions WHERE id=?",
                              "s", id);
     int rc = q ? sl_stmt_next(q, err) : -1;
     bool ok = rc == 1 && load_execution(s, x, q, err);

@@ -338,7 +338,7 @@ static sl_state render_outputs(sl_engine *e, sl_exec *x, sl_arena *a, const sl_v
             *ret = NULL;
             return SL_FAILED;
         }
-        sl_map_set(a, out, sl_get_text(o, "id"), v);
+        sl_map_set(a, out, sl_get_text(o, "id"), sl_input_plain(a, v, false));
     }
     sl_err ignored;
     *ret = sl_json_parse(a, sl_json(a, out), &ignored);

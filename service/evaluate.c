@@ -26,7 +26,7 @@ static bool choose(sl_task *t, const sl_task_def *d, sl_event *ev, sl_err *err)
             return true;
         }
     ev->choice = SL_S("defaults");
-    sl_task_out(t, "defaults", &sl_true_val);
+    sl_task_out(t, "defaults", &sl_true_val); /* said where there are none, too */
     return d->otherwise.n > 0 || sl_err_set(err, SL_ERR_CONFIG, "switch.none", "no case is named '%.*s' and there are no defaults", SL_ARG(text));
 }
 
@@ -163,8 +163,11 @@ void sl_flowable_evaluate(sl_task *t)
         ok = next_round(t, d, &m->event, &err);
     else
         ok = sl_task_should_run(t, d, &run, &err) && (!run || work_out(t, d, &m->event, &err));
-    if (ok && run)
-        ok = sl_task_settle_outputs(t, &m->event.outputs, &err);
+    sl_err unsettled;
+    bool settled = !run || sl_task_settle_outputs(t, &m->event.outputs, &unsettled);
+    if (ok && !settled)
+        err = unsettled;
+    ok = ok && settled;
     if (!ok)
         failed(t, &m->event, &err);
     else if (!run)

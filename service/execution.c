@@ -265,7 +265,6 @@ sl_live *sl_execution_open(sl_engine *e, sl_str id, sl_err *err)
         sl_flow_cache_put(e->flows, ref);
         return NULL;
     }
-    x->inputs = sl_context_inputs(x->arena, ref->flow, x->inputs);
     l = sl_live_add(e, x, ref);
     l->ended = sl_state_final(x->state);
     return l;

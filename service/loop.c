@@ -94,7 +94,7 @@ static bool render_outputs(sl_task *t, const sl_task_def *d, const sl_val *own, 
         sl_str id = sl_get_text(o, "id");
         bool ok = sl_render_val(t->arena, &env, sl_get(o, "value"), true, &v, err) && (sl_is_null(v) || sl_input_coerce(t->arena, o, sl_get_text(o, "type"), v, &v, err));
         if (ok)
-            sl_map_set(t->arena, ret, id, v);
+            sl_map_set(t->arena, ret, id, sl_input_plain(t->arena, v, false));
         else if (sl_get_bool(o, "required", true))
             return sl_err_ctx(err, "output '%.*s' of the iteration with index %lld", SL_ARG(id), (long long)sl_get_int(sl_get(own, "item"), "index", 0));
     }

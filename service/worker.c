@@ -218,7 +218,7 @@ bool sl_task_should_run(sl_task *t, const sl_task_def *def, bool *ret, sl_err *e
 {
     sl_str text;
     *ret = true;
-    if (def->run_if.n == 0 || t->saved != NULL)
+    if (def->run_if.p == NULL || t->saved != NULL)
         return true;
     if (!sl_task_render(t, def->run_if, &text, err))
         return sl_err_ctx(err, "property 'runIf'");

@@ -63,7 +63,7 @@ static const sl_val *parse(sl_arena *a, sl_str text)
 static bool runs_json(sl_store *s, sl_arena *a, sl_str id, sl_str ns, sl_str flow, const sl_val **ret, sl_err *err)
 {
     sl_val *list = sl_list(a);
-    sl_stmt *q = sl_db_query(sl_store_db(s), err, "SELECT id, task, parent, value, iteration, state, outputs, history FROM taskruns WHERE execution=? ORDER BY seq", "s", id);
+    sl_stmt *q = sl_db_query(sl_store_db(s), err, "SELECT id, task, CASE role WHEN 6 THEN NULL ELSE parent END, value, iteration, state, outputs, history FROM taskruns WHERE execution=? ORDER BY seq", "s", id);
     int rc = q ? 1 : -1;
     while (q != NULL && (rc = sl_stmt_next(q, err)) == 1) {
         sl_val *r = sl_map(a);

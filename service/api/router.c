@@ -302,6 +302,32 @@ static bool admitted(sl_call *c)
     return false;
 }
 
+static size_t pieces_of(sl_str path, sl_str *ret, size_t max)
+{
+    size_t n = 0;
+    path = sl_str_sub(path, 1, path.n);
+    while (n < max && sl_str_cut(&path, '/', &ret[n]))
+        n++;
+    return n;
+}
+
+/* A flow may be called as something else is: POST /executions/NAMESPACE/labels with a form makes an execution of it. */
+static const sl_api_route *by_form(const sl_call *c)
+{
+    enum { PIECES = 16 };
+    sl_str wanted[PIECES], is[PIECES];
+    size_t n = pieces_of(sl_str_c(c->route->path), is, PIECES), prefix = c->req->segment_count - n;
+    for (const sl_api_route *const *t = sl_api_tables; *t != NULL; t++)
+        for (const sl_api_route *r = *t; r->method != NULL; r++) {
+            bool fits = r->body == SL_BODY_MULTIPART && strcmp(r->method, c->route->method) == 0 && pieces_of(sl_str_c(r->path), wanted, PIECES) == n;
+            for (size_t i = 0; fits && i < n; i++)
+                fits = sl_str_starts(wanted[i], SL_S("{")) || sl_str_eq(wanted[i], c->req->segments[prefix + i]);
+            if (fits)
+                return r;
+        }
+    return c->route;
+}
+
 static void *begin(void *self, sl_server_request *req)
 {
     sl_api *api = self;
@@ -309,6 +335,8 @@ static void *begin(void *self, sl_server_request *req)
     sl_err err;
     *c = (sl_call){ .api = api, .engine = api->engine, .arena = req->arena, .req = req, .route = req->route->data, .resp = SL_NEW(req->arena, sl_server_response) };
     c->buffer = sl_buf_new(req->arena, SL_HTTP_BODY_MAX);
+    if (!media_fits(c) && sl_str_ieq(media_type(c), SL_S("multipart/form-data")))
+        c->route = by_form(c);
     c->store = sl_readers_take(api->readers, &err);
     if (c->store == NULL) {
         sl_reply_err(c, &err);

@@ -184,7 +184,6 @@ static void evaluate(sl_call *c)
     sl_exec *x = ref && sl_db_snapshot(sl_store_db(c->store), &err) ? sl_store_load(c->store, ref->flow, c->args[0], &err) : NULL;
     sl_db_rollback(sl_store_db(c->store));
     if (x != NULL) {
-        x->inputs = sl_context_inputs(x->arena, ref->flow, x->inputs);
         sl_exec_rebuild(x);
         evaluate_in(c, x);
         sl_arena_free(x->arena);

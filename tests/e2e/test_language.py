@@ -142,7 +142,7 @@ tasks:
         args = {"s": "abc", "i": "4", "f": "1.5", "b": "true", "e": "two", "m": '["x","z"]', "dt": "2024-02-28T10:00:00Z", "d": "2024-01-31", "t": "10:11:12", "du": "PT1H", "j": '{"k": [1, "two"]}',
                 "y": "k: v", "u": "https://example.com/x", "a": "[41]", "mail": "a@example.com", "file": "@" + str(self.tmp / "in.txt")}
         doc = self.run_flow(body, *[x for k, v in args.items() for x in ("-i", f"{k}={v}")])
-        self.assertEqual(self.value(doc, "r").split(), "abc 5 3.0 yes two x+z 2024-02-29 2024-01-31 10:11:12 PT1H two v https://example.com/x 42 a@example.com content none 7".split())
+        self.assertEqual(self.value(doc, "r").split(), "abc 5 3.0 yes two x+z 2024-02-29 2024-01-31 10:11:12 3600.0 two v https://example.com/x 42 a@example.com content none 7".split())
         for wrong in ("s=ABC", "i=11", "f=x", "e=three", "m=[\"w\"]", "dt=yesterday", "d=2024-02-30", "t=25:00", "du=1 hour", "j={", "u=not a uri", "a=[\"x\"]", "mail=nobody"):
             with self.subTest(wrong):
                 name = wrong.split("=")[0]

@@ -68,7 +68,7 @@ static void feed(play *p, const sl_event *e)
         lose_everything(p);
 }
 
-/* Names say what becomes of an attempt: bad… fails, flaky… fails twice, wait… waits once. */
+/* Names say what becomes of an attempt: bad… fails, flaky… fails twice, wait… waits once, exit… ends it all. */
 static void work(play *p, sl_action a)
 {
     sl_taskrun *r = a.run;
@@ -79,6 +79,9 @@ static void work(play *p, sl_action a)
         if (sl_str_starts(r->def->id, SL_S("bad")) || (sl_str_starts(r->def->id, SL_S("flaky")) && r->attempt <= 2)) {
             e.state = SL_FAILED;
             e.error = SL_S("on purpose");
+        } else if (sl_str_starts(r->def->id, SL_S("exit"))) {
+            e.exits = true;
+            e.exit_state = SL_WARNED;
         } else if (sl_str_starts(r->def->id, SL_S("wait")) && r->checkpoint == NULL) {
             feed(p, &(sl_event){ .kind = SL_EV_CHECKPOINT, .run = r, .checkpoint = sl_map(p->t->arena) });
             if (p->lost_at == p->step - 1)
@@ -171,7 +174,16 @@ static const struct {
     { "tasks: [{id: flaky, type: test.Task, retry: {type: constant, interval: PT1S, maxAttempts: 3}}, {id: b, type: test.Task}]\n", "flow=SUCCESS flaky=SUCCESS(3) b=SUCCESS(1)" },
     { "tasks: [{id: flaky, type: test.Task, retry: {type: constant, interval: PT1S, maxAttempts: 2}}, {id: b, type: test.Task}]\n", "flow=FAILED flaky=FAILED(2)" },
     { "tasks: [{id: bad, type: test.Task}]\nerrors: [{id: e, type: test.Task}]\nfinally: [{id: f, type: test.Task}]\n", "flow=FAILED bad=FAILED(1) e=SUCCESS(1) f=SUCCESS(1)" },
-    { "tasks: [{id: a, type: test.Task}]\nerrors: [{id: e, type: test.Task}]\nfinally: [{id: bad, type: test.Task}]\n", "flow=FAILED a=SUCCESS(1) bad=FAILED(1)" },
+    { "tasks: [{id: a, type: test.Task}]\nerrors: [{id: e, type: test.Task}]\nfinally: [{id: bad, type: test.Task}, {id: f, type: test.Task}]\n", "flow=SUCCESS a=SUCCESS(1) bad=FAILED(1) f=SUCCESS(1)" },
+    { "tasks: [{id: bad, type: test.Task}]\nerrors: [{id: bade, type: test.Task}, {id: e, type: test.Task}]\nafterExecution: [{id: bada, type: test.Task}, {id: z, type: test.Task}]\n",
+      "flow=FAILED bad=FAILED(1) bade=FAILED(1) e=SUCCESS(1) bada=FAILED(1) z=SUCCESS(1)" },
+    { "tasks: [{id: s, type: " FLOW "Sequential, tasks: [{id: exit, type: test.Task}, {id: never, type: test.Task}]}, {id: z, type: test.Task}]\n", "flow=WARNING s=WARNING(0) exit=WARNING(1)" },
+    { "tasks: [{id: p, type: " FLOW "Parallel, tasks: [{id: q, type: " FLOW "Pause}, {id: s, type: " FLOW "Sequential, tasks: [{id: exit, type: test.Task}, {id: never, type: test.Task}]}]}]\n",
+      "flow=WARNING p=WARNING(0) q=KILLED(0) s=WARNING(0) exit=WARNING(1)" },
+    { "tasks: [{id: p, type: " FLOW "Pause, onPause: {id: beside, type: test.Task}}, {id: z, type: test.Task}]\n", "flow=SUCCESS p=SUCCESS(0) beside=SUCCESS(1) z=SUCCESS(1)" },
+    { "tasks: [{id: s, type: " FLOW "Sequential, tasks: [{id: p, type: " FLOW "Pause, onPause: {id: bad, type: test.Task}}]}]\n", "flow=SUCCESS s=SUCCESS(0) p=SUCCESS(0) bad=FAILED(1)" },
+    { "tasks: [{id: p, type: " FLOW "Pause, onPause: {id: b, type: " FLOW "Sequential, tasks: [{id: wait, type: test.Task}, {id: wait2, type: test.Task}]}}]\n",
+      "flow=SUCCESS p=SUCCESS(0) b=SUCCESS(0) wait=SUCCESS(1) wait2=SUCCESS(1)" },
     { "tasks: [{id: bad, type: test.Task, allowFailure: true}, {id: b, type: test.Task}]\n", "flow=WARNING bad=WARNING(1) b=SUCCESS(1)" },
     { "tasks: [{id: s, type: " FLOW "Sequential, tasks: [{id: a, type: test.Task}, {id: bad, type: test.Task}, {id: c, type: test.Task}], errors: [{id: e, type: test.Task}]}]\n",
       "flow=FAILED s=FAILED(0) a=SUCCESS(1) bad=FAILED(1) e=SUCCESS(1)" },
