@@ -327,11 +327,11 @@ static bool execution_status(eval *e, const sl_val *c, bool *ret)
     return true;
 }
 
-/* Has any attempt of a task had such a state? notIn: has none of them. */
+/* Was a task tried again, and has an attempt of it had such a state? notIn: none has. */
 static bool retry_attempt(eval *e, const sl_val *c, bool *ret)
 {
     const sl_val *in = sl_get(c, "in"), *not_in = sl_get(c, "notIn"), *states = sl_get(e->env->vars, "$attempts");
-    bool any = sl_val_count(in) == 0, none = true;
+    bool any = sl_val_count(in) == 0 && (sl_val_count(not_in) > 0 || sl_val_count(states) > 0), none = true;
     for (size_t i = 0; i < sl_val_count(states); i++) {
         any |= in_list(in, sl_text(sl_at(states, i)));
         none &= !in_list(not_in, sl_text(sl_at(states, i)));

@@ -102,7 +102,7 @@ static bool filter_matches(sl_arena *a, const sl_val *f, const sl_upstream *x)
         is = x->ns;
     else if (sl_str_eqc(field, "STATE"))
         is = sl_str_c(sl_state_name(x->state));
-    else if (!sl_str_eqc(field, "EXPRESSION") || !sl_render(a, x->env, sl_val_text(a, sl_get(f, "value")), &is, &ignored))
+    else if (!sl_str_eqc(field, "EXPRESSION") || !sl_render(a, x->own, sl_val_text(a, sl_get(f, "value")), &is, &ignored))
         return false;
     return compare(a, sl_get_text(f, "type"), sl_str_trim(is), f);
 }
@@ -135,10 +135,33 @@ static bool matches(sl_arena *a, const char *kind, const sl_val *element, const 
     return strcmp(kind, "where") == 0 ? where_matches(a, element, x) : condition_matches(a, element, x);
 }
 
-bool sl_preconditions_match(sl_arena *a, const sl_val *p, const sl_val *state, const sl_upstream *x, int64_t now, const sl_val **ret, bool *changed)
+/* What an earlier execution has said stands. */
+static const sl_val *merged(sl_arena *a, const sl_val *met, const sl_val *by_element)
+{
+    sl_val *all = sl_map(a);
+    for (int64_t before = -1;;) {
+        int64_t next = INT64_MAX;
+        for (size_t i = 0; i < sl_val_count(by_element); i++) {
+            int64_t at = sl_get_int(met, sl_cstr(a, by_element->map.entries[i].key), 0);
+            next = at > before && at < next ? at : next;
+        }
+        if (next == INT64_MAX)
+            return all;
+        for (size_t i = 0; i < sl_val_count(by_element); i++) {
+            const sl_val *outputs = by_element->map.entries[i].value;
+            for (size_t k = 0; sl_get_int(met, sl_cstr(a, by_element->map.entries[i].key), 0) == next && k < sl_val_count(outputs); k++)
+                if (sl_get_str(all, outputs->map.entries[k].key) == NULL)
+                    sl_map_set(a, all, outputs->map.entries[k].key, outputs->map.entries[k].value);
+        }
+        before = next;
+    }
+}
+
+bool sl_preconditions_match(sl_arena *a, const sl_val *p, const sl_val *state, const sl_upstream *x, int64_t now, const sl_val **ret, const sl_val **outputs, bool *changed)
 {
     static const char *const kinds[] = { "flows", "where", "conditions" };
-    sl_val *met = sl_map(a);
+    sl_val *met = sl_map(a), *by_element = sl_map(a);
+    const sl_val *kept = sl_get(state, "outputs");
     int64_t from;
     bool all = true, inside = window_at(sl_get(p, "timeWindow") ? sl_get(p, "timeWindow") : p, now, &from); /* its older form: window, windowAdvance beside */
     *changed = false;
@@ -149,13 +172,21 @@ bool sl_preconditions_match(sl_arena *a, const sl_val *p, const sl_val *state, c
             int64_t at = sl_get_int(state, key.p, 0), was = at;
             if (at < from)
                 at = 0;
-            if (inside && matches(a, kinds[k], element, x))
+            const sl_val *said = sl_get_str(kept, key);
+            if (inside && matches(a, kinds[k], element, x)) {
                 at = now;
+                said = x->outputs;
+            }
             if (at > 0)
                 sl_map_set_int(a, met, key.p, at);
+            if (at > 0 && sl_val_count(said) > 0)
+                sl_map_set(a, by_element, key, said);
             *changed |= at != was;
             all &= at > 0;
         }
+    *outputs = merged(a, met, by_element);
+    if (by_element->map.n > 0)
+        sl_map_setc(a, met, "outputs", by_element);
     *ret = met;
     if (all && inside && sl_get_bool(p, "resetOnSuccess", true)) {
         *ret = NULL;

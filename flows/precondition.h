@@ -11,12 +11,14 @@
 typedef struct sl_upstream {
     sl_str ns, flow_id;
     sl_state state;
-    const sl_val *labels;
-    const sl_expr_env *env;      /* for EXPRESSION filters */
+    const sl_val *labels, *outputs;
+    const sl_expr_env *env;      /* for named conditions */
+    const sl_expr_env *own;      /* for EXPRESSION filters: its own variables */
 } sl_upstream;
 
 /*
- * preconditions: the map as written, or a MultipleCondition. state: what was met so far ({element: ms}) or NULL. True when everything is met now;
- * *ret is the state to keep, *changed whether it differs.
+ * preconditions: the map as written, or a MultipleCondition. state: what was met so far ({element: ms, outputs: {element: map}}) or NULL. True when
+ * everything is met now; *ret is the state to keep, *changed whether it differs. *outputs: of all executions that have met something,
+ * those of earlier ones first.
  */
-bool sl_preconditions_match(sl_arena *arena, const sl_val *preconditions, const sl_val *state, const sl_upstream *x, int64_t now_ms, const sl_val **ret, bool *changed);
+bool sl_preconditions_match(sl_arena *arena, const sl_val *preconditions, const sl_val *state, const sl_upstream *x, int64_t now_ms, const sl_val **ret, const sl_val **outputs, bool *changed);

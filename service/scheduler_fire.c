@@ -162,27 +162,45 @@ static const sl_val *upstream_vars(sl_arena *a, const sl_exec *x)
     return v;
 }
 
-/* The names of all states that attempts of its tasks have had. */
+/* The names of all states that attempts have had, of tasks that were tried again. */
 static const sl_val *attempt_states(sl_arena *a, const sl_exec *x)
 {
     sl_val *list = sl_list(a);
     for (const sl_taskrun *r = x->first; r != NULL; r = r->next)
         for (size_t i = 0; i < r->history.n; i++)
-            if (r->history.items[i].attempt > 0)
+            if (r->attempt > 1 && r->history.items[i].attempt > 0)
                 sl_list_add(a, list, sl_val_c(a, sl_state_name(r->history.items[i].state)));
     return list;
 }
 
-/* Is everything met? Remembers what this execution has met. */
-static bool preconditions_met(sl_engine *e, sl_trigger_entry *t, const sl_val *spec, const sl_exec *x, const sl_expr_env *env, int64_t now)
+/* What EXPRESSION filters see: the variables of the execution that has ended, but for `flow`, which is the trigger's. */
+static sl_expr_env own_env(sl_engine *e, sl_arena *a, const sl_exec *x, const sl_expr_env *env)
 {
-    const sl_val *p = sl_get(spec, "preconditions"), *state;
+    sl_val *vars = sl_map_shallow(a, sl_context_vars(a, x, NULL, e->globals));
+    sl_map_opt(a, vars, "flow", sl_get(env->vars, "flow"));
+    (void)sl_map_remove(vars, SL_S("trigger"));
+    sl_expr_env own = *env;
+    own.vars = vars;
+    return own;
+}
+
+/* Is everything met? Remembers what this execution has met. The outputs that the trigger shows are those of all that were needed. */
+static bool preconditions_met(sl_engine *e, sl_firing *f, const sl_exec *x, const sl_expr_env *env, int64_t now)
+{
+    sl_arena *a = e->turn_arena;
+    sl_trigger_entry *t = f->t;
+    const sl_val *p = sl_get(f->spec, "preconditions"), *state, *outputs;
     bool changed, met;
     if (p == NULL)
-        p = sl_conditions_multiple(sl_get(spec, "conditions"));
+        p = sl_conditions_multiple(sl_get(f->spec, "conditions"));
     if (p == NULL)
         return true;
-    met = sl_preconditions_match(e->turn_arena, p, t->row.state, &(sl_upstream){ .ns = x->flow->ns, .flow_id = x->flow->id, .state = x->state, .labels = x->labels, .env = env }, now, &state, &changed);
+    sl_expr_env own = own_env(e, a, x, env);
+    sl_upstream up = { .ns = x->flow->ns, .flow_id = x->flow->id, .state = x->state, .labels = x->labels, .outputs = x->outputs, .env = env, .own = &own };
+    met = sl_preconditions_match(a, p, t->row.state, &up, now, &state, &outputs, &changed);
+    sl_val *vars = sl_map_shallow(a, f->vars);
+    sl_map_setc(a, vars, "outputs", outputs);
+    f->vars = vars;
     if (changed) {
         t->row.state = state ? sl_val_copy(e->scheduler->arena, state) : NULL;
         sl_scheduler_save(e, t, now);
@@ -215,7 +233,7 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
         sl_log(SL_WARN, "trigger", "%.*s.%.*s: a condition of the trigger '%.*s' counts as false: %s", SL_ARG(t->row.ns), SL_ARG(t->row.flow_id), SL_ARG(t->row.id), err.message);
         hold = false;
     }
-    if (hold && preconditions_met(e, t, spec, x, &env, now))
+    if (hold && preconditions_met(e, &f, x, &env, now))
         sl_scheduler_launch(e, &f, now);
     else
         sl_flow_cache_put(e->flows, f.ref);

@@ -18,8 +18,8 @@ from sluice import PROGRAM, Case
 CORE = "io.kestra.plugin.core."
 
 
-def flow(id, tasks, rest=""):
-    return f"id: {id}\nnamespace: t\n{rest}tasks:\n" + "".join(f"  - {json.dumps(t)}\n" for t in tasks)
+def flow(id, tasks, rest="", ns="t"):
+    return f"id: {id}\nnamespace: {ns}\n{rest}tasks:\n" + "".join(f"  - {json.dumps(t)}\n" for t in tasks)
 
 
 def log(id="log", message="hello"):
@@ -414,16 +414,22 @@ class Triggers(Case):
             s.flow(flow("each", [back("r", "{{ inputs.of }}")], "inputs: [{id: of, type: STRING}]\ntriggers:\n  - id: f\n    type: " + CORE + "trigger.Flow\n    inputs: {of: '{{ trigger.flowId }}'}\n"
                         "    conditions:\n      - {type: " + CORE + "condition.ExecutionNamespace, namespace: t}\n      - {type: " + CORE + "condition.ExecutionStatus, in: [SUCCESS]}\n"
                         "      - {type: " + CORE + "condition.Not, conditions: [{type: " + CORE + "condition.ExecutionFlow, namespace: t, flowId: both}]}\n"))
-            s.flow(flow("a", [log()]))
-            s.flow(flow("b", [log()]))
+            seen = "{field: EXPRESSION, type: IS_TRUE, value: \"{{ labels.team == 'x' and flow.id == 'filtered' and execution.state == 'SUCCESS' and inputs.q == 'qq' and outputs.l.value == 'v' }}\"}"
+            s.flow(flow("filtered", [back("r", "{{ trigger.outputs }}")], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, preconditions: {id: p, where: [{id: w, filters: [" + seen + "]}]}}\n", ns="u"))
+            s.flow(flow("told", [back("r", "{{ trigger.outputs | json }}")], "triggers:\n  - id: f\n    type: " + CORE + "trigger.Flow\n    " + both + "\n", ns="u"))
+            given = "labels: {team: x}\ninputs: [{id: q, type: STRING, defaults: qq}]\noutputs: [{id: o, type: STRING, value: '{{ outputs.l.value }}'}, {id: same, type: STRING, value: first}]\n"
+            s.flow(flow("a", [back("l", "v")], given))
+            s.flow(flow("b", [log()], "outputs: [{id: p, type: STRING, value: w}, {id: same, type: STRING, value: second}]\n"))
             s.flow(flow("c", [{"id": "x", "type": CORE + "execution.Fail"}]))
             a = s.run("t", "a")
             s.run("t", "c")
             self.assertEqual(s.search(flowId="both")["total"], 0)
             s.run("t", "b")
-            while s.search(state="SUCCESS")["total"] < 5:
+            while s.search(state="SUCCESS")["total"] < 7:
                 time.sleep(0.01)
             self.assertEqual(s.search(flowId="both")["total"], 1)
+            self.assertEqual([x["taskRunList"][0]["outputs"]["value"] for x in s.search(flowId="filtered")["results"]], ['{"o":"v","same":"first"}'])
+            self.assertEqual([json.loads(x["taskRunList"][0]["outputs"]["value"]) for x in s.search(flowId="told")["results"]], [{"o": "v", "p": "w", "same": "first"}])
             each = s.search(flowId="each")["results"]
             self.assertEqual(sorted(x["taskRunList"][0]["outputs"]["value"] for x in each), ["a", "b"])
             first = next(x for x in each if x["inputs"]["of"] == "a")
