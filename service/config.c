@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/fs.h"
+#include "base/secret.h"
 #include "base/yaml.h"
 
 enum { CONFIG_MAX = 1 << 20 };
@@ -74,6 +75,9 @@ static bool load_storage(sl_arena *a, const sl_val *map, sl_stored_cfg *ret, sl_
     if (!sl_bind(a, storage_opts, map, ret, err))
         return false;
     const sl_val *url = sl_get(map, "url");
+    sl_redact_add(ret->aws.secret);
+    sl_redact_add(ret->aws.token);
+    sl_redact_add(ret->gcp.service_account);
     if (!sl_stored_url_is_good(ret->url))
         sl_problem_add(problems, url->line, url->column, "configuration: 'storage.url' must be s3://bucket/prefix or gs://bucket/prefix, not '%.*s'", SL_ARG(ret->url));
     check_size(map, "cacheSize", ret->cache, &ret->cache_bytes, problems);

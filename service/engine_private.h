@@ -135,7 +135,7 @@ struct sl_engine {
     } jobs;
     pthread_t threads[SL_WORKERS_MAX];
     int thread_count;
-    volatile int kill_requested, stop_requested;
+    atomic_int kill_requested, stop_requested; /* lock-free: set by signal handlers */
     _Atomic int64_t turns, commits, started, ended[16], live_now, running_now;
 };
 

@@ -18,9 +18,9 @@ static const sl_opt read_opts[] = {
     { .name = "skipRows", .type = SL_OPT_INT, .offset = SL_FIELD(excel_cfg, skip), .fallback = "0", .doc = "Rows to pass over, behind the header." },
     { .name = "skipEmptyRows", .type = SL_OPT_BOOL, .offset = SL_FIELD(excel_cfg, skip_empty), .fallback = "false", .doc = "Pass over rows that have cells, all of them empty." },
     { .name = "valueRender", .type = SL_OPT_ENUM, .offset = SL_FIELD(excel_cfg, values), .values = "UNFORMATTED_VALUE FORMULA FORMATTED_VALUE", .fallback = "UNFORMATTED_VALUE",
-      .doc = "Values, or the formulas where there are some. FORMATTED_VALUE (as Excel shows them) is not supported." },
+      .doc = "Values; as Excel shows them, as text; or the formulas where there are some." },
     { .name = "dateTimeRender", .type = SL_OPT_ENUM, .offset = SL_FIELD(excel_cfg, dates), .values = "UNFORMATTED_VALUE SERIAL_NUMBER FORMATTED_STRING", .fallback = "UNFORMATTED_VALUE",
-      .doc = "Dates and times as such, or as Excel's numbers. FORMATTED_STRING is not supported." },
+      .doc = "Dates and times as such, as Excel's numbers, or as Excel shows them, as text." },
     { .name = "charset", .type = SL_OPT_ANY, .offset = SL_FIELD(excel_cfg, charset), .doc = "Accepted: workbooks say themselves how they are encoded." },
     { 0 },
 };
@@ -122,7 +122,7 @@ static bool read_sheet(sl_task *t, const excel_cfg *c, sl_xlsx *x, size_t index,
     SL_WRITER out = NULL;
     sl_str uri, title = sl_xlsx_sheet(x, index);
     reading r = { .task = t, .c = c, .arena = arena, .buffer = sl_buf_new(arena, SIZE_MAX / 4), .skip = c->skip };
-    sl_xlsx_reading how = { .formulas = sl_str_eqc(c->values, "FORMULA"), .serials = sl_str_eqc(c->dates, "SERIAL_NUMBER"), .self = &r, .row = on_row };
+    sl_xlsx_reading how = { .formulas = sl_str_eqc(c->values, "FORMULA"), .serials = sl_str_eqc(c->dates, "SERIAL_NUMBER"), .shown = sl_str_eqc(c->values, "FORMATTED_VALUE"), .shown_dates = sl_str_eqc(c->dates, "FORMATTED_STRING"), .self = &r, .row = on_row };
     if (!sl_task_open_out(t, sl_fmt(arena, "sheet_%zu.ion", index + 1), &out, &uri, err))
         return false;
     r.out = out;
@@ -141,10 +141,6 @@ static sl_outcome read_run(sl_task *t, void *cfg, sl_err *err)
     sl_str path;
     int64_t total = 0;
     sl_val *uris = sl_map(sl_task_arena(t));
-    if (sl_str_eqc(c->values, "FORMATTED_VALUE") || sl_str_eqc(c->dates, "FORMATTED_STRING")) {
-        sl_err_set(err, SL_ERR_CONFIG, "excel.render", "'valueRender: FORMATTED_VALUE' and 'dateTimeRender: FORMATTED_STRING' are not supported: values are read as they are, not as Excel shows them");
-        return SL_TASK_FAILED;
-    }
     if (!sl_task_local_file(t, c->from, &path, err))
         return SL_TASK_FAILED;
     sl_xlsx *x = sl_xlsx_open(path.p, err);

@@ -2,9 +2,10 @@
 #include "connectors/serdes/xlsx_parts.h"
 
 #include "base/arena.h"
+#include "connectors/serdes/numfmt.h"
 #include "connectors/serdes/xlsx_read.h"
 
-enum { BLOCK = 64 << 10, PART_MAX = 16 << 20, STRINGS_MAX = 256 << 20, SHEETS_MAX = 1024, STYLES_MAX = 1 << 16 };
+enum { BLOCK = 64 << 10, PART_MAX = 16 << 20, STRINGS_MAX = 256 << 20, SHEETS_MAX = 1024, STYLES_MAX = 1 << 16, DATE = 14 };
 
 /* ---- any part ---- */
 
@@ -173,7 +174,7 @@ bool sl_xlsx_is_date_format(sl_str format)
 
 typedef struct styles {
     sl_xlsx *x;
-    sl_val *dates;                /* number -> true: formats of the workbook's own that are dates' */
+    sl_val *formats;              /* number -> text: of the workbook's own */
     bool cells;                   /* inside of cellXfs, whose order the cells' styles count */
 } styles;
 
@@ -188,13 +189,16 @@ static void styles_start(void *self, const char *name, const char **at)
     styles *s = self;
     sl_arena *a = s->x->arena;
     int64_t id;
-    if (strcmp(name, "numFmt") == 0 && sl_xlsx_is_date_format(sl_part_attribute(at, "formatCode")))
-        sl_map_setc(a, s->dates, sl_cstr(a, sl_part_attribute(at, "numFmtId")), &sl_true_val);
+    if (strcmp(name, "numFmt") == 0)
+        sl_map_set_str(a, s->formats, sl_cstr(a, sl_part_attribute(at, "numFmtId")), sl_str_dup(a, sl_part_attribute(at, "formatCode")));
     s->cells = s->cells || strcmp(name, "cellXfs") == 0;
     if (!s->cells || strcmp(name, "xf") != 0 || s->x->style_count == STYLES_MAX)
         return;
     sl_str number = sl_part_attribute(at, "numFmtId");
-    s->x->date_styles[s->x->style_count++] = sl_get_str(s->dates, number) != NULL || (sl_parse_int(number, &id) && is_built_in_date(id));
+    const sl_val *own = sl_get_str(s->formats, number);
+    const char *built_in = sl_parse_int(number, &id) ? is_built_in_date(id) && sl_numfmt_built_in(id) == NULL ? sl_numfmt_built_in(DATE) : sl_numfmt_built_in(id) : NULL;
+    s->x->formats[s->x->style_count] = own != NULL ? own->s : sl_str_c(built_in ? built_in : "");
+    s->x->date_styles[s->x->style_count++] = own != NULL ? sl_xlsx_is_date_format(own->s) : sl_parse_int(number, &id) && is_built_in_date(id);
 }
 
 static void styles_end(void *self, const char *name)
@@ -206,9 +210,10 @@ static void styles_end(void *self, const char *name)
 bool sl_xlsx_read_styles(sl_xlsx *x, sl_err *err)
 {
     size_t at;
-    styles s = { .x = x, .dates = sl_map(x->arena) };
+    styles s = { .x = x, .formats = sl_map(x->arena) };
     sl_part p = { .self = &s, .start = styles_start, .end = styles_end };
     x->date_styles = SL_ARRAY(x->arena, bool, STYLES_MAX);
+    x->formats = SL_ARRAY(x->arena, sl_str, STYLES_MAX);
     return !sl_zip_find(x->zip, "xl/styles.xml", &at) || sl_part_read(&p, x->zip, "xl/styles.xml", PART_MAX, err);
 }
 

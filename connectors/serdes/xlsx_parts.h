@@ -15,6 +15,7 @@ struct sl_xlsx {
     sl_str *strings;              /* shared by cells */
     size_t string_count, string_capacity;
     bool *date_styles;            /* by a cell's style: is its format a date's? */
+    sl_str *formats;              /* and the format; empty: General */
     size_t style_count;
     bool since_1904;
 };

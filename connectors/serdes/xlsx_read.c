@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/arena.h"
+#include "connectors/serdes/numfmt.h"
 #include "connectors/serdes/xlsx_parts.h"
 
 #define SHEET_MAX (INT64_C(16) << 30) /* bytes of a sheet's XML */
@@ -70,6 +71,7 @@ typedef struct sheet {
     size_t count, column;         /* of the row so far; of the cell, from 0 */
     int64_t number;               /* of the row */
     char type;                    /* of the cell: its attribute t; n(umber), s(hared), i(nline), b(ool), e(rror), f (a formula's string), d(ate) */
+    sl_str format;                /* of the cell's style; empty: General */
     bool date, in_value, in_formula, shared, phonetic, has_formula;
     sl_buf value, formula;
 } sheet;
@@ -91,7 +93,9 @@ static void start_cell(sheet *s, const char **at)
     if (!column_of(sl_part_attribute(at, "r"), &s->column))
         s->column = s->count;
     s->type = type.n == 0 ? 'n' : sl_str_eqc(type, "str") ? 'f' : type.p[0];
-    s->date = style.n > 0 && sl_parse_int(style, &index) && index >= 0 && (size_t)index < s->x->style_count && s->x->date_styles[index];
+    bool styled = style.n > 0 && sl_parse_int(style, &index) && index >= 0 && (size_t)index < s->x->style_count;
+    s->date = styled && s->x->date_styles[index];
+    s->format = styled ? s->x->formats[index] : SL_S("");
     s->has_formula = s->shared = false;
     s->value = sl_buf_new(s->arena, CELL_MAX);
     s->formula = sl_buf_new(s->arena, CELL_MAX);
@@ -131,11 +135,18 @@ static const sl_val *number_of(sheet *s, sl_str text)
     int64_t whole, seconds;
     int32_t ns;
     double d;
+    if ((s->date ? s->reading->shown_dates : s->reading->shown) && sl_parse_double(text, &d))
+        return sl_val_str(s->arena, sl_str_trim(sl_numfmt_number(s->arena, s->format, d, s->x->since_1904)));
     if (s->date && !s->reading->serials && sl_parse_double(text, &d) && sl_xlsx_date(d, s->x->since_1904, &seconds, &ns))
         return sl_val_time(s->arena, (sl_time){ .s = seconds, .ns = ns, .kind = SL_TIME_LOCAL });
     if (sl_parse_int(text, &whole))
         return sl_val_int(s->arena, whole);
     return sl_parse_double(text, &d) ? sl_val_double(s->arena, d) : sl_val_str(s->arena, text);
+}
+
+static const sl_val *string_of(const sheet *s, sl_str text)
+{
+    return sl_val_str(s->arena, s->reading->shown && s->format.n > 0 ? sl_numfmt_text(s->arena, s->format, text) : text);
 }
 
 /* NULL with the part's err. */
@@ -157,13 +168,17 @@ static const sl_val *value_of(sheet *s)
     switch (s->type) {
     case 's':
         if (sl_parse_int(text, &index) && index >= 0 && (size_t)index < s->x->string_count)
-            return sl_val_str(s->arena, s->x->strings[index]);
+            return string_of(s, s->x->strings[index]);
         sl_err_set(s->part.err, SL_ERR_DATA, "xlsx.string", "row %lld refers to the shared string '%.*s', which there is not", (long long)s->number, SL_ARG(text));
         return NULL;
-    case 'b': return sl_str_eqc(text, "1") ? &sl_true_val : &sl_false_val;
+    case 'b':
+        if (s->reading->shown)
+            return sl_val_str(s->arena, sl_str_eqc(text, "1") ? SL_S("TRUE") : SL_S("FALSE"));
+        return sl_str_eqc(text, "1") ? &sl_true_val : &sl_false_val;
     case 'd': return sl_time_parse(text, &t) ? sl_val_time(s->arena, t) : sl_val_str(s->arena, text);
     case 'n': return text.n > 0 ? number_of(s, text) : &sl_null_val;
-    default: return sl_val_str(s->arena, text); /* inline and formulas' strings; errors as they are shown */
+    case 'e': return sl_val_str(s->arena, text);
+    default: return string_of(s, text); /* inline and formulas' strings */
     }
 }
 

@@ -15,6 +15,7 @@ typedef struct sl_xlsx sl_xlsx;
 typedef struct sl_xlsx_reading {
     bool formulas;                /* of cells that have one, "=…" in place of its result */
     bool serials;                 /* dates and times as Excel's numbers */
+    bool shown, shown_dates;      /* numbers and truth values, dates and times: as a cell shows them, without blanks around */
     void *self;
     /* number: from 1; rows that are not in the file are passed over. Cells that are not are nulls. Valid until it returns. */
     bool (*row)(void *self, sl_arena *arena, int64_t number, const sl_val *const *cells, size_t count, sl_err *err);

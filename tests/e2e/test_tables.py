@@ -89,6 +89,15 @@ class Excel(TableCase):
         mac = workbook('<row><c s="1"><v>0</v></c></row>', formats=["yyyy"], workbook_pr='<workbookPr date1904="1"/>')
         self.assertEqual(self.read(mac, header=False)["One"], '[LocalDateTime::"1904-01-01T00:00"]\n')
 
+    def test_values_as_excel_shows_them(self):
+        cells = "".join(f'<c s="{i + 1}"><v>{v}</v></c>' for i, v in enumerate(["1234.5", "-0.25", "45351.75", "1234567", "5"])) + '<c t="b"><v>1</v></c><c s="6" t="inlineStr"><is><t>x</t></is></c><c t="e"><v>#N/A</v></c><c><v>0.1</v></c>'
+        book = workbook(f"<row>{cells}</row>", formats=["#,##0.00_);(#,##0.00)", "0%", "yyyy-mm-dd h:mm AM/PM", "[$€-407] #,##0", "0;;;@", "0;;;&quot;&lt;&quot;@&quot;&gt;&quot;"])
+        read = lambda **how: self.read(book, header=False, **how)["One"]
+        self.assertEqual(read(valueRender="FORMATTED_VALUE"), '["1,234.50","-25%",LocalDateTime::"2024-02-29T18:00","€ 1,234,567","5","TRUE","<x>","#N/A","0.1"]\n')
+        self.assertEqual(read(dateTimeRender="FORMATTED_STRING"), '[1234.5e0,-0.25e0,"2024-02-29 6:00 PM",1234567,5,true,"x","#N/A",0.1e0]\n')
+        styles = workbook('<row><c s="1"><v>45351</v></c></row>', workbook_pr='<workbookPr date1904="1"/>', formats=["d mmm yyyy"])
+        self.assertEqual(self.read(styles, header=False, dateTimeRender="FORMATTED_STRING")["One"], '["1 Mar 2028"]\n')
+
     def test_texts_for_dates(self):
         out = self.tasks(self.RECORDS, {**self.WRITE, "styles": False, "dateFormat": "dd.MM.yyyy"}, {**self.READ, "from": "{{ outputs.t0.uri }}"})
         self.assertIn('day:"29.02.2024"', self.stored(out[1]["uris"]["Sheet"]).decode())
@@ -96,7 +105,6 @@ class Excel(TableCase):
     def test_refusals(self):
         self.assertRegex(self.tasks(b"PK this is none", self.READ, rc=1), "an Excel workbook .* was expected")
         self.assertRegex(self.tasks(workbook(""), {**self.READ, "sheetsTitle": ["Two"]}, rc=1), "no sheet 'Two'; its first is 'One'")
-        self.assertRegex(self.tasks(workbook(""), {**self.READ, "valueRender": "FORMATTED_VALUE"}, rc=1), "not supported")
         self.assertRegex(self.tasks(workbook('<row><c t="s"><v>7</v></c></row>'), self.READ, rc=1), "shared string '7', which there is not")
         self.assertRegex(self.tasks(workbook('<row r="1"><c r="B1"/><c r="A1"/></row>'), self.READ, rc=1), "not in order")
         self.assertRegex(self.tasks(workbook('<row><c r="ZZZZ1"/></row>'), self.READ, rc=1), "more than 16384")
