@@ -1,10 +1,9 @@
 /* connectors/serdes/avro_read.c: see avro_read.h. */
 #include "connectors/serdes/avro_read.h"
 
-#include <zlib.h>
-
 #include "base/arena.h"
 #include "base/json.h"
+#include "connectors/serdes/avro_codec.h"
 
 enum { SYNC = 16, HEADER_MAX = 16 << 20, ITEMS_MAX = 10000000 };
 
@@ -330,42 +329,6 @@ static bool read_header(file *f)
     return read_bytes(f, f->sync, SYNC, &end);
 }
 
-static bool inflated(sl_arena *arena, sl_str packed, sl_str *ret, sl_err *err)
-{
-    z_stream z = { 0 };
-    sl_buf out = sl_buf_new(arena, SL_AVRO_BLOCK_MAX);
-    if (inflateInit2(&z, -MAX_WBITS) != Z_OK)
-        return sl_err_set(err, SL_ERR_LIMIT, "avro.memory", "there is no memory for unpacking");
-    z.next_in = (Bytef *)(uintptr_t)packed.p;
-    z.avail_in = (uInt)packed.n;
-    int got = Z_OK;
-    while (got == Z_OK && !out.overflow) {
-        enum { STEP = 64 << 10 };
-        char *to = sl_buf_room(&out, STEP);
-        if (to == NULL)
-            break;
-        z.next_out = (Bytef *)to;
-        z.avail_out = STEP;
-        got = inflate(&z, Z_NO_FLUSH);
-        out.n += STEP - z.avail_out;
-    }
-    (void)inflateEnd(&z);
-    *ret = sl_buf_str(&out);
-    return got == Z_STREAM_END || sl_err_set(err, SL_ERR_DATA, "avro.deflate", "a block cannot be unpacked: it is damaged, or larger than %d bytes", SL_AVRO_BLOCK_MAX);
-}
-
-/* Behind what snappy packed, the CRC-32 of what it was. */
-static bool unsnapped(sl_arena *arena, sl_str packed, sl_str *ret, sl_err *err)
-{
-    sl_str body = sl_str_sub(packed, 0, packed.n > 4 ? packed.n - 4 : 0), sum = sl_str_sub(packed, body.n, packed.n);
-    uint32_t wanted = 0;
-    for (size_t i = 0; i < sum.n; i++)
-        wanted = wanted << 8 | (unsigned char)sum.p[i];
-    if (sum.n != 4 || !sl_unsnappy(arena, body, SL_AVRO_BLOCK_MAX, ret) || crc32(0, (const Bytef *)ret->p, (uInt)ret->n) != wanted)
-        return sl_err_set(err, SL_ERR_DATA, "avro.snappy", "a block cannot be unpacked: it is damaged, or larger than %d bytes", SL_AVRO_BLOCK_MAX);
-    return true;
-}
-
 static bool each_record(file *f, sl_str block, int64_t count)
 {
     SL_ARENA arena = sl_arena_new();
@@ -399,11 +362,7 @@ static bool read_block(file *f, bool *end)
         return count >= 0 ? false : sl_err_set(f->err, SL_ERR_DATA, "avro.data", "the data are damaged: a block's count is negative");
     if (memcmp(sync, f->sync, SYNC) != 0)
         return sl_err_set(f->err, SL_ERR_DATA, "avro.sync", "the data are damaged: a block does not end with the file's sync marker");
-    if (f->codec.n == 0 || sl_str_eqc(f->codec, "null"))
-        block = packed;
-    else if (!(sl_str_eqc(f->codec, "deflate") ? inflated(arena, packed, &block, f->err) : unsnapped(arena, packed, &block, f->err)))
-        return false;
-    return each_record(f, block, count);
+    return sl_avro_unpack(arena, f->codec, packed, &block, f->err) && each_record(f, block, count);
 }
 
 bool sl_avro_read(const sl_avro_reading *reading, sl_reader *in, sl_err *err)
@@ -412,8 +371,8 @@ bool sl_avro_read(const sl_avro_reading *reading, sl_reader *in, sl_err *err)
     file f = { .reading = reading, .in = in, .arena = arena, .err = err };
     if (!read_header(&f))
         return false;
-    if (f.codec.n > 0 && !sl_str_eqc(f.codec, "null") && !sl_str_eqc(f.codec, "deflate") && !sl_str_eqc(f.codec, "snappy"))
-        return sl_err_set(err, SL_ERR_DATA, "avro.codec", "its blocks are packed with '%.*s'; null, deflate and snappy are supported", SL_ARG(f.codec));
+    if (!sl_avro_codec_is_known(f.codec))
+        return sl_err_set(err, SL_ERR_DATA, "avro.codec", "its blocks are packed with '%.*s'; null, deflate, snappy, bzip2, xz and zstandard are supported", SL_ARG(f.codec));
     bool end = false;
     for (int64_t n = 1; !end; n++) {
         end = true; /* it may end here, and only here */
