@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "service/scheduler_private.h"
+#include "service/stored.h"
 
 static sl_live *look_of(sl_engine *e, const sl_trigger_entry *t)
 {
@@ -46,7 +47,8 @@ static bool reserve_id(sl_engine *e, sl_trigger_entry *t, sl_str *ret, int64_t n
     const sl_val *gone;
     sl_err err;
     if (id.n > 0) {
-        if (!sl_storage_purge(&e->storage, e->turn_arena, t->row.ns, t->row.flow_id, id, &gone, &err))
+        sl_str folder = sl_fmt(e->turn_arena, "%s/%.*s", e->storage_root, SL_ARG(sl_storage_execution_prefix(e->turn_arena, t->row.ns, t->row.flow_id, id)));
+        if (!sl_stored_changes_now(e, folder, &err) || !sl_storage_purge(&e->storage, e->turn_arena, t->row.ns, t->row.flow_id, id, &gone, &err))
             sl_log(SL_WARN, "trigger", "%.*s.%.*s: %.*s: files of an earlier look: %s", SL_ARG(t->row.ns), SL_ARG(t->row.flow_id), SL_ARG(t->row.id), err.message);
         *ret = id;
         return true;

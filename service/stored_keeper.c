@@ -46,6 +46,18 @@ static bool on_file(void *self, sl_str name, int64_t size, sl_err *err)
     return sl_str_ends(name, SL_S(".part")) || put_one(y, sl_fmt(y->task->arena, "%.*s/%.*s", SL_ARG(y->path), SL_ARG(name)), err);
 }
 
+static sl_str local_of(const sync_work *y, sl_str key)
+{
+    const sl_stored *s = y->task->engine->stored;
+    return sl_fmt(y->task->arena, "%s/%.*s", s->root, SL_ARG(sl_str_sub(key, s->prefix.n, key.n)));
+}
+
+static bool is_here(const sync_work *y, sl_str key)
+{
+    sl_str path = local_of(y, key);
+    return sl_get_str(y->here, key) != NULL || (sl_fs_exists(path.p) && !sl_fs_is_dir(path.p));
+}
+
 static bool remove_others(sync_work *y, sl_err *err)
 {
     sl_arena *a = y->task->arena;
@@ -57,11 +69,17 @@ static bool remove_others(sync_work *y, sl_err *err)
     if (!sl_bucket_list(&b, sl_fmt(a, "%.*s/", SL_ARG(key)), &there, err))
         return false;
     for (size_t i = 0; i < sl_val_count(there); i++)
-        if (sl_get_str(y->here, sl_text(sl_at(there, i))) == NULL)
+        if (!is_here(y, sl_text(sl_at(there, i))))
             sl_list_add(a, gone, sl_at(there, i));
-    if (sl_get_str(y->here, key) == NULL)
+    if (!is_here(y, key))
         sl_list_add(a, gone, sl_val_str(a, key));
-    return sl_bucket_delete(&b, gone, err);
+    if (!sl_bucket_delete(&b, gone, err))
+        return false;
+    /* What a task has made meanwhile, and stored before it was removed there, is stored again. */
+    for (size_t i = 0; i < sl_val_count(gone); i++)
+        if (is_here(y, sl_text(sl_at(gone, i))) && !sl_stored_put(y->task, local_of(y, sl_text(sl_at(gone, i))), err))
+            return false;
+    return true;
 }
 
 static bool sync_path(sl_task *t, sl_str path, sl_err *err)
@@ -116,10 +134,18 @@ static bool follow(sl_stored_keeper *k, sl_arena *a, bool *more, sl_err *err)
     if (n == ROWS)
         sl_stmt_done(q);
     *more = n == ROWS;
-    for (size_t i = 0; i < n && rc >= 0; i++)
-        if (!follow_one(k->engine, &rows[i], err))
+    bool ok = rc >= 0;
+    for (size_t i = 0; i < n && rc >= 0; i++) {
+        sl_err own;
+        if (follow_one(k->engine, &rows[i], &own))
+            continue;
+        *err = own;
+        ok = false;
+        if (own.kind != SL_ERR_IO && own.kind != SL_ERR_DATA)
             return false;
-    return rc >= 0;
+        /* A file that is damaged or cannot be read holds up no others. */
+    }
+    return ok;
 }
 
 /* ---- the cache ---- */
