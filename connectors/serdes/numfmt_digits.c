@@ -119,6 +119,16 @@ static layout look(const sl_numfmt_section *s, size_t begin, size_t end, double 
     return l;
 }
 
+/* What stands between the digits is shown here. */
+static bool is_digit(sl_buf *b, const sl_numfmt_token *t)
+{
+    if (t->kind == SL_NF_LITERAL)
+        sl_buf_add(b, t->text);
+    else if (t->kind == SL_NF_PERCENT)
+        sl_buf_char(b, '%');
+    return t->kind == SL_NF_DIGIT;
+}
+
 static void whole_part(sl_buf *b, const layout *l, size_t begin, const char *digits, size_t n)
 {
     size_t left = l->whole, put = 0; /* placeholders to come; digits written */
@@ -126,11 +136,7 @@ static void whole_part(sl_buf *b, const layout *l, size_t begin, const char *dig
         n = 0; /* only a placeholder shows it */
     for (size_t i = begin; i < l->point; i++) {
         const sl_numfmt_token *t = &l->s->tokens[i];
-        if (t->kind == SL_NF_LITERAL)
-            sl_buf_add(b, t->text);
-        else if (t->kind == SL_NF_PERCENT)
-            sl_buf_char(b, '%');
-        if (t->kind != SL_NF_DIGIT)
+        if (!is_digit(b, t))
             continue;
         size_t here = n > left && put == 0 ? n - left + 1 : 1; /* the first one takes all that have no place of their own */
         left--;
@@ -156,11 +162,7 @@ static void decimal_part(sl_buf *b, const layout *l, const char *digits)
         sl_buf_char(b, '.');
     for (size_t i = l->pointed ? l->point + 1 : l->end; i < l->end; i++) {
         const sl_numfmt_token *t = &l->s->tokens[i];
-        if (t->kind == SL_NF_LITERAL)
-            sl_buf_add(b, t->text);
-        else if (t->kind == SL_NF_PERCENT)
-            sl_buf_char(b, '%');
-        if (t->kind != SL_NF_DIGIT)
+        if (!is_digit(b, t))
             continue;
         if (at < n || t->c == '0')
             sl_buf_char(b, digits[at]);

@@ -22,8 +22,8 @@ DIFFERENT = {
     "035": "the flow as it is, not cut down", "037": "all triggers are listed, not only schedules",
     "030": "405 there too, with other words",
 }
-# Keys that only one of the two has, anywhere.
-OURS = {"flow", "namespace", "deprecationPaths", "warnings", "infos", "endDate", "attempts", "labels", "description", "variables", "source", "taskRunList", "problem", "isBasicAuthEnabled", "sluiceVersion", "updated", "author", "trigger", "outputs", "inputs", "backfill", "metadata", "errors", "flowables"}
+# Keys that only one of the two has, anywhere; `resumed` is of 1.x.
+OURS = {"flow", "namespace", "deprecationPaths", "warnings", "infos", "endDate", "attempts", "labels", "description", "variables", "source", "taskRunList", "problem", "isBasicAuthEnabled", "sluiceVersion", "updated", "author", "trigger", "outputs", "inputs", "backfill", "metadata", "errors", "flowables", "resumed"}
 THEIRS = {"url", "User-Agent", "Accept", "Connection", "Accept-Encoding", "Content-Length", "Host", "logref", "path", "taskRunList", "disabled", "outputs", "inputs", "updated", "endDate", "date", "variables", "metadata", "required", "deleted", "errors", "logFile", "duration", "startDate", "revision", "relationType"}
 
 
