@@ -229,9 +229,22 @@ static void tidy(sl_stored *s)
 
 /* ---- the thread ---- */
 
+/* A wrong bucket or key is told at once, not by the first task that has a file. */
+static void probe(sl_engine *e)
+{
+    SL_ARENA a = sl_arena_new();
+    const sl_stored *s = e->stored;
+    const sl_val *keys;
+    sl_err err;
+    sl_bucket b = sl_stored_bucket(s, sl_task_alone(e, a));
+    if (!sl_bucket_list(&b, sl_fmt(a, "%.*s_files/", SL_ARG(s->prefix)), &keys, &err) && !e->stop_requested)
+        sl_log(SL_ERROR, "storage", "%.*s cannot be used: %s", SL_ARG(s->cfg->url), err.message);
+}
+
 static void *keep(void *self)
 {
     sl_stored_keeper *k = self;
+    probe(k->engine);
     sl_watch *watch = sl_engine_watch(k->engine);
     sl_watcher *w = sl_watcher_new(watch, SL_S("$storage"));
     bool told = false;

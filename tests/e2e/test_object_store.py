@@ -194,6 +194,17 @@ class Store:
                     s.call("DELETE", f"/executions/{x['id']}")
                     self.becomes({})
 
+    def test_a_bucket_that_is_not_there(self):
+        with self.server({"url": self.URL.replace("//files", "//nowhere")}) as s:
+            end = time.monotonic() + 30
+            while "cannot be used" not in (said := (self.tmp / "server.log").read_text()) and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertIn(f"{self.URL.replace('//files', '//nowhere')} cannot be used", said)
+            s.flow(flow([write("w")]))
+            x = s.run("my.team", "f")
+            self.assertEqual(x["state"]["current"], "FAILED")
+            self.assertIn("storing 'written.txt' at", json.dumps(s.get(f"/logs/{x['id']}").json))
+
     def test_a_store_that_is_gone(self):
         with self.server() as s:
             s.flow(flow([write("w", retry={"type": "constant", "interval": "PT0.1S", "maxAttempts": 2})]))
