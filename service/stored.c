@@ -138,16 +138,22 @@ static bool make_parent(sl_arena *a, sl_str path, sl_err *err)
     return sl_fs_mkdirs(sl_cstr(a, sl_str_sub(path, 0, (size_t)sl_str_rfind(path, SL_S("/")))), err);
 }
 
-/* *found: false when the store has no such object. */
+/* *found: false when the store has no such object. Several may fetch the same: each into a file of its own, the last one stays. */
 static bool fetch(sl_task *t, sl_str key, sl_str path, bool *found, sl_err *err)
 {
-    sl_bucket b = sl_stored_bucket(t->engine->stored, t);
+    sl_stored *s = t->engine->stored;
+    sl_bucket b = sl_stored_bucket(s, t);
     sl_source source;
+    sl_err ignored;
     *found = sl_bucket_source(&b, key, &source, err);
     if (!*found)
         return err->kind == SL_ERR_NOT_FOUND;
-    SL_WRITER w = make_parent(t->arena, path, err) ? sl_writer_summed(path.p, err) : NULL;
-    return w != NULL && sl_source_copy(&source, w, NULL, err) && w->finish(w, err) && mark(path, err);
+    sl_str own = sl_fmt(t->arena, "%.*s.%x.part", SL_ARG(path), s->fetches++);
+    SL_WRITER w = make_parent(t->arena, path, err) ? sl_writer_summed(own.p, err) : NULL;
+    bool ok = w != NULL && sl_source_copy(&source, w, NULL, err) && w->finish(w, err) && mark(own, err) && (rename(own.p, path.p) == 0 || sl_err_errno(err, "rename", own.p));
+    if (!ok)
+        (void)sl_fs_remove(own.p, &ignored);
+    return ok;
 }
 
 /* ---- namespaces ---- */
@@ -209,13 +215,15 @@ static bool missing(const sl_stored *s, sl_str uri, sl_err *err)
     return sl_err_set(err, SL_ERR_NOT_FOUND, "storage.missing", "Unable to read the file '%.*s': it does not exist%s%.*s (was it purged?)", SL_ARG(uri), s ? ", nor does it at " : "", SL_ARG(s ? s->cfg->url : SL_S("")));
 }
 
-/* Has the store yet to follow at that path, or at a folder above it? Then what is not here is no more, whatever is there. */
-static bool is_changing(sl_task *t, sl_str path, bool *ret, sl_err *err)
+static sl_store *reader_of(sl_task *t, sl_err *err)
 {
-    sl_engine *e = t->engine;
-    sl_store *reader = sl_store_open_reader(sl_fmt(t->arena, "%s/state.db", e->data_dir).p, e->kv, err); /* seldom: files are mostly here */
-    sl_str at = relative(e->stored, path);
-    bool ok = reader != NULL;
+    return sl_store_open_reader(sl_fmt(t->arena, "%s/state.db", t->engine->data_dir).p, t->engine->kv, err);
+}
+
+/* Has the store yet to follow at that path (below the root), or at a folder above it? Then what is not here is no more, whatever is there. */
+static bool follows_at(sl_store *reader, sl_str at, bool *ret, sl_err *err)
+{
+    bool ok = true;
     *ret = false;
     while (ok && !*ret && at.n > 0) {
         sl_stmt *q = sl_db_query(sl_store_db(reader), err, "SELECT 1 FROM unsynced WHERE path=?", "s", at);
@@ -227,6 +235,13 @@ static bool is_changing(sl_task *t, sl_str path, bool *ret, sl_err *err)
         ptrdiff_t slash = sl_str_rfind(at, SL_S("/"));
         at = sl_str_sub(at, 0, slash > 0 ? (size_t)slash : 0);
     }
+    return ok;
+}
+
+static bool is_changing(sl_task *t, sl_str path, bool *ret, sl_err *err)
+{
+    sl_store *reader = reader_of(t, err); /* seldom: files are mostly here */
+    bool ok = reader != NULL && follows_at(reader, relative(t->engine->stored, path), ret, err);
     sl_store_close(reader);
     return ok;
 }
@@ -236,7 +251,7 @@ static bool bring(sl_task *t, sl_str path, bool *found, sl_err *err)
 {
     const sl_stored *s = t->engine->stored;
     sl_str ns = namespace_of(s, path);
-    bool changing, ok = ns.n > 0 ? sl_stored_have_namespace(t, sl_str_dup(t->arena, ns), err) : is_changing(t, path, &changing, err) && (changing || fetch(t, sl_stored_key(s, t->arena, path), path, found, err));
+    bool changing = false, ok = ns.n > 0 ? sl_stored_have_namespace(t, sl_str_dup(t->arena, ns), err) : is_changing(t, path, &changing, err) && (changing || fetch(t, sl_stored_key(s, t->arena, path), path, found, err));
     *found = ok && sl_fs_exists(path.p);
     return ok;
 }
@@ -258,7 +273,7 @@ bool sl_stored_exists(sl_task *t, sl_str path, bool *ret, sl_err *err)
 {
     const sl_stored *s = t->engine->stored;
     sl_source source;
-    bool changing;
+    bool changing = false;
     *ret = sl_fs_exists(path.p);
     if (*ret || s == NULL)
         return true;
@@ -303,9 +318,16 @@ static bool list(sl_task *t, sl_str folder, const sl_val **ret, sl_err *err)
     sl_str prefix = sl_fmt(t->arena, "%.*s/", SL_ARG(sl_stored_key(s, t->arena, folder)));
     if (!sl_bucket_list(&b, prefix, &keys, err))
         return false;
-    for (size_t i = 0; i < sl_val_count(keys); i++)
-        (void)on_file(&l, sl_str_sub(sl_text(sl_at(keys, i)), prefix.n, sl_text(sl_at(keys, i)).n), 0, err);
-    return true;
+    sl_store *reader = reader_of(t, err);
+    bool ok = reader != NULL, gone;
+    for (size_t i = 0; ok && i < sl_val_count(keys); i++) {
+        sl_str file = sl_str_sub(sl_text(sl_at(keys, i)), prefix.n, sl_text(sl_at(keys, i)).n);
+        ok = follows_at(reader, sl_fmt(t->arena, "%.*s/%.*s", SL_ARG(name), SL_ARG(file)), &gone, err);
+        if (ok && !gone) /* what is here was listed above */
+            (void)on_file(&l, file, 0, err);
+    }
+    sl_store_close(reader);
+    return ok;
 }
 
 bool sl_stored_purge(sl_task *t, sl_str ns, sl_str flow_id, sl_str execution_id, const sl_val **ret, sl_err *err)

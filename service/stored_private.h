@@ -25,6 +25,7 @@ struct sl_stored {
     sl_val *namespaces;           /* folders that were looked for in the store */
     pthread_mutex_t lock;
     sl_pin *pins;
+    _Atomic unsigned fetches;     /* numbers them */
 };
 
 sl_bucket sl_stored_bucket(const sl_stored *s, sl_task *t);

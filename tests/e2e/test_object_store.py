@@ -114,6 +114,21 @@ class Store:
             self.becomes({})
         self.ok(self.sluice("verify", "--files"))
 
+    def test_many_want_the_same_file(self):
+        make = {"id": "m", "type": "io.kestra.plugin.scripts.shell.Script", "taskRunner": PROCESS, "outputFiles": ["x.bin"], "script": "head -c 20000000 /dev/urandom > x.bin"}
+        size = {"id": "size", "type": CORE + "storage.Size", "uri": "{{ outputs.m.outputFiles['x.bin'] }}"}
+        with self.server() as s:
+            s.flow(flow([make, {"id": "each", "type": CORE + "flow.ForEach", "concurrencyLimit": 0, "values": [str(n) for n in range(8)], "tasks": [size]}]))
+            x = s.run("my.team", "f")
+            self.assertEqual(x["state"]["current"], "SUCCESS")
+            at = next(r for r in x["taskRunList"] if r["taskId"] == "each")
+            uri = x["taskRunList"][0]["outputs"]["outputFiles"]["x.bin"]
+            for _ in range(3):
+                self.local(uri).unlink()
+                again = s.until(s.call("POST", f"/executions/{x['id']}/replay?taskRunId={at['id']}").json["id"], "FAILED", "SUCCESS")
+                self.assertEqual(again["state"]["current"], "SUCCESS", s.get(f"/logs/{again['id']}").json)
+            self.assertEqual([p.name for p in self.local(uri).parent.iterdir()], ["x.bin"])
+
     def test_purging_tasks(self):
         tasks = [write("a"), write("b"), {"id": "one", "type": CORE + "storage.Delete", "uri": "{{ outputs.a.uri }}"}, {"id": "none", "type": CORE + "storage.Delete", "uri": "{{ outputs.a.uri }}"},
                  {"id": "wait", "type": CORE + "flow.Pause"}, {"id": "rest", "type": CORE + "storage.PurgeCurrentExecutionFiles"}]
