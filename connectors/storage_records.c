@@ -2,7 +2,6 @@
 #include "base/arena.h"
 #include "base/fs.h"
 #include "base/io.h"
-#include "base/ion.h"
 #include "connectors/connectors.h"
 #include "connectors/records.h"
 
@@ -22,12 +21,17 @@ static bool open_sink(sl_task *t, sl_str from, sink *ret, sl_err *err)
     return sl_task_open_out(t, sl_fmt(sl_task_arena(t), "records%.*s", SL_ARG(extension.n ? extension : SL_S(".ion"))), &ret->w, &ret->uri, err);
 }
 
-static bool put_record(sink *s, sl_arena *a, const sl_val *record, sl_err *err)
+/* As it was read: JSON stays JSON. */
+static bool put_line(const sink *s, sl_str line, sl_err *err)
 {
-    sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
-    sl_ion_write(&b, a, record);
-    sl_buf_char(&b, '\n');
-    return s->w->write(s->w, b.p, b.n, err);
+    return s->w->write(s->w, line.p, line.n, err) && s->w->write(s->w, "\n", 1, err);
+}
+
+/* 1: a record and its line, valid until the next call; 0: the end; -1: err. */
+static int next_record(sl_records *r, sl_arena *a, sl_str *line, const sl_val **record, sl_err *err)
+{
+    int rc = sl_records_line(r, line, err);
+    return rc != 1 ? rc : (*record = sl_records_parse(r, a, *line, err)) != NULL ? 1 : -1;
 }
 
 static const sl_opt record_outs[] = {
@@ -83,14 +87,15 @@ static sl_outcome filter_run(sl_task *t, void *cfg, sl_err *err)
     sl_records r;
     sink s = { 0 };
     const sl_val *record;
+    sl_str line;
     int64_t kept = 0;
     int rc = -1;
     bool ok = sl_records_open(&r, t, c->from, err) && open_sink(t, c->from, &s, err), keep;
     while (ok && !sl_task_cancelled(t)) {
         SL_ARENA a = sl_arena_new();
-        if ((rc = sl_records_next(&r, a, &record, err)) != 1)
+        if ((rc = next_record(&r, a, &line, &record, err)) != 1)
             break;
-        ok = wanted(t, a, c, record, r.count, &keep, err) && (!keep || put_record(&s, a, record, err));
+        ok = wanted(t, a, c, record, r.count, &keep, err) && (!keep || put_line(&s, line, err));
         kept += ok && keep;
     }
     ok = ok && rc == 0 && end_records(t, &s, r.count, kept, err);
@@ -167,18 +172,19 @@ static bool pass(sl_task *t, const deduplicate_cfg *c, keys *k, sink *s, int64_t
 {
     sl_records r;
     const sl_val *record;
+    sl_str line;
     int rc = -1;
     bool ok = sl_records_open(&r, t, c->from, err);
     while (ok && !sl_task_cancelled(t)) {
         SL_ARENA a = sl_arena_new();
-        if ((rc = sl_records_next(&r, a, &record, err)) != 1)
+        if ((rc = next_record(&r, a, &line, &record, err)) != 1)
             break;
         key *slot = key_of(t, a, k, c->expr, record, r.count, err);
         ok = slot != NULL;
         if (ok && s == NULL)
             slot->last = r.count;
         else if (ok && slot->last == r.count)
-            ok = put_record(s, a, record, err);
+            ok = put_line(s, line, err);
     }
     *read = r.count;
     sl_records_close(&r);

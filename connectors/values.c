@@ -34,7 +34,7 @@ static bool key_of(sl_task *t, const state_cfg *c, sl_str *ret, sl_err *err)
 
 static const sl_opt set_opts[] = {
     STATE_OPTS,
-    { .name = "data", .type = SL_OPT_MAP, .offset = SL_FIELD(state_cfg, data), .flags = SL_TYPED, .doc = "Merged with what is there." },
+    { .name = "data", .type = SL_OPT_MAP, .offset = SL_FIELD(state_cfg, data), .doc = "Merged with what is there." },
     { 0 },
 };
 

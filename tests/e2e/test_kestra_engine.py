@@ -40,9 +40,9 @@ def differs(text):
 
 
 def plain(v):
-    """Without what differs from run to run, and what is nothing."""
+    """Without what differs from run to run, and what is nothing; the key under which state is kept has another form."""
     if isinstance(v, dict):
-        return {k: plain(x) for k, x in v.items() if x is not None and k not in ("executionId", "on")}
+        return {k: plain(x) for k, x in v.items() if x is not None and k not in ("executionId", "on", "key")}
     if isinstance(v, list):
         return [plain(x) for x in v]
     if isinstance(v, str):
