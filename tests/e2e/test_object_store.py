@@ -251,7 +251,9 @@ class Versitygw(Store, Case):
 
     def objects(self):
         top = self.tmp / "objects" / "files"
-        return {str(p.relative_to(top)): p.read_bytes() for p in sorted(top.rglob("*")) if p.is_file() and ".sgwtmp" not in p.parts}
+        while True:
+            with contextlib.suppress(FileNotFoundError): # a folder that it removes just now
+                return {str(p.relative_to(top)): p.read_bytes() for p in sorted(top.rglob("*")) if p.is_file() and ".sgwtmp" not in p.parts}
 
 
 class FakeGcs(Store, Case):
