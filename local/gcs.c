@@ -32,6 +32,11 @@ const sl_migration sl_gcs_migrations[] = {
     { 3, "CREATE TABLE ddb_tables(name TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT, WITHOUT ROWID;"
          "CREATE TABLE ddb_items(tab TEXT NOT NULL, pk TEXT NOT NULL, sk TEXT NOT NULL, ord REAL NOT NULL, item TEXT NOT NULL, PRIMARY KEY(tab, pk, sk)) STRICT, WITHOUT ROWID;"
          "CREATE INDEX ddb_order ON ddb_items(tab, pk, ord, sk)" },
+    { 4, "ALTER TABLE s3_buckets ADD COLUMN versioning TEXT NOT NULL DEFAULT '';" /* '', Enabled, Suspended */
+         "ALTER TABLE s3_objects ADD COLUMN version TEXT NOT NULL DEFAULT 'null';"
+         "CREATE TABLE s3_versions(seq INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT NOT NULL, key TEXT NOT NULL, version TEXT NOT NULL, marker INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,"
+         " etag TEXT NOT NULL, algorithm TEXT NOT NULL, checksum TEXT NOT NULL, headers TEXT NOT NULL, modified_ms INTEGER NOT NULL) STRICT;"
+         "CREATE UNIQUE INDEX s3_versions_id ON s3_versions(bucket, key, version)" },
     { 0, NULL },
 };
 

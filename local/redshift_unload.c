@@ -113,7 +113,7 @@ static bool make_room(unload *u, sl_err *err)
     if (sl_val_count(keys) > 0 && !u->clean)
         return sl_err_set(err, SL_ERR_CONFLICT, "pg.XX000", "Specified unload destination on S3 is not empty. Consider using a different bucket / prefix, manually removing the target files in S3, or using the ALLOWOVERWRITE option.");
     for (size_t i = 0; i < sl_val_count(keys); i++)
-        if (!sl_s3_row_delete(&u->x, u->bucket, sl_text(sl_at(keys, i))))
+        if (!sl_s3_row_delete(&u->x, u->bucket, sl_text(sl_at(keys, i)), SL_S("")))
             return broken(u, err);
     return true;
 }

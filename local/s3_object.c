@@ -97,6 +97,12 @@ static const sl_val *object_headers(sl_s3_call *x, const sl_s3_row *row)
     sl_arena *a = x->arena;
     static const char *const overrides[][2] = { { "response-content-type", "content-type" }, { "response-content-disposition", "content-disposition" }, { "response-cache-control", "cache-control" }, { "response-content-encoding", "content-encoding" } };
     sl_val *h = sl_map_shallow(a, sl_json_parse(a, row->headers, &ignored));
+    sl_str tags = sl_get_text(h, "x-amz-tagging"), one;
+    int64_t count = 0;
+    while (tags.n > 0 && sl_str_cut(&tags, '&', &one))
+        count++;
+    if (sl_map_remove(h, SL_S("x-amz-tagging")))
+        sl_map_set_int(a, h, "x-amz-tagging-count", count);
     for (size_t i = 0; i < SL_COUNT(overrides); i++)
         if (sl_request_param(x->req, overrides[i][0]).n > 0)
             sl_map_set_str(a, h, overrides[i][1], sl_request_param(x->req, overrides[i][0]));
@@ -114,8 +120,9 @@ static const sl_val *object_headers(sl_s3_call *x, const sl_s3_row *row)
 
 static bool find(sl_s3_call *x, sl_s3_row *row)
 {
-    bool found;
-    return sl_s3_bucket_there(x, x->bucket) && sl_s3_row_find(x, x->bucket, x->key, &found, row) && (found || sl_refuse(&x->why, x->arena, 404, "NoSuchKey", "The specified key does not exist."));
+    bool found = sl_s3_bucket_there(x, x->bucket) && sl_s3_row_find(x, x->bucket, x->key, sl_request_param(x->req, "versionId"), row);
+    sl_s3_tell_version(x); /* that a marker is there, too */
+    return found && sl_s3_customer_opens(x, row->headers, "", false);
 }
 
 static bool object_get(sl_s3_call *x)
@@ -137,6 +144,7 @@ static bool object_get(sl_s3_call *x)
     }
     x->resp->status = partial ? 206 : 200;
     x->resp->headers = headers;
+    sl_s3_tell_version(x);
     if (count == 0)
         return true;
     x->resp->file_fd = open(sl_gcs_blob_path(x->c, a, row.blob).p, O_RDONLY | O_CLOEXEC);
@@ -177,20 +185,30 @@ static bool copy_blob(sl_s3_call *x, sl_str source, int64_t from, int64_t count,
     return ok || sl_s3_broken(x, &err);
 }
 
-/* x-amz-copy-source: /bucket/key, encoded as a form is (a + is a blank, as for S3), perhaps with ?versionId=null */
+/* x-amz-copy-source: /bucket/key, encoded as a form is (a + is a blank, as for S3), perhaps with ?versionId=… */
 static bool find_source(sl_s3_call *x, sl_s3_row *row)
 {
     sl_arena *a = x->arena;
     sl_str path = sl_request_header(x->req, "x-amz-copy-source"), bucket, key, version = path;
     (void)sl_str_cut(&version, '?', &path);
-    bool found, ok = sl_percent_decode(a, path, true, &path);
+    bool ok = sl_percent_decode(a, path, true, &path);
     if (ok && path.n > 0 && path.p[0] == '/')
         path = sl_str_sub(path, 1, path.n);
     key = path;
     ok = ok && sl_str_cut(&key, '/', &bucket) && key.n > 0;
     if (!ok)
         return sl_refuse(&x->why, a, 400, "InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
-    return sl_s3_bucket_there(x, bucket) && sl_s3_row_find(x, bucket, key, &found, row) && (found || sl_refuse(&x->why, a, 404, "NoSuchKey", "The specified key does not exist.")) && may_read(x, row, "x-amz-copy-source-");
+    if (version.p != NULL && version.n > 0 && (!sl_str_starts(version, SL_S("versionId=")) || !sl_percent_decode(a, sl_str_sub(version, 10, version.n), false, &version)))
+        return sl_refuse(&x->why, a, 400, "InvalidArgument", "Copy Source has an unknown parameter");
+    if (!sl_s3_bucket_there(x, bucket) || !sl_s3_row_find(x, bucket, key, version.p != NULL ? version : SL_S(""), row)) {
+        if (x->why.status == 405)
+            sl_refuse(&x->why, a, 400, "InvalidRequest", "The source of a copy request may not specifically refer to a delete marker by version id.");
+        return false;
+    }
+    if (x->version.n > 0)
+        x->resp->headers = sl_map_of(a, "x-amz-copy-source-version-id", sl_val_str(a, x->version));
+    x->version = SL_S("");
+    return may_read(x, row, "x-amz-copy-source-") && sl_s3_customer_opens(x, row->headers, "x-amz-copy-source-", false);
 }
 
 static bool copy_part(sl_s3_call *x, const sl_s3_row *source, sl_str upload, sl_str *blob, sl_str *etag)
@@ -210,19 +228,44 @@ static bool copy_part(sl_s3_call *x, const sl_s3_row *source, sl_str upload, sl_
     return sl_s3_part_put(x, upload, number, *blob, count, hex, SL_S(""));
 }
 
+/* Metadata and tags are the source's or the request's, as the directives say; class and encryption are always the request's. */
+static sl_str copied_headers(sl_s3_call *x, const sl_s3_row *source)
+{
+    sl_err ignored;
+    sl_arena *a = x->arena;
+    const sl_val *from = sl_json_parse(a, source->headers, &ignored), *asked = sl_json_parse(a, sl_s3_kept_headers(x), &ignored);
+    bool replace = sl_str_ieq(sl_request_header(x->req, "x-amz-metadata-directive"), SL_S("REPLACE")), retag = sl_str_ieq(sl_request_header(x->req, "x-amz-tagging-directive"), SL_S("REPLACE"));
+    sl_val *h = sl_map(a);
+    for (int i = 0; i < 2; i++) {
+        const sl_val *part = i == 0 ? from : asked;
+        for (size_t k = 0; k < sl_val_count(part); k++) {
+            sl_str name = part->map.entries[k].key;
+            bool own = sl_str_starts(name, SL_S("x-amz-server-side-encryption")) || sl_str_starts(name, SL_S("x-amz-object-lock-")) || sl_str_eqc(name, "x-amz-storage-class");
+            bool from_request = own || (sl_str_eqc(name, "x-amz-tagging") ? retag : replace);
+            if (from_request == (i == 1))
+                sl_map_set(a, h, name, part->map.entries[k].value);
+        }
+    }
+    return sl_json(a, h);
+}
+
 static bool copy_object(sl_s3_call *x, const sl_s3_row *source, sl_str *blob, sl_str *etag)
 {
     sl_arena *a = x->arena;
-    bool replace = sl_str_ieq(sl_request_header(x->req, "x-amz-metadata-directive"), SL_S("REPLACE"));
-    if (!replace && sl_str_eq(source->bucket, x->bucket) && sl_str_eq(source->key, x->key) && sl_request_header(x->req, "x-amz-storage-class").n == 0 && sl_request_header(x->req, "x-amz-server-side-encryption").n == 0)
+    bool replace = sl_str_ieq(sl_request_header(x->req, "x-amz-metadata-directive"), SL_S("REPLACE")), earlier = sl_str_find(sl_request_header(x->req, "x-amz-copy-source"), SL_S("?versionId=")) >= 0;
+    bool encrypts = sl_request_header(x->req, "x-amz-server-side-encryption").n > 0 || sl_request_header(x->req, "x-amz-server-side-encryption-customer-algorithm").n > 0;
+    if (!sl_s3_customer_fits(x) || !sl_s3_tags_fit(x, sl_request_header(x->req, "x-amz-tagging")))
+        return false;
+    if (!replace && !earlier && !encrypts && sl_str_eq(source->bucket, x->bucket) && sl_str_eq(source->key, x->key) && sl_request_header(x->req, "x-amz-storage-class").n == 0)
         return sl_refuse(&x->why, a, 400, "InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class or encryption attributes.");
     sl_hash *md5 = sl_hash_new(a, "MD5");
     if (!copy_blob(x, source->blob, 0, source->size, blob, md5))
         return false;
-    *etag = sl_fmt(a, "\"%.*s\"", SL_ARG(sl_hex(a, sl_hash_end(md5, a))));
+    *etag = sl_request_header(x->req, "x-amz-server-side-encryption-customer-key").n > 0 ? sl_s3_opaque_etag(x, *blob) : sl_fmt(a, "\"%.*s\"", SL_ARG(sl_hex(a, sl_hash_end(md5, a))));
     bool composite = memchr(source->checksum.p ? source->checksum.p : "", '-', source->checksum.n) != NULL;
     sl_s3_row row = { .bucket = x->bucket, .key = x->key, .blob = *blob, .size = source->size, .etag = *etag, .algorithm = composite ? SL_S("") : source->algorithm, .checksum = composite ? SL_S("") : source->checksum,
-                      .headers = replace ? sl_s3_kept_headers(x) : source->headers };
+                      .headers = copied_headers(x, source) };
+    sl_s3_tell_encryption(x, row.headers);
     return sl_s3_row_put(x, &row, SL_S(""));
 }
 
@@ -232,7 +275,7 @@ void sl_s3_copy(sl_s3_call *x)
     sl_arena *a = x->arena;
     sl_str upload = sl_request_param(x->req, "uploadId"), blob = SL_S(""), etag, headers, algorithm;
     const char *element = upload.n ? "CopyPartResult" : "CopyObjectResult";
-    bool ok = find_source(x, &source) && (upload.n == 0 || sl_s3_upload_find(x, upload, &headers, &algorithm)) && (upload.n ? copy_part(x, &source, upload, &blob, &etag) : copy_object(x, &source, &blob, &etag));
+    bool ok = find_source(x, &source) && (upload.n == 0 || (sl_s3_upload_find(x, upload, &headers, &algorithm) && sl_s3_customer_opens(x, headers, "", true))) && (upload.n ? copy_part(x, &source, upload, &blob, &etag) : copy_object(x, &source, &blob, &etag));
     if (!ok) {
         if (blob.n > 0)
             (void)unlink(sl_gcs_blob_path(x->c, a, blob).p);
@@ -243,18 +286,33 @@ void sl_s3_copy(sl_s3_call *x)
     sl_buf_fmt(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<%s xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LastModified>%.*s</LastModified><ETag>%.*s</ETag></%s>", element, SL_ARG(sl_cloud_now(a)),
                SL_ARG(sl_xml_escape(a, etag)), element);
     sl_s3_answer_xml(x, 200, &b);
+    sl_s3_tell_version(x);
 }
 
 /* ---- routes ---- */
 
+static bool no_method(sl_s3_call *x)
+{
+    return sl_refuse(&x->why, x->arena, 405, "MethodNotAllowed", "The specified method is not allowed against this resource.");
+}
+
+static bool object_delete(sl_s3_call *x)
+{
+    if (!sl_s3_bucket_there(x, x->bucket) || !sl_s3_row_delete(x, x->bucket, x->key, sl_request_param(x->req, "versionId")))
+        return false;
+    sl_s3_tell_version(x);
+    x->resp->status = 204;
+    return true;
+}
+
 static void object_route(void *self, sl_server_request *req, sl_server_response *resp)
 {
     sl_s3_call x;
-    static const char *const unknown[] = { "acl", "tagging", "retention", "legal-hold", "torrent", "attributes", "restore", "select", "versionId" };
+    static const char *const unknown[] = { "acl", "retention", "legal-hold", "torrent", "attributes", "restore", "select" };
     if (!sl_s3_call_begin(&x, self, req, resp))
         return;
     for (size_t i = 0; i < SL_COUNT(unknown); i++)
-        if (sl_s3_sub(&x, unknown[i]) && !sl_str_eqc(sl_request_param(req, unknown[i]), "null")) {
+        if (sl_s3_sub(&x, unknown[i])) {
             sl_refuse(&x.why, x.arena, 501, "NotImplemented", "The local cloud does not know ?%s.", unknown[i]);
             sl_s3_call_refused(&x);
             return;
@@ -268,13 +326,8 @@ static void object_route(void *self, sl_server_request *req, sl_server_response 
         sl_s3_upload_abort(&x);
     else if (upload)
         sl_s3_part_list(&x);
-    else if (delete && sl_s3_bucket_there(&x, x.bucket) && sl_s3_row_delete(&x, x.bucket, x.key))
-        resp->status = 204;
-    else if (delete || post || !object_get(&x)) {
-        if (post)
-            sl_refuse(&x.why, x.arena, 405, "MethodNotAllowed", "The specified method is not allowed against this resource.");
+    else if (!(post ? no_method(&x) : sl_s3_sub(&x, "tagging") ? (delete ? sl_s3_tags_delete(&x) : sl_s3_tags_get(&x)) : delete ? object_delete(&x) : object_get(&x)))
         sl_s3_call_refused(&x);
-    }
 }
 
 static void bucket_or_object(void *self, sl_server_request *req, sl_server_response *resp)

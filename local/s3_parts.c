@@ -44,12 +44,13 @@ void sl_s3_upload_begin(sl_s3_call *x)
     sl_err err;
     sl_arena *a = x->arena;
     sl_str id = sl_gcs_new_blob(x->c, a);
-    if (!sl_s3_bucket_there(x, x->bucket)) {
+    if (!sl_s3_bucket_there(x, x->bucket) || !sl_s3_customer_fits(x) || !sl_s3_tags_fit(x, sl_request_header(x->req, "x-amz-tagging"))) {
         sl_s3_call_refused(x);
         return;
     }
+    sl_str kept = sl_s3_kept_headers(x);
     sl_db_lock(x->c->db);
-    bool ok = sl_db_run(x->c->db, &err, "INSERT INTO s3_uploads(id, bucket, key, headers, algorithm, created_ms) VALUES(?,?,?,?,?,?)", "sssssi", id, x->bucket, x->key, sl_s3_kept_headers(x),
+    bool ok = sl_db_run(x->c->db, &err, "INSERT INTO s3_uploads(id, bucket, key, headers, algorithm, created_ms) VALUES(?,?,?,?,?,?)", "sssssi", id, x->bucket, x->key, kept,
                         sl_str_upper(a, sl_request_header(x->req, "x-amz-checksum-algorithm")), sl_now_ms());
     sl_db_unlock(x->c->db);
     if (!ok) {
@@ -61,6 +62,7 @@ void sl_s3_upload_begin(sl_s3_call *x)
     sl_buf_fmt(&b, XML_HEAD "<InitiateMultipartUploadResult" NAMESPACE "><Bucket>%.*s</Bucket><Key>%.*s</Key><UploadId>%.*s</UploadId></InitiateMultipartUploadResult>", SL_ARG(x->bucket),
                SL_ARG(sl_xml_escape(a, x->key)), SL_ARG(id));
     sl_s3_answer_xml(x, 200, &b);
+    sl_s3_tell_encryption(x, kept);
 }
 
 bool sl_s3_part_put(sl_s3_call *x, sl_str upload, int64_t number, sl_str blob, int64_t size, sl_str md5, sl_str checksum)
@@ -229,6 +231,8 @@ void sl_s3_upload_complete(sl_s3_call *x)
         sl_buf_fmt(&b, "<Checksum%.*s>%.*s</Checksum%.*s>", SL_ARG(row.algorithm), SL_ARG(row.checksum), SL_ARG(row.algorithm));
     sl_buf_addc(&b, "</CompleteMultipartUploadResult>");
     sl_s3_answer_xml(x, 200, &b);
+    sl_s3_tell_encryption(x, row.headers);
+    sl_s3_tell_version(x);
 }
 
 void sl_s3_upload_abort(sl_s3_call *x)

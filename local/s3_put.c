@@ -8,6 +8,8 @@
 #include "local/aws_chunked.h"
 #include "local/s3.h"
 
+enum { TAGGING_MAX = 64 << 10 };
+
 typedef struct incoming {
     sl_s3_call x;
     bool refused, chunked, taken; /* taken: the blob belongs to an object or a part now */
@@ -129,20 +131,38 @@ static bool fits(incoming *in, sl_str md5, sl_str sum)
     return wanted.n == 0 || sl_str_eq(wanted, sum) || sl_refuse(&in->x.why, a, 400, "BadDigest", "The %s you specified did not match the calculated checksum.", sl_checksum_name(in->sum.algorithm));
 }
 
+/* ?tagging: what has arrived is no content. */
+static void set_tags(incoming *in)
+{
+    sl_err err;
+    sl_str body;
+    if (!sl_fs_read(in->x.arena, in->path.p, TAGGING_MAX, &body, &err))
+        sl_refuse(&in->x.why, in->x.arena, 400, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema");
+    if (in->x.why.status != 0 || !sl_s3_tags_put(&in->x, body))
+        sl_s3_call_refused(&in->x);
+}
+
 static void finish(incoming *in, sl_server_response *resp)
 {
     sl_s3_call *x = &in->x;
     sl_arena *a = x->arena;
     int64_t number = 0;
-    sl_str md5 = sl_hash_end(in->md5, a), sum = in->summed ? sl_base64(a, sl_checksum_end(&in->sum, a)) : SL_S(""), upload = sl_request_param(x->req, "uploadId");
+    sl_str md5 = sl_hash_end(in->md5, a), sum = in->summed ? sl_base64(a, sl_checksum_end(&in->sum, a)) : SL_S(""), upload = sl_request_param(x->req, "uploadId"), kept = SL_S("{}"), ignored;
     sl_str etag = sl_fmt(a, "\"%.*s\"", SL_ARG(sl_hex(a, md5))), algorithm = in->summed ? sl_str_c(sl_checksum_name(in->sum.algorithm)) : SL_S("");
     bool part = upload.n > 0, ok = fits(in, md5, sum);
     if (ok && part && (!sl_parse_int(sl_request_param(x->req, "partNumber"), &number) || number < 1 || number > 10000))
         ok = sl_refuse(&x->why, a, 400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive");
+    if (ok && sl_s3_sub(x, "tagging")) {
+        set_tags(in);
+        return;
+    }
     if (ok && part)
-        ok = sl_s3_part_put(x, upload, number, in->blob, in->size, sl_hex(a, md5), sum);
-    else if (ok) {
-        sl_s3_row row = { .bucket = x->bucket, .key = x->key, .blob = in->blob, .size = in->size, .etag = etag, .algorithm = algorithm, .checksum = sum, .headers = sl_s3_kept_headers(x) };
+        ok = sl_s3_upload_find(x, upload, &kept, &ignored) && sl_s3_customer_opens(x, kept, "", true) && sl_s3_part_put(x, upload, number, in->blob, in->size, sl_hex(a, md5), sum);
+    else if (ok && (ok = sl_s3_customer_fits(x) && sl_s3_tags_fit(x, sl_request_header(x->req, "x-amz-tagging")))) {
+        if (sl_request_header(x->req, "x-amz-server-side-encryption-customer-key").n > 0)
+            etag = sl_s3_opaque_etag(x, in->blob);
+        kept = sl_s3_kept_headers(x);
+        sl_s3_row row = { .bucket = x->bucket, .key = x->key, .blob = in->blob, .size = in->size, .etag = etag, .algorithm = algorithm, .checksum = sum, .headers = kept };
         ok = sl_s3_row_put(x, &row, SL_S(""));
     }
     if (!ok) {
@@ -155,13 +175,15 @@ static void finish(incoming *in, sl_server_response *resp)
         sl_map_set_str(a, headers, sl_fmt(a, "x-amz-checksum-%.*s", SL_ARG(sl_str_lower(a, algorithm))).p, sum);
     resp->headers = headers;
     resp->status = 200;
+    sl_s3_tell_encryption(x, kept);
+    sl_s3_tell_version(x);
 }
 
 void sl_s3_object_put(void *self, sl_server_request *req, sl_server_response *resp)
 {
     (void)self;
     incoming *in = req->stream;
-    static const char *const unknown[] = { "tagging", "acl", "retention", "legal-hold", "torrent", "select" };
+    static const char *const unknown[] = { "acl", "retention", "legal-hold", "torrent", "select" };
     in->x.resp = resp;
     in->x.req = req;
     for (size_t i = 0; i < SL_COUNT(unknown) && !in->refused; i++)

@@ -140,6 +140,105 @@ class S3(unittest.TestCase):
         self.assertEqual(self.s3.head_object(Bucket="boto-bucket", Key="to here")["Metadata"], {"m": "2"})
         self.assertEqual(code(self.s3.copy_object, Bucket="boto-bucket", Key="to here", CopySource="boto-bucket/none"), ("NoSuchKey", 404))
 
+    def test_versions(self):
+        s3, bucket = self.s3, "versions-bucket"
+        s3.create_bucket(Bucket=bucket)
+        self.assertNotIn("Status", s3.get_bucket_versioning(Bucket=bucket))
+        self.assertNotIn("VersionId", s3.put_object(Bucket=bucket, Key="a", Body=b"zero"))
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.assertEqual(s3.get_bucket_versioning(Bucket=bucket)["Status"], "Enabled")
+        one = s3.put_object(Bucket=bucket, Key="a", Body=b"one")["VersionId"]
+        two = s3.put_object(Bucket=bucket, Key="a", Body=b"two")["VersionId"]
+        read = lambda **kw: s3.get_object(Bucket=bucket, Key="a", **kw)["Body"].read()
+        self.assertEqual((read(), read(VersionId=one), read(VersionId=two), read(VersionId="null")), (b"two", b"one", b"two", b"zero"))
+        self.assertEqual(s3.head_object(Bucket=bucket, Key="a")["VersionId"], two)
+        self.assertEqual(code(s3.get_object, Bucket=bucket, Key="a", VersionId="none"), ("NoSuchVersion", 404))
+        gone = s3.delete_object(Bucket=bucket, Key="a")
+        self.assertTrue(gone["DeleteMarker"])
+        self.assertEqual(code(s3.get_object, Bucket=bucket, Key="a"), ("NoSuchKey", 404))
+        self.assertEqual(code(s3.get_object, Bucket=bucket, Key="a", VersionId=gone["VersionId"]), ("MethodNotAllowed", 405))
+        self.assertNotIn("Contents", s3.list_objects_v2(Bucket=bucket))
+        s3.put_object(Bucket=bucket, Key="b/c", Body=b"x")
+        for size in (1, 2, 1000):
+            pages = list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": size}))
+            found = [(v["VersionId"], v["IsLatest"], v["Size"]) for p in pages for v in p.get("Versions", []) if v["Key"] == "a"]
+            self.assertEqual(found, [(two, False, 3), (one, False, 3), ("null", False, 4)], size)
+            self.assertEqual([(m["Key"], m["VersionId"], m["IsLatest"]) for p in pages for m in p.get("DeleteMarkers", [])], [("a", gone["VersionId"], True)])
+        pages = list(s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Delimiter="/", PaginationConfig={"PageSize": 1}))
+        self.assertEqual([c["Prefix"] for p in pages for c in p.get("CommonPrefixes", [])], ["b/"])
+        self.assertEqual(code(s3.delete_bucket, Bucket=bucket), ("BucketNotEmpty", 409))
+        self.assertTrue(s3.delete_object(Bucket=bucket, Key="a", VersionId=gone["VersionId"])["DeleteMarker"])
+        self.assertEqual(read(), b"two", "the marker has gone")
+        s3.delete_object(Bucket=bucket, Key="a", VersionId=two)
+        self.assertEqual((read(), s3.head_object(Bucket=bucket, Key="a")["VersionId"]), (b"one", one), "the one before is the newest now")
+        copied = s3.copy_object(Bucket=bucket, Key="a", CopySource={"Bucket": bucket, "Key": "a", "VersionId": "null"})
+        self.assertEqual((read(), copied["CopySourceVersionId"]), (b"zero", "null"))
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+        self.assertEqual(s3.put_object(Bucket=bucket, Key="a", Body=b"three")["VersionId"], "null")
+        self.assertEqual((read(), read(VersionId=one), read(VersionId=copied["VersionId"])), (b"three", b"one", b"zero"))
+        self.assertEqual(s3.delete_object(Bucket=bucket, Key="a")["VersionId"], "null")
+        self.assertEqual(code(s3.get_object, Bucket=bucket, Key="a"), ("NoSuchKey", 404))
+        found = s3.list_object_versions(Bucket=bucket)
+        everything = [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in found["Versions"] + found["DeleteMarkers"]]
+        self.assertEqual(len(everything), 4)
+        done = s3.delete_objects(Bucket=bucket, Delete={"Objects": everything})["Deleted"]
+        self.assertEqual(sorted((d["Key"], d["VersionId"], d.get("DeleteMarker", False)) for d in done), sorted((e["Key"], e["VersionId"], e["VersionId"] == "null") for e in everything))
+        s3.delete_bucket(Bucket=bucket)
+
+    def test_tags(self):
+        s3, at = self.s3, {"Bucket": "boto-bucket", "Key": "tagged"}
+        s3.put_object(**at, Body=b"x", Tagging="a=1&b%20c=%C3%A4+%26")
+        self.assertEqual(s3.get_object(**at)["TagCount"], 2)
+        self.assertEqual(s3.get_object_tagging(**at)["TagSet"], [{"Key": "a", "Value": "1"}, {"Key": "b c", "Value": "\u00e4 &"}])
+        s3.put_object_tagging(**at, Tagging={"TagSet": [{"Key": "<d>", "Value": "'2'"}]})
+        self.assertEqual(s3.get_object_tagging(**at)["TagSet"], [{"Key": "<d>", "Value": "'2'"}])
+        s3.copy_object(Bucket="boto-bucket", Key="tagged copy", CopySource=at)
+        self.assertEqual(s3.get_object_tagging(Bucket="boto-bucket", Key="tagged copy")["TagSet"], [{"Key": "<d>", "Value": "'2'"}])
+        s3.copy_object(Bucket="boto-bucket", Key="tagged copy", CopySource=at, Tagging="e=3", TaggingDirective="REPLACE")
+        self.assertEqual(s3.get_object_tagging(Bucket="boto-bucket", Key="tagged copy")["TagSet"], [{"Key": "e", "Value": "3"}])
+        upload = s3.create_multipart_upload(**at, Tagging="f=4")["UploadId"]
+        part = s3.upload_part(**at, UploadId=upload, PartNumber=1, Body=b"y")
+        s3.complete_multipart_upload(**at, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+        self.assertEqual(s3.get_object_tagging(**at)["TagSet"], [{"Key": "f", "Value": "4"}])
+        s3.delete_object_tagging(**at)
+        self.assertEqual(s3.get_object_tagging(**at)["TagSet"], [])
+        self.assertNotIn("TagCount", s3.head_object(**at))
+        self.assertEqual(s3.get_object(**at)["Body"].read(), b"y")
+        many = [{"Key": str(i), "Value": ""} for i in range(11)]
+        self.assertEqual(code(s3.put_object_tagging, **at, Tagging={"TagSet": many}), ("BadRequest", 400))
+        self.assertEqual(code(s3.put_object_tagging, **at, Tagging={"TagSet": many[:1] * 2}), ("InvalidTag", 400))
+        self.assertEqual(code(s3.put_object_tagging, **at, Tagging={"TagSet": [{"Key": "k" * 129, "Value": ""}]}), ("InvalidTag", 400))
+        self.assertEqual(code(s3.put_object, **at, Body=b"", Tagging="a=1&a=2"), ("InvalidTag", 400))
+        self.assertEqual(code(s3.get_object_tagging, Bucket="boto-bucket", Key="none"), ("NoSuchKey", 404))
+
+    def test_customer_key(self):
+        """boto3 sends such keys over TLS or to a loopback address as it is told; it computes their MD5 itself."""
+        s3, at, data = self.s3, {"Bucket": "boto-bucket", "Key": "closed"}, os.urandom(6 << 20)
+        key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": os.urandom(32)}
+        other = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": os.urandom(32)}
+        put = s3.put_object(**at, Body=b"secret", **key)
+        self.assertEqual((put["SSECustomerAlgorithm"], put["SSECustomerKeyMD5"]), ("AES256", base64.b64encode(hashlib.md5(key["SSECustomerKey"]).digest()).decode()))
+        self.assertNotEqual(put["ETag"], '"' + hashlib.md5(b"secret").hexdigest() + '"')
+        self.assertEqual(s3.get_object(**at, **key)["Body"].read(), b"secret")
+        self.assertEqual(code(s3.get_object, **at), ("InvalidRequest", 400))
+        self.assertEqual(code(s3.head_object, **at), ("400", 400))
+        self.assertEqual(code(s3.get_object, **at, **other), ("AccessDenied", 403))
+        self.assertEqual(code(s3.put_object, **at, Body=b"", SSECustomerAlgorithm="AES256", SSECustomerKey=b"short"), ("InvalidArgument", 400))
+        self.assertEqual(code(s3.put_object, **at, Body=b"", SSECustomerAlgorithm="DES", SSECustomerKey=os.urandom(32)), ("InvalidEncryptionAlgorithmError", 400))
+        source = {"CopySourceSSECustomerAlgorithm": "AES256", "CopySourceSSECustomerKey": key["SSECustomerKey"]}
+        self.assertEqual(code(s3.copy_object, Bucket="boto-bucket", Key="open", CopySource=at), ("InvalidRequest", 400))
+        s3.copy_object(Bucket="boto-bucket", Key="opened", CopySource=at, **source)
+        self.assertEqual(s3.get_object(Bucket="boto-bucket", Key="opened")["Body"].read(), b"secret")
+        self.assertEqual(code(s3.get_object, Bucket="boto-bucket", Key="opened", **key), ("InvalidRequest", 400))
+        s3.copy_object(Bucket="boto-bucket", Key="closed too", CopySource=at, **source, **other)
+        self.assertEqual(s3.get_object(Bucket="boto-bucket", Key="closed too", **other)["Body"].read(), b"secret")
+        upload = s3.create_multipart_upload(**at, **key)["UploadId"]
+        self.assertEqual(code(s3.upload_part, **at, UploadId=upload, PartNumber=1, Body=data), ("InvalidRequest", 400))
+        part = s3.upload_part(**at, UploadId=upload, PartNumber=1, Body=data, **key)
+        s3.complete_multipart_upload(**at, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}, **key)
+        self.assertEqual(s3.get_object(**at, **key)["Body"].read(), data)
+        self.assertEqual(code(s3.get_object, **at), ("InvalidRequest", 400))
+
     def test_checksums(self):
         for name in ("CRC32", "CRC32C", "SHA1", "SHA256"):
             try:
