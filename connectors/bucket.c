@@ -35,7 +35,7 @@ bool sl_bucket_target(const sl_bucket *b, sl_str key, const sl_target_how *how, 
 {
     if (b->google)
         return sl_gs_stream(how, b->gcp, (sl_gs_uri){ .bucket = b->name, .object = key }, ret, err);
-    return sl_s3_stream(how, b->aws, b->name, key, ret, err);
+    return sl_s3_stream(how, b->aws, b->name, key, SL_S(""), ret, err);
 }
 
 typedef struct lister {

@@ -163,7 +163,7 @@ static void post_root(void *self, sl_server_request *req, sl_server_response *re
         return;
     }
     if (sl_str_starts(target, SL_S("DynamoDB_20120810."))) {
-        sl_dynamo_face(self, req, resp, sl_str_sub(target, 18, target.n));
+        sl_ddb_face(self, req, resp, sl_str_sub(target, 18, target.n));
         return;
     }
     if (sl_str_starts(target, SL_S("RedshiftData."))) {

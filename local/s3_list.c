@@ -201,8 +201,9 @@ bool sl_s3_list_versions(sl_s3_call *x)
         sl_buf_fmt(&b, "<Delimiter>%.*s</Delimiter>", SL_ARG(delimiter));
     if (p.encoded)
         sl_buf_addc(&b, "<EncodingType>url</EncodingType>");
+    sl_str next = shown(&p, p.last);
     if (p.truncated)
-        sl_buf_fmt(&b, "<NextKeyMarker>%.*s</NextKeyMarker><NextVersionIdMarker>%.*s</NextVersionIdMarker>", SL_ARG(shown(&p, p.last)), SL_ARG(p.last_version));
+        sl_buf_fmt(&b, "<NextKeyMarker>%.*s</NextKeyMarker><NextVersionIdMarker>%.*s</NextVersionIdMarker>", SL_ARG(next), SL_ARG(p.last_version));
     sl_buf_add(&b, sl_buf_str(&p.contents));
     sl_buf_add(&b, sl_buf_str(&p.prefixes));
     sl_buf_addc(&b, "</ListVersionsResult>");

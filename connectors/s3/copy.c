@@ -14,11 +14,23 @@ static sl_str copy_source(sl_arena *a, const sl_s3_copy *c)
     return c->version.n ? sl_fmt(a, "%.*s?versionId=%.*s", SL_ARG(path), SL_ARG(sl_percent(a, c->version, NULL))) : path;
 }
 
+/* The source, and the key that opens it. */
+static sl_val *source_headers(sl_arena *a, const sl_s3_copy *c, const sl_val *more)
+{
+    sl_val *h = sl_map_shallow(a, more);
+    sl_map_set_str(a, h, "x-amz-copy-source", copy_source(a, c));
+    for (size_t i = 0; i < sl_val_count(c->customer); i++) {
+        sl_str name = c->customer->map.entries[i].key;
+        sl_map_set(a, h, sl_fmt(a, "x-amz-copy-source-%.*s", SL_ARG(sl_str_sub(name, 6, name.n))), c->customer->map.entries[i].value);
+    }
+    return h;
+}
+
 static bool copy_part(sl_s3 *s, const sl_s3_copy *c, sl_str upload, int part, int64_t from, int64_t to, sl_buf *done, const char *doing, sl_err *err)
 {
     sl_arena *a = s->aws.arena;
     sl_http_response r;
-    sl_val *headers = sl_map_of(a, "x-amz-copy-source", sl_val_str(a, copy_source(a, c)));
+    sl_val *headers = source_headers(a, c, NULL);
     sl_map_set_str(a, headers, "x-amz-copy-source-range", sl_fmt(a, "bytes=%lld-%lld", (long long)from, (long long)to));
     sl_s3_request req = { .method = "PUT", .key = c->to_key, .query = sl_fmt(a, "partNumber=%d&uploadId=%.*s", part, SL_ARG(sl_percent(a, upload, NULL))), .headers = headers, .xml_result = true, .idle_ms = COPY_IDLE_MS };
     if (!sl_s3_call(s, a, &req, doing, &r, err))
@@ -61,7 +73,7 @@ static bool copy_in_parts(sl_s3 *s, const sl_s3_copy *c, const sl_val *described
 static bool find_source(sl_s3 *s, const sl_s3_copy *c, sl_http_response *ret, int64_t *ret_size, sl_err *err)
 {
     sl_arena *a = s->aws.arena;
-    sl_s3 from = { .aws = s->aws, .bucket = c->bucket, .path_style = s->path_style };
+    sl_s3 from = { .aws = s->aws, .bucket = c->bucket, .path_style = s->path_style, .customer = c->customer };
     sl_s3_request head = { .method = "HEAD", .key = c->key, .query = c->version.n ? sl_fmt(a, "versionId=%.*s", SL_ARG(sl_percent(a, c->version, NULL))) : SL_S("") };
     return sl_s3_call(&from, a, &head, sl_s3_doing(&from, a, "looking for", c->key), ret, err)
            && (sl_parse_int(sl_http_header(ret, "content-length"), ret_size) || sl_err_set(err, SL_ERR_REMOTE, "s3.size", "S3 does not say how large %.*s is", SL_ARG(c->key)));
@@ -94,9 +106,7 @@ bool sl_s3_copy_object(sl_s3 *s, const sl_s3_copy *c, sl_str *ret_etag, sl_err *
         return false;
     if (size > COPY_ONE_MAX)
         return copy_in_parts(s, c, taken_over(a, &r, c->headers), size, doing.p, ret_etag, err);
-    sl_val *headers = sl_map_shallow(a, c->headers);
-    sl_map_set_str(a, headers, "x-amz-copy-source", copy_source(a, c));
-    sl_s3_request req = { .method = "PUT", .key = c->to_key, .headers = headers, .xml_result = true, .idle_ms = COPY_IDLE_MS };
+    sl_s3_request req = { .method = "PUT", .key = c->to_key, .headers = source_headers(a, c, c->headers), .xml_result = true, .idle_ms = COPY_IDLE_MS };
     if (!sl_s3_call(s, a, &req, doing.p, &r, err))
         return false;
     const sl_val *doc = sl_xml_parse(a, r.body, NULL, err);
@@ -165,11 +175,12 @@ bool sl_s3_act(sl_s3 *s, const sl_aws_cfg *cfg, sl_str action, const sl_val *mov
     bool moves = sl_str_eqc(action, "MOVE"), other;
     if (moves && !sl_s3_open(&to, s->aws.task, cfg, bucket.n ? bucket : s->bucket, err))
         return false;
+    to.customer = s->customer; /* what is moved stays as closed as it was */
     while (prefix.n > 0 && prefix.p[prefix.n - 1] == '/')
         prefix.n--;
     for (size_t i = 0; i < sl_val_count(objects); i++) {
         sl_str key = sl_get_text(sl_at(objects, i), "key"), name = sl_str_sub(key, (size_t)(sl_str_rfind(key, SL_S("/")) + 1), key.n);
-        sl_s3_copy c = { .bucket = s->bucket, .key = key, .to_key = prefix.n ? sl_fmt(a, "%.*s/%.*s", SL_ARG(prefix), SL_ARG(name)) : name };
+        sl_s3_copy c = { .bucket = s->bucket, .key = key, .customer = s->customer, .to_key = prefix.n ? sl_fmt(a, "%.*s/%.*s", SL_ARG(prefix), SL_ARG(name)) : name };
         if (!replaced(s, sl_at(objects, i), &other, err) || (!other && !(moves ? move(s, &to, &c, NULL, err) : sl_s3_delete(s, a, key, &r, err))))
             return false;
     }
@@ -188,6 +199,7 @@ static const sl_opt from_opts[] = {
     { .name = "bucket", .type = SL_OPT_STR, .flags = SL_REQUIRED, .doc = "The bucket." },
     { .name = "key", .type = SL_OPT_STR, .flags = SL_REQUIRED, .doc = "The object." },
     { .name = "versionId", .type = SL_OPT_STR, .doc = "Its version." },
+    { .name = "sseCustomerKey", .type = SL_OPT_SECRET, .doc = SL_S3_KEY_DOC },
     { 0 },
 };
 static const sl_opt to_opts[] = {
@@ -195,6 +207,7 @@ static const sl_opt to_opts[] = {
     { .name = "key", .type = SL_OPT_STR, .doc = "The object; the source's when absent." },
     { .name = "serverSideEncryption", .type = SL_OPT_ENUM, .values = "NONE AES256 AWS_KMS", .doc = "How S3 encrypts it." },
     { .name = "kmsKeyId", .type = SL_OPT_STR, .doc = "The key, for AWS_KMS." },
+    { .name = "sseCustomerKey", .type = SL_OPT_SECRET, .doc = SL_S3_KEY_DOC },
     { 0 },
 };
 static const sl_opt copy_opts[] = {
@@ -213,20 +226,24 @@ static sl_outcome copy_run(sl_task *t, void *cfg, sl_err *err)
     const copy_cfg *c = cfg;
     sl_arena *a = sl_task_arena(t);
     sl_str bucket = sl_get_text(c->to, "bucket"), key = sl_get_text(c->to, "key"), sse = sl_get_text(c->to, "serverSideEncryption"), etag = SL_S("");
+    sl_str from_key = sl_get_text(c->from, "sseCustomerKey"), to_key = sl_get_text(c->to, "sseCustomerKey");
     sl_s3 from, to;
     sl_val *headers = sl_map(a);
     sl_s3_copy copy = { .bucket = sl_get_text(c->from, "bucket"), .key = sl_get_text(c->from, "key"), .version = sl_get_text(c->from, "versionId"), .headers = headers };
     bucket = bucket.n ? bucket : copy.bucket;
     copy.to_key = key.n ? key : copy.key;
-    if (sl_str_eq(bucket, copy.bucket) && sl_str_eq(copy.key, copy.to_key) && sse.n == 0) {
-        sl_err_set(err, SL_ERR_CONFIG, "s3.copy", "s3://%.*s/%.*s cannot be copied onto itself; give another 'to'", SL_ARG(bucket), SL_ARG(copy.key));
+    if (sl_str_eq(bucket, copy.bucket) && sl_str_eq(copy.key, copy.to_key) && copy.version.n == 0 && sse.n == 0 && sl_str_eq(from_key, to_key)) {
+        sl_err_set(err, SL_ERR_CONFIG, "s3.copy", "s3://%.*s/%.*s cannot be copied onto itself; give another 'to', or a 'versionId'", SL_ARG(bucket), SL_ARG(copy.key));
         return SL_TASK_FAILED;
     }
     if (sl_str_eqc(sse, "AES256") || sl_str_eqc(sse, "AWS_KMS"))
         sl_map_set_str(a, headers, "x-amz-server-side-encryption", sl_str_eqc(sse, "AES256") ? sse : SL_S("aws:kms"));
     sl_map_opt_str(a, headers, "x-amz-server-side-encryption-aws-kms-key-id", sl_get_text(c->to, "kmsKeyId"));
     sl_val *intent = sl_map_of(a, "to", sl_val_str(a, copy.to_key));
-    if (!sl_s3_open(&from, t, &c->aws, copy.bucket, err) || !sl_s3_open(&to, t, &c->aws, bucket, err) || (c->delete_source && sl_task_saved(t) == NULL && !sl_task_checkpoint(t, intent, err))
+    if (!sl_s3_open(&from, t, &c->aws, copy.bucket, err) || !sl_s3_use_key(&from, from_key, err) || !sl_s3_open(&to, t, &c->aws, bucket, err) || !sl_s3_use_key(&to, to_key, err))
+        return SL_TASK_FAILED;
+    copy.customer = from.customer;
+    if ((c->delete_source && sl_task_saved(t) == NULL && !sl_task_checkpoint(t, intent, err))
         || !(c->delete_source ? move(&from, &to, &copy, &etag, err) : sl_s3_copy_object(&to, &copy, &etag, err)))
         return SL_TASK_FAILED;
     sl_task_out_str(t, "bucket", bucket);

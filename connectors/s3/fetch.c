@@ -4,7 +4,7 @@
 
 typedef struct download_cfg {
     sl_aws_cfg aws;
-    sl_str bucket, key, version, action;
+    sl_str bucket, key, version, action, customer_key;
     const sl_val *move_to;
     sl_s3_listing listing;
     bool validate;
@@ -13,11 +13,14 @@ typedef struct download_cfg {
 #define BUCKET { .name = "bucket", .type = SL_OPT_STR, .offset = SL_FIELD(download_cfg, bucket), .flags = SL_REQUIRED, .doc = "The bucket." }
 #define VALIDATE { .name = "validateChecksum", .type = SL_OPT_BOOL, .offset = SL_FIELD(download_cfg, validate), .doc = "Warn when there is no checksum to compare; where there is one it is compared in any case." }
 
+#define CUSTOMER_KEY { .name = "sseCustomerKey", .type = SL_OPT_SECRET, .offset = SL_FIELD(download_cfg, customer_key), .doc = SL_S3_KEY_DOC }
+
 static const sl_opt download_opts[] = {
     SL_AWS_OPTS(download_cfg),
     BUCKET,
     { .name = "key", .type = SL_OPT_STR, .offset = SL_FIELD(download_cfg, key), .doc = "The object; else all that prefix, delimiter and regexp find." },
     { .name = "versionId", .type = SL_OPT_STR, .offset = SL_FIELD(download_cfg, version), .doc = "Its version." },
+    CUSTOMER_KEY,
     VALIDATE,
     SL_S3_LISTING_OPTS(download_cfg),
     SL_S3_MAX_FILES_OPT(download_cfg),
@@ -43,6 +46,7 @@ static const sl_opt downloads_opts[] = {
     { .name = "filter", .type = SL_OPT_ENUM, .offset = SL_FIELD(download_cfg, listing.filter), .values = "FILES DIRECTORY BOTH", .fallback = "BOTH", .doc = "Keys that end in / are directories, and never downloaded." },
     { .name = "action", .type = SL_OPT_ENUM, .offset = SL_FIELD(download_cfg, action), .values = "NONE DELETE MOVE", .fallback = "NONE", .doc = "What becomes of the objects afterwards." },
     { .name = "moveTo", .type = SL_OPT_MAP, .offset = SL_FIELD(download_cfg, move_to), .sub = sl_s3_move_opts, .doc = "MOVE: where to." },
+    CUSTOMER_KEY,
     VALIDATE,
     { 0 },
 };
@@ -108,7 +112,7 @@ static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
         sl_err_set(err, SL_ERR_CONFIG, "s3.key", "give 'key' (one object), or 'prefix', 'delimiter' or 'regexp' (several)");
         return SL_TASK_FAILED;
     }
-    if (!sl_s3_open(&s, t, &c->aws, c->bucket, err) || !(several ? get_all(&s, c, &got, err) : get(&s, c, c->key, &got, err)))
+    if (!sl_s3_open(&s, t, &c->aws, c->bucket, err) || !sl_s3_use_key(&s, c->customer_key, err) || !(several ? get_all(&s, c, &got, err) : get(&s, c, c->key, &got, err)))
         return SL_TASK_FAILED;
     if (several)
         sl_task_out(t, "files", sl_get(got, "files"));
@@ -125,7 +129,8 @@ static sl_outcome downloads_run(sl_task *t, void *cfg, sl_err *err)
     const sl_val *done = sl_task_saved(t);
     bool acts = !sl_str_eqc(c->action, "NONE");
     /* Before the first object is moved or deleted, it is on disk that all are here. */
-    if (!sl_s3_may_act(c->action, c->move_to, err) || !sl_s3_open(&s, t, &c->aws, c->bucket, err) || (done == NULL && (!get_all(&s, c, &done, err) || (acts && !sl_task_checkpoint(t, done, err)))))
+    if (!sl_s3_may_act(c->action, c->move_to, err) || !sl_s3_open(&s, t, &c->aws, c->bucket, err) || !sl_s3_use_key(&s, c->customer_key, err)
+        || (done == NULL && (!get_all(&s, c, &done, err) || (acts && !sl_task_checkpoint(t, done, err)))))
         return SL_TASK_FAILED;
     if (acts && !sl_s3_act(&s, &c->aws, c->action, c->move_to, sl_get(done, "objects"), err))
         return SL_TASK_FAILED;

@@ -7,7 +7,9 @@
 #include "base/xml.h"
 #include "connectors/connectors.h"
 
-enum { TRIES_MAX = 8 };
+enum { TRIES_MAX = 8, CUSTOMER_KEY = 32 };
+
+#define CUSTOMER "x-amz-server-side-encryption-customer-"
 
 /* Lower case, digits and dashes: what can be a part of a host name (and of a certificate). */
 static bool host_like(sl_str bucket)
@@ -49,6 +51,26 @@ bool sl_s3_unsigned(const sl_s3 *s)
 {
     sl_str host = host_of(s->aws.base);
     return s->aws.base.n == 0 || sl_str_starts(s->aws.base, SL_S("https://")) || sl_str_starts(host, SL_S("127.")) || sl_str_eqc(host, "localhost") || sl_str_eqc(host, "[::1]") || sl_str_eqc(host, "::1");
+}
+
+/* https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html */
+bool sl_s3_use_key(sl_s3 *s, sl_str key, sl_err *err)
+{
+    sl_arena *a = s->aws.arena;
+    sl_str raw;
+    if (key.n == 0)
+        return true;
+    if (!sl_base64_decode(a, key, &raw) || raw.n != CUSTOMER_KEY)
+        return sl_err_set(err, SL_ERR_CONFIG, "s3.key", "'sseCustomerKey' must be 32 bytes in base64, as `openssl rand -base64 32` makes them");
+    if (!sl_s3_unsigned(s))
+        return sl_err_set(err, SL_ERR_CONFIG, "s3.key", "'sseCustomerKey' is not sent to %.*s: that needs https://", SL_ARG(s->aws.base));
+    sl_hash *md5 = sl_hash_new(a, "MD5");
+    sl_hash_add(md5, raw.p, raw.n);
+    sl_val *h = sl_map_of(a, CUSTOMER "algorithm", sl_val_c(a, "AES256"));
+    sl_map_set_str(a, h, CUSTOMER "key", key);
+    sl_map_set_str(a, h, CUSTOMER "key-md5", sl_base64(a, sl_hash_end(md5, a)));
+    s->customer = h;
+    return true;
 }
 
 bool sl_s3_plain(const sl_s3 *s)
@@ -135,6 +157,10 @@ bool sl_s3_error(sl_s3 *s, sl_arena *a, const sl_http_response *r, const char *d
         advice = "; is 'secretKeyId' the secret of this access key?";
     else if (sl_str_eqc(code, "InvalidAccessKeyId"))
         advice = "; the access key does not exist (any more)";
+    else if (r->status == 400 && r->body.n == 0 && s->customer == NULL) /* a HEAD: there is nothing else to go by */
+        advice = "; is it encrypted with a key of its own? Then 'sseCustomerKey' is needed";
+    else if (r->status == 403 && s->customer != NULL)
+        advice = sl_fmt(a, "; is 'sseCustomerKey' the key of this object, and has %.*s the permission?", SL_ARG(sl_aws_identity(s->aws.cred))).p;
     else if (r->status == 403)
         advice = sl_fmt(a, "; %.*s lacks the permission", SL_ARG(sl_aws_identity(s->aws.cred))).p;
     sl_err_set(err, kind_of(r->status, code), sl_fmt(a, "s3.%d", r->status).p, "%s: S3 answered %d%s%.*s%s%s%.*s%s", doing, r->status, code.n ? " (" : "", SL_ARG(code), code.n ? ")" : "", message.n ? ": " : "",
@@ -163,6 +189,8 @@ static bool once(sl_s3 *s, sl_arena *a, const sl_s3_request *r, sl_str region, b
     sl_val *headers = sl_map_shallow(a, r->headers);
     sl_aws_signer *signer = sl_aws_signer_new(a, s->aws.cred, region, SL_S("s3"));
     sl_aws_keys keys;
+    for (size_t i = 0; i < sl_val_count(s->customer) && r->key.n > 0 && strcmp(r->method, "DELETE") != 0; i++)
+        sl_map_set(a, headers, s->customer->map.entries[i].key, s->customer->map.entries[i].value);
     if (refresh && !sl_aws_get_keys(s->aws.cred, a, true, &keys, err))
         return false;
     if (r->open_body != NULL)

@@ -15,12 +15,17 @@ typedef struct sl_s3 {
     sl_aws_client aws;
     sl_str bucket;
     bool path_style;
+    const sl_val *customer;       /* headers of every request for an object, but its deletion: the key that opens it (SSE-C); NULL = none */
     _Atomic int slow;             /* 503 SlowDown answers seen: fewer requests at a time */
     _Atomic int moved;            /* 0: region is right as far as we know; 1: being written; 2: `moved_to` is the region */
     char moved_to[40];
 } sl_s3;
 
 bool sl_s3_open(sl_s3 *s, sl_task *t, const sl_aws_cfg *cfg, sl_str bucket, sl_err *err);
+
+#define SL_S3_KEY_DOC "AES-256 key of your own (SSE-C), base64: S3 encrypts with it and does not keep it."
+/* The objects are encrypted with this key of 32 bytes, base64; .n == 0: with none. It goes over TLS or to this machine, nowhere else. */
+bool sl_s3_use_key(sl_s3 *s, sl_str key, sl_err *err);
 
 typedef struct sl_s3_request {
     const char *method;
@@ -86,13 +91,14 @@ const char *sl_s3_checksum_header(sl_algorithm a);
 /* An object as it is now. `head`: what S3 says of it. headers: of every request; NULL = none. `s` must outlive the source. */
 bool sl_s3_source(sl_s3 *s, sl_str key, sl_str version, const sl_val *headers, sl_source *ret, sl_http_response *head, sl_err *err);
 /* A stream as an object. *ret is to be closed in any case. */
-bool sl_s3_stream(const sl_target_how *how, const sl_aws_cfg *cfg, sl_str bucket, sl_str key, sl_target **ret, sl_err *err);
+bool sl_s3_stream(const sl_target_how *how, const sl_aws_cfg *cfg, sl_str bucket, sl_str key, sl_str customer_key, sl_target **ret, sl_err *err);
 /* Missing is no error. */
 bool sl_s3_delete(sl_s3 *s, sl_arena *arena, sl_str key, sl_http_response *ret, sl_err *err);
 /* Within the service; objects of more than 5 GB in parts. *ret_etag may be NULL. */
 typedef struct sl_s3_copy {
     sl_str bucket, key, version;  /* source */
     sl_str to_key;                /* in the bucket of `s` */
+    const sl_val *customer;       /* of the source, as in sl_s3 */
     const sl_val *headers;        /* of the new object; NULL = none */
 } sl_s3_copy;
 bool sl_s3_copy_object(sl_s3 *s, const sl_s3_copy *c, sl_str *ret_etag, sl_err *err);

@@ -192,10 +192,10 @@ static const sl_val *headers_of(sl_arena *a, const sl_target_how *how)
     return h;
 }
 
-bool sl_s3_stream(const sl_target_how *how, const sl_aws_cfg *cfg, sl_str bucket, sl_str key, sl_target **ret, sl_err *err)
+bool sl_s3_stream(const sl_target_how *how, const sl_aws_cfg *cfg, sl_str bucket, sl_str key, sl_str customer_key, sl_target **ret, sl_err *err)
 {
     sl_s3 opened;
-    if (!sl_s3_open(&opened, how->task, cfg, bucket, err))
+    if (!sl_s3_open(&opened, how->task, cfg, bucket, err) || !sl_s3_use_key(&opened, customer_key, err))
         return false;
     sl_s3_streaming *s = sl_malloc(sizeof *s);
     memset(s, 0, sizeof *s);

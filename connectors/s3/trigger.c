@@ -5,7 +5,7 @@
 
 typedef struct trigger_cfg {
     sl_aws_cfg aws;
-    sl_str bucket, action;
+    sl_str bucket, action, customer_key;
     const sl_val *move_to;
     sl_s3_listing listing;
     sl_seen_cfg seen;
@@ -19,6 +19,7 @@ static const sl_opt opts[] = {
     { .name = "filter", .type = SL_OPT_ENUM, .offset = SL_FIELD(trigger_cfg, listing.filter), .values = "FILES DIRECTORY BOTH", .fallback = "BOTH", .doc = "Keys that end in / are directories, and never taken." },
     { .name = "action", .type = SL_OPT_ENUM, .offset = SL_FIELD(trigger_cfg, action), .values = "NONE DELETE MOVE", .fallback = "NONE", .doc = "What becomes of the objects once the execution exists." },
     { .name = "moveTo", .type = SL_OPT_MAP, .offset = SL_FIELD(trigger_cfg, move_to), .sub = sl_s3_move_opts, .doc = "MOVE: where to." },
+    { .name = "sseCustomerKey", .type = SL_OPT_SECRET, .offset = SL_FIELD(trigger_cfg, customer_key), .doc = SL_S3_KEY_DOC },
     SL_SEEN_OPTS(trigger_cfg),
     { 0 },
 };
@@ -81,7 +82,7 @@ static sl_outcome run(sl_task *t, void *cfg, sl_err *err)
     sl_seen_store store = {
         .task = t, .self = &l, .output = "objects", .max_files = l.c->listing.max_files, .acts = !sl_str_eqc(l.c->action, "NONE"), .list = list, .id = id_of, .version = version_of, .take = take, .act = act,
     };
-    if (!sl_s3_may_act(l.c->action, l.c->move_to, err) || !sl_s3_open(&l.s, t, &l.c->aws, l.c->bucket, err))
+    if (!sl_s3_may_act(l.c->action, l.c->move_to, err) || !sl_s3_open(&l.s, t, &l.c->aws, l.c->bucket, err) || !sl_s3_use_key(&l.s, l.c->customer_key, err))
         return SL_TASK_FAILED;
     return sl_seen_look(&store, &l.c->seen, err);
 }

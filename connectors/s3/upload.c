@@ -13,7 +13,7 @@ typedef struct upload_cfg {
     sl_aws_cfg aws;
     const sl_val *from, *metadata, *tagging;
     sl_str bucket, key, cache_control, content_type, content_encoding, content_disposition, content_language, expires, acl, storage_class, sse, kms_key, algorithm, checksum, owner, lock_mode, legal_hold, retain_until,
-        payer, if_match, if_none_match;
+        payer, if_match, if_none_match, customer_key;
     int64_t content_length, concurrent;
     bool bucket_key;
 } upload_cfg;
@@ -37,6 +37,7 @@ static const sl_opt opts[] = {
     TEXT("storageClass", storage_class, "Storage class."),
     TEXT("serverSideEncryption", sse, "AES256, AWS_KMS or AWS_KMS_DSSE."),
     TEXT("kmsKeyId", kms_key, "Key for AWS_KMS."),
+    { .name = "sseCustomerKey", .type = SL_OPT_SECRET, .offset = SL_FIELD(upload_cfg, customer_key), .doc = SL_S3_KEY_DOC },
     { .name = "bucketKeyEnabled", .type = SL_OPT_BOOL, .offset = SL_FIELD(upload_cfg, bucket_key), .doc = "Use the bucket's key for AWS_KMS." },
     TEXT("checksumAlgorithm", algorithm, "CRC32C (the default), CRC32, CRC64NVME, SHA1 or SHA256."),
     TEXT("checksum", checksum, "Fail when the file's checksum (base64) is another one."),
@@ -172,7 +173,7 @@ static bool prepare(batch *b, sl_task *t, sl_err *err)
     if (c->algorithm.n > 0 && !sl_checksum_find(c->algorithm, &algorithm))
         return sl_err_set(err, SL_ERR_CONFIG, "s3.checksum", "'checksumAlgorithm' is '%.*s'; S3 knows CRC32C, CRC32, CRC64NVME, SHA1 and SHA256", SL_ARG(c->algorithm));
     const sl_val *headers = headers_of(a, c, err);
-    if (headers == NULL || !sl_s3_open(&b->s, t, &c->aws, c->bucket, err) || !sources(b, err))
+    if (headers == NULL || !sl_s3_open(&b->s, t, &c->aws, c->bucket, err) || !sl_s3_use_key(&b->s, c->customer_key, err) || !sources(b, err))
         return false;
     if (b->several && c->checksum.n > 0)
         return sl_err_set(err, SL_ERR_CONFIG, "s3.checksum", "'checksum' is that of one file, but 'from' names several");

@@ -35,6 +35,8 @@ static const sl_opt opts[] = {
     { .name = "split", .type = SL_OPT_MAP, .offset = SL_FIELD(sl_copy_cfg, split), .sub = split_opts, .doc = "Cut into equal parts at the ends of records: orders.csv.gz becomes orders-0001.csv.gz, …" },
     COPY("contentType", content_type, "Content-Type of the object."),
     COPY("contentEncoding", content_encoding, "Content-Encoding of the object."),
+    { .name = "fromSseCustomerKey", .type = SL_OPT_SECRET, .offset = SL_FIELD(sl_copy_cfg, from_key), .doc = "Of an s3:// source: AES-256 key that it is encrypted with (SSE-C), base64." },
+    { .name = "toSseCustomerKey", .type = SL_OPT_SECRET, .offset = SL_FIELD(sl_copy_cfg, to_key), .doc = "Of s3:// targets: AES-256 key that S3 encrypts them with (SSE-C), base64." },
     COPY("storageClass", storage_class, "Storage class of the object."),
     { .name = "metadata", .type = SL_OPT_MAP, .offset = SL_FIELD(sl_copy_cfg, metadata), .doc = "The object's own metadata." },
     { 0 },

@@ -20,7 +20,7 @@ static bool s3_source(sl_task *t, const sl_copy_cfg *c, sl_source *ret, sl_err *
     sl_str bucket, key;
     sl_http_response head;
     sl_s3 *s = sl_alloc(sl_task_arena(t), sizeof *s);
-    return bucket_and_key(c->from, &bucket, &key, err) && sl_s3_open(s, t, &c->aws, bucket, err) && sl_s3_source(s, key, SL_S(""), NULL, ret, &head, err);
+    return bucket_and_key(c->from, &bucket, &key, err) && sl_s3_open(s, t, &c->aws, bucket, err) && sl_s3_use_key(s, c->from_key, err) && sl_s3_source(s, key, SL_S(""), NULL, ret, &head, err);
 }
 
 static bool gs_source(sl_task *t, const sl_copy_cfg *c, sl_source *ret, sl_err *err)
@@ -36,9 +36,17 @@ static bool file_source(sl_task *t, sl_str uri, sl_source *ret, sl_err *err)
     return sl_task_local_file(t, uri, &path, err) && sl_source_file(t, path, sl_cstr(sl_task_arena(t), uri), ret, err);
 }
 
+/* A key for a place that takes none would leave the bytes open that were to be closed. */
+static bool key_fits(sl_str key, sl_str place, const char *property, sl_err *err)
+{
+    return key.n == 0 || sl_str_starts(place, SL_S("s3://")) || sl_err_set(err, SL_ERR_CONFIG, "copy.key", "'%s' is for s3://, and cannot encrypt %.*s", property, SL_ARG(place));
+}
+
 bool sl_copy_source(sl_task *t, const sl_copy_cfg *c, sl_source *ret, sl_err *err)
 {
     sl_str from = c->from;
+    if (!key_fits(c->from_key, from, "fromSseCustomerKey", err))
+        return false;
     if (sl_str_starts(from, SL_S("http://")) || sl_str_starts(from, SL_S("https://")))
         return sl_copy_web(t, from, c->headers, ret, err);
     if (sl_str_starts(from, SL_S("s3://")))
@@ -54,8 +62,10 @@ bool sl_copy_target(const sl_copy_cfg *c, sl_str to, const sl_target_how *how, s
 {
     sl_gs_uri uri;
     sl_str bucket, key;
+    if (!key_fits(c->to_key, to, "toSseCustomerKey", err))
+        return false;
     if (sl_str_starts(to, SL_S("s3://")))
-        return bucket_and_key(to, &bucket, &key, err) && sl_s3_stream(how, &c->aws, bucket, key, ret, err);
+        return bucket_and_key(to, &bucket, &key, err) && sl_s3_stream(how, &c->aws, bucket, key, c->to_key, ret, err);
     if (sl_str_starts(to, SL_S("gs://")))
         return sl_gs_parse(sl_task_arena(how->task), to, false, &uri, err) && sl_gs_stream(how, &c->gcp, uri, ret, err);
     if (sl_str_find(to, SL_S("://")) >= 0)

@@ -9,7 +9,7 @@
 typedef struct sl_copy_cfg {
     sl_gcp_cfg gcp;
     sl_aws_cfg aws;
-    sl_str from, to, from_compression, to_compression, content_type, content_encoding, storage_class;
+    sl_str from, to, from_compression, to_compression, content_type, content_encoding, storage_class, from_key, to_key;
     const sl_val *headers, *metadata, *split;
     int64_t level;
 } sl_copy_cfg;

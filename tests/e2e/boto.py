@@ -364,7 +364,7 @@ class Dynamo(unittest.TestCase):
 
     def test_many(self):
         numbers = [-5, 0.5, 2, 10, 100]
-        requests = [{"PutRequest": {"Item": self.item("q", n, even={"BOOL": n % 2 == 0}, pad={"S": "x" * 300_000})}} for n in numbers]
+        requests = [{"PutRequest": {"Item": self.item("q", n, even={"BOOL": n % 2 == 0}, padding={"S": "x" * 300_000})}} for n in numbers]
         self.assertEqual(self.db.batch_write_item(RequestItems={"things": requests})["UnprocessedItems"], {})
         self.assertEqual(code(self.db.batch_write_item, RequestItems={"things": [requests[0], requests[0]]}), ("ValidationException", 400))
         get = lambda operation, **kw: [float(i["n"]["N"]) for p in self.db.get_paginator(operation).paginate(TableName="things", **kw) for i in p["Items"]]
@@ -374,13 +374,13 @@ class Dynamo(unittest.TestCase):
         self.assertEqual(get("query", ScanIndexForward=False, **key), numbers[::-1])
         ranged = {"KeyConditionExpression": "id = :id AND n BETWEEN :a AND :b", "ExpressionAttributeValues": {":id": {"S": "q"}, ":a": {"N": "0"}, ":b": {"N": "10"}}}
         self.assertEqual(get("query", **ranged), [0.5, 2, 10])
-        odd = {"FilterExpression": "even = :no OR contains(pad, :y) OR n IN (:m, :m)", "ExpressionAttributeValues": {":no": {"BOOL": False}, ":y": {"S": "y"}, ":m": {"N": "2"}}}
+        odd = {"FilterExpression": "even = :no OR contains(padding, :y) OR n IN (:m, :m)", "ExpressionAttributeValues": {":no": {"BOOL": False}, ":y": {"S": "y"}, ":m": {"N": "2"}}}
         self.assertEqual([n for n in get("scan", **odd)], [-5, 0.5, 2])
         self.assertEqual(self.db.scan(TableName="things", ProjectionExpression="n", Limit=1)["Items"][0].keys(), {"n"})
         self.assertEqual(self.db.scan(TableName="things", Select="COUNT")["Count"], 4, "a page")
         for bad in ("id =", "id = :id AND", "nope(id)", "id ! :id", "(" * 100, "id = :missing"):
             self.assertEqual(code(self.db.query, TableName="things", KeyConditionExpression=bad, ExpressionAttributeValues={":id": {"S": "q"}}), ("ValidationException", 400), bad)
-        self.assertEqual(code(self.db.update_item, TableName="things", Key=self.item("q", 2)), ("UnknownOperationException", 400))
+        self.assertEqual(code(self.db.transact_get_items, TransactItems=[{"Get": {"TableName": "things", "Key": self.item("q", 2)}}]), ("UnknownOperationException", 400))
 
 
 class RedshiftData(unittest.TestCase):

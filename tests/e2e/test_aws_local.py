@@ -1,5 +1,6 @@
 """The local cloud's AWS services: Amazon's client, and our own tasks, against them."""
 
+import base64
 import os
 import subprocess
 import unittest
@@ -7,8 +8,8 @@ import unittest
 from peers import AWS, BOTO3, S5CMD, missing
 from sluice import ROOT, Case, LocalCloud
 from test_dynamodb import ROUND as DYNAMO
-from test_dynamodb import check as check_dynamo
-from test_s3 import ROUND, UPLOAD, LARGE, S3Case, keys
+from test_dynamodb import check as check_dynamo, run_boto
+from test_s3 import HEAD, MAKE, ROUND, UPLOAD, LARGE, S3Case, keys
 
 CONNECTOR = '''
 import datetime, decimal, os, redshift_connector
@@ -33,6 +34,30 @@ c.rollback()
 cur.execute("select 1")
 assert list(cur.fetchone()) == [1]
 '''
+ONE_KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+CLOSED = f"""
+  - {{id: bucket, type: io.kestra.plugin.aws.s3.CreateBucket, bucket: b-one}}
+  - {{id: small, type: io.kestra.plugin.aws.s3.Upload, from: "{{{{ outputs.make.outputFiles['small.txt'] }}}}", bucket: b-one, key: in/small.txt, sseCustomerKey: "{ONE_KEY}"}}
+  - {{id: large, type: io.kestra.plugin.aws.s3.Upload, from: "{{{{ outputs.make.outputFiles['large.bin'] }}}}", bucket: b-one, key: in/large.bin, sseCustomerKey: "{ONE_KEY}"}}
+  - {{id: back, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: in/large.bin, sseCustomerKey: "{ONE_KEY}"}}
+  - {{id: other, type: io.kestra.plugin.aws.s3.Copy, from: {{bucket: b-one, key: in/small.txt, sseCustomerKey: "{ONE_KEY}"}}, to: {{sseCustomerKey: "{OTHER_KEY}"}}}}
+  - {{id: open, type: io.kestra.plugin.aws.s3.Copy, from: {{bucket: b-one, key: in/small.txt, sseCustomerKey: "{OTHER_KEY}"}}, to: {{key: open.txt}}, delete: true}}
+  - {{id: opened, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: open.txt}}
+  - {{id: moved, type: io.kestra.plugin.aws.s3.Downloads, bucket: b-one, prefix: in/, sseCustomerKey: "{ONE_KEY}", action: MOVE, moveTo: {{key: out}}}}
+  - {{id: stream, type: io.sluice.transfer.Copy, from: s3://b-one/out/large.bin, to: s3://b-one/streamed.bin, fromSseCustomerKey: "{ONE_KEY}", toSseCustomerKey: "{OTHER_KEY}"}}
+  - {{id: streamed, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: streamed.bin, sseCustomerKey: "{OTHER_KEY}"}}
+"""
+VERSIONS = """
+  - {id: bucket, type: io.kestra.plugin.aws.s3.CreateBucket, bucket: b-one, objectLockEnabledForBucket: true}
+  - {id: one, type: io.kestra.plugin.aws.s3.Upload, from: "{{ outputs.make.outputFiles['small.txt'] }}", bucket: b-one, key: k}
+  - {id: two, type: io.kestra.plugin.aws.s3.Upload, from: "{{ outputs.make.outputFiles['second.txt'] }}", bucket: b-one, key: k}
+  - {id: first, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: k, versionId: "{{ outputs.one.versionId }}"}
+  - {id: newest, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: k}
+  - {id: gone, type: io.kestra.plugin.aws.s3.Delete, bucket: b-one, key: k}
+  - {id: none, type: io.kestra.plugin.aws.s3.List, bucket: b-one}
+  - {id: again, type: io.kestra.plugin.aws.s3.Copy, from: {bucket: b-one, key: k, versionId: "{{ outputs.one.versionId }}"}}
+  - {id: restored, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: k}
+"""
 BOTO_TESTS = ROOT / "tests" / "e2e" / "boto.py"
 
 
@@ -50,6 +75,13 @@ class Boto3(LocalCase):
             done = subprocess.run([BOTO3, "-W", "ignore", BOTO_TESTS, "-v"], env=env, cwd=self.tmp, capture_output=True, text=True, timeout=200)
         self.assertEqual(done.returncode, 0, done.stderr[-6000:])
         self.assertNotIn("skipped", done.stderr)
+
+
+    @unittest.skipUnless(BOTO3.exists(), missing(BOTO3))
+    def test_dynamodb(self):
+        """Expressions and indexes: the same that Amazon's DynamoDB Local is asked."""
+        with LocalCloud(self):
+            run_boto(self, self.settings())
 
 
 class Clients(LocalCase):
@@ -128,6 +160,43 @@ class S5cmd(LocalCase):
 
 
 class Local(LocalCase):
+    def local(self, tasks):
+        return self.run_flow((HEAD + MAKE + tasks).replace('      endpointOverride: "{{ inputs.endpoint }}"\n', ""), "unused", "--local")
+
+    def test_customer_key(self):
+        """What is written with a key opens for that key alone, in one piece and in parts, copied, moved and streamed."""
+        out = self.outputs(self.ok(self.local(CLOSED)))
+        large = self.stored(out["make"]["outputFiles"]["large.bin"]).read_bytes()
+        self.assertEqual(self.stored(out["back"]["uri"]).read_bytes(), large)
+        self.assertEqual(self.stored(out["opened"]["uri"]).read_bytes(), b"small one")
+        self.assertEqual(sorted(out["moved"]["outputFiles"]), ["in/large.bin"])
+        self.assertEqual(self.stored(out["streamed"]["uri"]).read_bytes(), large)
+        down = "  - {id: d, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: out/large.bin%s}\n"
+        up = "  - {id: u, type: io.kestra.plugin.aws.s3.Upload, from: \"{{ outputs.make.outputFiles['small.txt'] }}\", bucket: b-one, key: k, sseCustomerKey: %s}\n"
+        cases = {
+            "no key": (down % "", "Then 'sseCustomerKey' is needed"),
+            "another key": (down % f", sseCustomerKey: '{OTHER_KEY}'", "is 'sseCustomerKey' the key of this object"),
+            "short": (up % "c2hvcnQ=", "'sseCustomerKey' must be 32 bytes in base64"),
+            "in the clear": (up % f"'{ONE_KEY}', endpointOverride: 'http://s3.example.com'", "is not sent to http://s3.example.com: that needs https://"),
+            "not S3": (f"  - {{id: c, type: io.sluice.transfer.Copy, from: s3://b-one/out/large.bin, to: x.bin, fromSseCustomerKey: '{ONE_KEY}', toSseCustomerKey: '{ONE_KEY}'}}\n", "'toSseCustomerKey' is for s3://"),
+        }
+        for name, (task, expected) in cases.items():
+            with self.subTest(name):
+                done = self.local(task)
+                self.assertEqual(done.rc, 1, done)
+                self.assertIn(expected, done.err)
+                self.assertNotIn(ONE_KEY, done.err + done.out)
+
+    def test_versions(self):
+        """An earlier version is read, and copied onto its own key, where it is the newest then."""
+        out = self.outputs(self.ok(self.local(VERSIONS)))
+        self.assertEqual(self.stored(out["first"]["uri"]).read_bytes(), b"small one")
+        self.assertEqual((self.stored(out["newest"]["uri"]).read_bytes(), out["newest"]["versionId"]), (b"second", out["two"]["versionId"]))
+        self.assertTrue(out["gone"]["deleteMarker"])
+        self.assertEqual(out["none"], {"objects": []})
+        self.assertEqual(self.stored(out["restored"]["uri"]).read_bytes(), b"small one")
+        self.assertEqual(len({out["one"]["versionId"], out["two"]["versionId"], out["gone"]["versionId"], out["restored"]["versionId"]}), 4)
+
     def test_settings(self):
         with LocalCloud(self):
             env = self.settings()

@@ -2,10 +2,12 @@
 
 import collections
 import json
+import pathlib
+import subprocess
 import unittest
 import zlib
 
-from peers import DYNAMODB_LOCAL, dynamodb_local, missing
+from peers import BOTO3, DYNAMODB_LOCAL, dynamodb_local, missing
 from scripted import Scripted
 from sluice import Case
 
@@ -90,12 +92,26 @@ class DynamoCase(Case):
         return (self.data / "storage" / uri.removeprefix("kestra:///")).read_text()
 
 
+def run_boto(case, env):
+    """boto_dynamo.py, where env says."""
+    script = pathlib.Path(__file__).with_name("boto_dynamo.py")
+    done = subprocess.run([BOTO3, "-W", "ignore", script, "-v"], env={**case.env(), "PYTHONDONTWRITEBYTECODE": "1", **env}, cwd=case.tmp, capture_output=True, text=True, timeout=200)
+    case.assertEqual(done.returncode, 0, done.stderr[-6000:])
+    case.assertNotIn("skipped", done.stderr)
+
+
 @unittest.skipUnless(DYNAMODB_LOCAL.exists(), missing(DYNAMODB_LOCAL))
 class DynamodbLocal(DynamoCase):
     def test_round(self):
         with dynamodb_local(self.tmp) as url:
             out = self.outputs(self.ok(self.run_flow(ROUND, url)))
         check(self, out, self.stored)
+
+    @unittest.skipUnless(BOTO3.exists(), missing(BOTO3))
+    def test_expectations(self):
+        """What the local cloud is held to is what Amazon's server does."""
+        with dynamodb_local(self.tmp) as url:
+            run_boto(self, {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"})
 
     def test_refused(self):
         table = "  - {id: table, type: io.sluice.aws.dynamodb.CreateTable, tableName: ttt, partitionKey: {name: id, type: N}}\n"
