@@ -8,20 +8,11 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/sql.h"
-#include "local/redshift_words.h"
+#include "local/redshift_copy.h"
 
 enum { INSERT_ROWS = 200 };
 
-typedef struct copy {
-    sl_redshift_session *s;
-    sl_arena *a;
-    sl_str table, url;
-    const sl_val *columns;        /* named in the statement; empty: all */
-    sl_val *types;                /* [{name, type}] of the columns that are filled */
-    sl_str delimiter, quote, null_text, date_format, time_format;
-    int64_t skip, max_error;
-    bool csv, gzip, manifest, empty_as_null, credentials, read_ratio, blank_as_null, explicit_ids;
-} copy;
+typedef sl_redshift_copying copy;
 
 static bool number(copy *c, sl_str name, sl_str *rest, int64_t *ret, sl_err *err)
 {
@@ -57,8 +48,12 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
         int64_t ratio = 0;
         c->read_ratio = true;
         return number(c, name, rest, &ratio, err) && ((ratio >= 1 && ratio <= 200) || sl_err_set(err, SL_ERR_DATA, "pg.42601", "READRATIO must be from 1 to 200"));
-    } else if (is(name, "GZIP"))
-        c->gzip = true;
+    } else if (is(name, "GZIP") || is(name, "ZSTD"))
+        c->packed = is(name, "GZIP") ? "gzip" : "zstd";
+    else if (is(name, "PARQUET"))
+        c->parquet = true;
+    else if (is(name, "JSON"))
+        c->json = sl_redshift_value(c->a, rest);
     else if (is(name, "MANIFEST"))
         c->manifest = true;
     else if (is(name, "EMPTYASNULL"))
@@ -109,6 +104,8 @@ static bool parse(copy *c, sl_str statement, sl_err *err)
             return false;
     if (!c->credentials)
         return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY needs credentials: IAM_ROLE '…', CREDENTIALS '…', or ACCESS_KEY_ID and SECRET_ACCESS_KEY");
+    if (c->parquet && (c->csv || c->json.n > 0 || c->packed != NULL || c->skip > 0))
+        return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY with FORMAT PARQUET takes no options for text");
     if (c->delimiter.n == 0)
         c->delimiter = SL_S("|");
     return true;
@@ -157,27 +154,7 @@ static sl_str column_list(copy *c)
 
 /* ---- S3 ---- */
 
-static sl_str reader(copy *c, const sl_val *paths)
-{
-    sl_buf b = sl_buf_new(c->a, 16 << 20);
-    sl_buf_addc(&b, "read_csv([");
-    for (size_t i = 0; i < sl_val_count(paths); i++) {
-        sl_str path = sl_duck_text(c->a, sl_at(paths, i)->s);
-        sl_buf_fmt(&b, "%s%.*s", i ? ", " : "", SL_ARG(path));
-    }
-    sl_buf_addc(&b, "], columns = {");
-    for (size_t i = 0; i < sl_val_count(c->types); i++) {
-        sl_str name = sl_duck_text(c->a, sl_get_text(sl_at(c->types, i), "name")), type = sl_duck_text(c->a, sl_get_text(sl_at(c->types, i), "type"));
-        sl_buf_fmt(&b, "%s%.*s: %.*s", i ? ", " : "", SL_ARG(name), SL_ARG(type));
-    }
-    sl_str delimiter = sl_duck_text(c->a, c->delimiter), quote = sl_duck_text(c->a, c->csv ? (c->quote.n ? c->quote : SL_S("\"")) : SL_S("")), null_text = sl_duck_text(c->a, c->null_text.p ? c->null_text : SL_S("\\N"));
-    sl_buf_fmt(&b, "}, auto_detect = false, header = false, skip = %lld, delim = %.*s, quote = %.*s, escape = %.*s, nullstr = [%.*s%s], compression = '%s', null_padding = false, store_rejects = true, rejects_table = 'sl_rejects', rejects_scan = 'sl_scans', rejects_limit = 0)",
-               (long long)c->skip, SL_ARG(delimiter), SL_ARG(quote), SL_ARG(quote), SL_ARG(null_text), c->empty_as_null || c->csv ? ", ''" : "", c->gzip ? "gzip" : "none");
-    return sl_buf_str(&b);
-}
-
-/* What was wrong goes into the system's table, outside of the transaction that is rolled back. */
-/* On a connection of its own: they stay when the transaction is rolled back. */
+/* What was wrong goes into the system's table, on a connection of its own: it stays when the transaction is rolled back. */
 static bool keep_rejects(copy *c, const sl_val *rejects, const sl_val *paths, const sl_val *names, sl_err *err)
 {
     sl_duck_con *con = sl_duck_connect(c->s->c->redshift_duck, err);
@@ -200,27 +177,47 @@ static bool keep_rejects(copy *c, const sl_val *rejects, const sl_val *paths, co
     return ok;
 }
 
+/* Of DuckDB's words the name of a file means nothing to who reads them. */
+static bool in_urls(copy *c, const sl_redshift_files *files, sl_err *err)
+{
+    sl_err own = *err;
+    sl_str text = sl_str_c(own.message);
+    for (size_t i = 0; i < sl_val_count(files->paths); i++)
+        text = sl_str_replace(c->a, text, sl_at(files->paths, i)->s, sl_at(files->names, i)->s);
+    return sl_err_set(err, own.kind, own.code, "%.*s", SL_ARG(text));
+}
+
+static bool load(copy *c, const sl_redshift_source *from, const sl_val **rejects, int64_t *rows, sl_err *err)
+{
+    sl_duck_con *con = c->s->con;
+    sl_str list = column_list(c);
+    *rejects = NULL;
+    return (from->prepare.n == 0 || sl_duck_exec(con, sl_cstr(c->a, from->prepare), err))
+           && sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO %.*s (%.*s) %.*s", SL_ARG(c->table), SL_ARG(list), SL_ARG(from->rows)), NULL, rows, err)
+           && (from->rejects.n == 0 || sl_duck_run(con, c->a, from->rejects, rejects, NULL, err));
+}
+
 static bool from_s3(copy *c, int64_t *rows, sl_err *err)
 {
     sl_redshift_files files = { sl_list(c->a), sl_list(c->a) };
-    const sl_val *paths = files.paths, *names = files.names;
-    const sl_val *rejects = NULL;
+    sl_redshift_source from;
+    const sl_val *rejects;
     sl_err ignored;
     sl_duck_con *con = c->s->con;
     bool own = c->s->status == 'I';
-    if (!(c->manifest ? sl_redshift_manifest(c->s, c->a, c->url, &files, err) : sl_redshift_objects_there(c->s, c->a, c->url, false, &files, err)))
+    if (!(c->manifest ? sl_redshift_manifest(c->s, c->a, c->url, &files, err) : sl_redshift_objects_there(c->s, c->a, c->url, false, &files, err)) || !sl_redshift_source_of(c, files.paths, &from, err))
         return false;
-    sl_str list = column_list(c), from = reader(c, paths);
-    (void)sl_duck_exec(con, "DROP TABLE IF EXISTS sl_rejects; DROP TABLE IF EXISTS sl_scans", &ignored);
+    sl_redshift_source_clear(c);
     if (own && !sl_duck_exec(con, "BEGIN", err))
         return false;
-    bool ok = sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO %.*s (%.*s) SELECT * FROM %.*s", SL_ARG(c->table), SL_ARG(list), SL_ARG(from)), NULL, rows, err)
-              && sl_duck_run(con, c->a, SL_S("SELECT s.file_path, r.line, r.column_name, r.error_message FROM sl_rejects r JOIN sl_scans s USING (scan_id, file_id) ORDER BY r.line"), &rejects, NULL, err);
+    bool ok = load(c, &from, &rejects, rows, err);
     bool good = ok && (int64_t)sl_val_count(rejects) <= c->max_error;
     if (own && !sl_duck_exec(con, good ? "COMMIT" : "ROLLBACK", ok ? err : &ignored))
         return false;
-    (void)sl_duck_exec(con, "DROP TABLE IF EXISTS sl_rejects; DROP TABLE IF EXISTS sl_scans", &ignored);
-    if (!ok || !keep_rejects(c, rejects, paths, names, err))
+    sl_redshift_source_clear(c);
+    if (!ok)
+        return in_urls(c, &files, err);
+    if (!keep_rejects(c, rejects, files.paths, files.names, err))
         return false;
     return good || sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Load into table '%.*s' failed. Check 'sys_load_error_detail' system table for details.", SL_ARG(c->table));
 }

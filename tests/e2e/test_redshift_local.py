@@ -156,6 +156,30 @@ class Redshift(S3Case):
         rows = self.query("SELECT id, name, ts FROM t ORDER BY id", fetchType="FETCH")["rows"]
         self.assertEqual([(r["id"], r["name"], r["ts"]) for r in rows], [(1, 'a, "b"', "2024-02-29T01:02:03"), (2, None, None), (3, "c", "2024-03-01T00:00"), (4, "d", None), (5, "e", "2024-01-01T00:00")])
 
+    def test_copy_formats(self):
+        """JSON by names and by paths, packed too, with bad values told or left out; Parquet as UNLOAD writes it."""
+        role = "IAM_ROLE 'arn:aws:iam::0:role/r'"
+        lines = '{"id": 1, "name": "a", "ts": "2024-02-29 01:02:03", "more": true}\n{"id": "2", "name": {"x": [1]}}\n'
+        self.upload(**{"j/1.json": lines, "p/1.json": '{"a": {"b": [7]}, "c d": "e"} {"a": {"b": []}}', "p/paths.jsonpaths": json.dumps({"jsonpaths": ["$['a']['b'][0]", "$['c d']"]}), "z/1.gz": gzip.compress(lines.encode()),
+                       "bad.json": '{"id": 5}\n{"id": "x", "name": "y"}\n'})
+        self.query("CREATE TABLE t (id int, name varchar(20), ts timestamp)")
+        self.query(f"COPY t FROM 's3://a-bucket/j/' {role} JSON 'auto'; COPY t (id, name) FROM 's3://a-bucket/p/1' {role} FORMAT AS JSON 's3://a-bucket/p/paths.jsonpaths'; COPY t FROM 's3://a-bucket/z/' {role} JSON AS 'auto' GZIP", kind="Queries")
+        table = lambda name="t": [(r["id"], r["name"], r["ts"]) for r in self.query(f"SELECT id, name, ts FROM {name} ORDER BY id, name", fetchType="FETCH")["rows"]]
+        one, two = (1, "a", "2024-02-29T01:02:03"), (2, '{"x":[1]}', None)
+        self.assertCountEqual(table(), [one, one, two, two, (7, "e", None), (None, None, None)])
+        done = self.query(f"COPY t FROM 's3://a-bucket/bad.json' {role} JSON 'auto'", rc=1)
+        self.assertRegex(done.err, r"Load into table 't' failed.*file s3://a-bucket/bad.json, line 2, column id \(INTEGER\): Invalid value 'x'")
+        self.query(f"COPY t FROM 's3://a-bucket/bad.json' {role} JSON 'auto' MAXERROR 1")
+        self.assertIn((5, None, None), table())
+        self.query(f"UNLOAD ('SELECT * FROM t WHERE id < 3') TO 's3://a-bucket/q/' {role} FORMAT PARQUET; CREATE TABLE u (id int, name varchar(20), ts timestamp); COPY u FROM 's3://a-bucket/q/' {role} FORMAT AS PARQUET", kind="Queries")
+        self.assertCountEqual(table("u"), [one, one, two, two])
+        connection = "url: 'jdbc:redshift://x/dev', username: u, password: p"
+        task = f"  - {{id: c, type: io.sluice.redshift.CopyFromS3, {connection}, table: u, from: 's3://a-bucket/%s', format: %s, iamRole: 'arn:aws:iam::0:role/r', mode: REPLACE}}\n"
+        head = "id: f\nnamespace: tests\ntasks:\n"
+        for prefix, kind, rows in (("j/", "JSON", [one, two]), ("q/", "PARQUET", [one, one, two, two])):
+            self.ok(self.flow(head + task % (prefix, kind), "--local", "-q"))
+            self.assertCountEqual(table("u"), rows)
+
     def test_ready_tasks(self):
         """CopyFromS3 and Merge write the SQL, show it, and keep the secret to themselves."""
         self.query("CREATE TABLE t (id int, name varchar(20), n int); CREATE TABLE s (id int, name varchar(20), n int); INSERT INTO t VALUES (1, 'old', 1), (9, 'kept', 9)")
@@ -192,7 +216,11 @@ class Redshift(S3Case):
             f"COPY t FROM 's3://a-bucket/none' {role} CSV": r"prefix 'none' does not exist in the bucket 'a-bucket'",
             f"COPY none FROM 's3://a-bucket/bad.csv' {role} CSV": r'relation "none" does not exist',
             f"COPY t FROM 'dynamodb://x' {role}": r"needs READRATIO",
-            f"COPY t FROM 's3://a-bucket/bad.csv' {role} FORMAT AS PARQUET": r"does not know the option PARQUET",
+            f"COPY t FROM 's3://a-bucket/bad.csv' {role} FORMAT AS PARQUET": r"s3://a-bucket/bad.csv",
+            f"COPY t FROM 's3://a-bucket/bad.csv' {role} FORMAT AS ORC": r"does not know the option ORC",
+            f"COPY t FROM 's3://a-bucket/bad.csv' {role} PARQUET GZIP": r"takes no options for text",
+            f"COPY t FROM 's3://a-bucket/bad.csv' {role} JSON 'auto'": r"Malformed JSON in file \"s3://a-bucket/bad.csv\"",
+            f"COPY t FROM 's3://a-bucket/bad.csv' {role} JSON 'auto ignorecase'": r"knows JSON 'auto' and",
             "UNLOAD ('select 1') TO 's3://a-bucket/x'": r"UNLOAD needs credentials",
             "UNLOAD ('select 1') TO 's3://none/x' " + role: r"specified bucket does not exist \(none\)",
             "UNLOAD ('select nope') TO 's3://a-bucket/x' " + role: r"nope",
