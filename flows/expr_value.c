@@ -301,6 +301,8 @@ FILTER(f_jq)
 {
     if (!sl_is(args[0], SL_STRING))
         return ex_fail(x, at, "expr.args", "`jq` needs a program");
+    if (x->env->brief)
+        return ex_fail(x, at, "expr.brief", "`jq` takes too long for this place");
     const sl_val *v = sl_jq(x->arena, in, args[0]->s, x->err), *doc;
     sl_err ignored;
     /* Text is text; but a program that wants an object or an array finds it in the JSON that a file holds: read(…) | jq('.a'). */

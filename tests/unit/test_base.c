@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/ion.h"
+#include "base/jq.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/proc.h"
@@ -410,6 +411,35 @@ static size_t resident_bytes(void)
     if (f != NULL)
         (void)fclose(f);
     return (size_t)pages * 4096;
+}
+
+static sl_str jq(sl_test_context *t, const char *program)
+{
+    sl_err_clear(&t->err);
+    const sl_val *v = sl_jq(t->arena, sl_json_parse(t->arena, SL_S("{\"a\":[1,{\"b\":2.50}]}"), &t->err), sl_str_c(program), &t->err);
+    return v ? sl_json(t->arena, v) : sl_fmt(t->arena, "%s: %s", t->err.code, t->err.message);
+}
+
+SL_TEST(jq, results_and_errors)
+{
+    CHECK_STR(jq(t, ".a[0], .a[1].b, .none"), "[1,2.5,null]");
+    CHECK_STR(jq(t, "empty"), "[]");
+    CHECK_STR(jq(t, "error(\"no\")"), "jq.run: the jq program `error(\"no\")` failed: no");
+    CHECK(sl_str_starts(jq(t, ".a["), SL_S("jq.compile: the jq program `.a[` is wrong: ")));
+    CHECK_STR(jq(t, "input"), "jq.run: the jq program `input` failed: there is no further input");
+    CHECK_STR(jq(t, "debug | .a[0]"), "[1]");
+}
+
+/* libjq 1.6 calls abort() for the first, and never ends the fifth. */
+SL_TEST(jq, nothing_gets_out)
+{
+    CHECK(sl_str_starts(jq(t, "1e300 | todate"), SL_S("jq.fault: ")));
+    CHECK(sl_str_starts(jq(t, "import \"/etc/passwd\" as $x; $x"), SL_S("jq.")));
+    CHECK_STR(jq(t, "env, $ENV"), "[{},{}]");
+    CHECK(sl_str_starts(jq(t, "[range(1e9)]"), SL_S("jq.fault: ")));
+    CHECK(sl_str_starts(jq(t, "def f: f; f"), SL_S("jq.time: ")));
+    CHECK(sl_str_starts(jq(t, "range(1e9)"), SL_S("jq.results: ")));
+    CHECK_STR(jq(t, ".a[0]"), "[1]");
 }
 
 SL_TEST(memory, what_is_given_back_comes_again)
