@@ -211,7 +211,7 @@ static bool bind_collection(sl_arena *arena, const sl_opt *o, const sl_val *v, c
         const sl_val *parsed = from_json_text(arena, v, wanted);
         if (parsed == NULL && o->type == SL_OPT_STRS && v->type != SL_MAP && v->type != SL_LIST) {
             sl_val *one = sl_list(arena);
-            sl_list_add(arena, one, sl_val_str(arena, sl_val_text(arena, v)));
+            sl_list_add(arena, one, sl_val_str(arena, sl_val_written(arena, v)));
             parsed = one;
         }
         if (parsed == NULL)
@@ -221,7 +221,7 @@ static bool bind_collection(sl_arena *arena, const sl_opt *o, const sl_val *v, c
     if (o->type == SL_OPT_STRS) {
         sl_val *texts = sl_list(arena);
         for (size_t i = 0; i < v->list.n; i++)
-            sl_list_add(arena, texts, sl_val_str(arena, sl_val_text(arena, v->list.items[i])));
+            sl_list_add(arena, texts, sl_val_str(arena, sl_val_written(arena, v->list.items[i])));
         v = texts;
     }
     *field = v;
@@ -236,7 +236,7 @@ static bool bind_one(sl_arena *arena, const sl_opt *o, const sl_val *v, void *fi
     case SL_OPT_SECRET:
         ok = v->type != SL_LIST && (v->type != SL_MAP || o->type == SL_OPT_SECRET);
         if (ok)
-            *(sl_str *)field = sl_str_dup(arena, v->type == SL_MAP ? sl_json(arena, v) : sl_val_text(arena, v));
+            *(sl_str *)field = sl_str_dup(arena, v->type == SL_MAP ? sl_json(arena, v) : o->flags & SL_STATIC ? sl_val_written(arena, v) : sl_val_text(arena, v));
         break;
     case SL_OPT_ENUM:
         ok = v->type != SL_LIST && v->type != SL_MAP && enum_has(o->values, sl_str_trim(sl_val_text(arena, v)));

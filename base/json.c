@@ -59,6 +59,36 @@ static bool depth_ok(sl_str text)
     return true;
 }
 
+/* Integers of more than 64 bits as texts: they keep all their digits. */
+static sl_str big_integers_quoted(sl_arena *arena, sl_str text)
+{
+    sl_buf b = sl_buf_new(arena, 2 * text.n + 2);
+    bool inside = false;
+    for (size_t i = 0; i < text.n;) {
+        char c = text.p[i];
+        size_t n = 1;
+        if (c == '"')
+            inside = !inside;
+        else if (c == '\\' && inside)
+            n = i + 1 < text.n ? 2 : 1;
+        else if (!inside && (c == '-' || (c >= '0' && c <= '9'))) {
+            int64_t ignored;
+            while (i + n < text.n && strchr("0123456789.eE+-", text.p[i + n]) != NULL && text.p[i + n] != '\0')
+                n++;
+            sl_str number = sl_str_sub(text, i, i + n);
+            bool whole = memchr(number.p, '.', n) == NULL && memchr(number.p, 'e', n) == NULL && memchr(number.p, 'E', n) == NULL;
+            if (whole && n > 18 && !sl_parse_int(number, &ignored)) {
+                sl_buf_fmt(&b, "\"%.*s\"", SL_ARG(number));
+                i += n;
+                continue;
+            }
+        }
+        sl_buf_add(&b, sl_str_sub(text, i, i + n));
+        i += n;
+    }
+    return sl_buf_str(&b);
+}
+
 const sl_val *sl_json_parse_exactly(sl_arena *arena, sl_str text, sl_err *err)
 {
     if (text.n > SL_JSON_SIZE_MAX) {
@@ -70,7 +100,13 @@ const sl_val *sl_json_parse_exactly(sl_arena *arena, sl_str text, sl_err *err)
         return NULL;
     }
     json_error_t problem;
-    json_t *doc = json_loadb(text.p ? text.p : "", text.n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
+    const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    json_t *doc = json_loadb(text.p ? text.p : "", text.n, flags, &problem);
+    if (doc == NULL && json_error_code(&problem) == json_error_numeric_overflow) {
+        json_error_t ignored;
+        sl_str quoted = big_integers_quoted(arena, text);
+        doc = json_loadb(quoted.p, quoted.n, flags, &ignored);
+    }
     if (doc == NULL) {
         sl_err_at(err, problem.line > 0 ? (uint32_t)problem.line : 0, problem.column > 0 ? (uint32_t)problem.column : 0,
                   SL_ERR_DATA, "json.syntax", "not valid JSON at line %d, column %d: %s", problem.line, problem.column,

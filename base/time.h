@@ -65,6 +65,15 @@ sl_str sl_time_rfc3339(sl_arena *arena, int64_t epoch_ms);
 /* java.time pattern letters, English locale. Unknown letters are an error. */
 bool sl_time_format(sl_arena *arena, sl_time t, sl_str pattern, sl_str *ret, sl_err *err);
 
+/* Names in a language: twelve, seven or two, | between them. _alone: of a month without a day; NULL = the same. */
+typedef struct sl_time_names {
+    const char *language;         /* ISO 639: fr */
+    const char *months, *months_short, *months_alone, *months_short_alone, *days, *days_short, *halves;
+} sl_time_names;
+const sl_time_names *sl_time_names_find(sl_str language); /* NULL: not known */
+/* names NULL: English. In another language eras and quarters have no names here: asking for them is an error. */
+bool sl_time_format_in(sl_arena *arena, sl_time t, sl_str pattern, const sl_time_names *names, sl_str *ret, sl_err *err);
+
 /* ISO-8601 duration (years and months refused), or a bare number of seconds. */
 bool sl_duration_parse(sl_str text, int64_t *ret_ms);
 sl_str sl_duration_text(sl_arena *arena, int64_t ms);  /* PT1H30M, PT0.5S, PT0S */

@@ -10,6 +10,7 @@ static const char *const weekdays[] = { "Monday", "Tuesday", "Wednesday", "Thurs
 typedef struct fields {
     sl_time t;
     sl_civil c;
+    const sl_time_names *names;   /* NULL: English */
 } fields;
 
 static void add_number(sl_buf *b, int64_t v, int width)
@@ -23,6 +24,38 @@ static void add_name(sl_buf *b, const char *name, int width)
         sl_buf_char(b, name[0]);
     else
         sl_buf_fmt(b, "%.*s", width >= 4 ? (int)strlen(name) : 3, name);
+}
+
+/* The n-th of a list of names; width 5: its first character. */
+static void add_nth(sl_buf *b, const char *list, int n, int width)
+{
+    sl_str rest = sl_str_c(list), one = SL_S("");
+    for (int i = 0; i < n; i++)
+        (void)sl_str_cut(&rest, '|', &one);
+    size_t most = one.n;
+    for (size_t i = 1; width == 5 && i < one.n && most == one.n; i++)
+        if (((unsigned char)one.p[i] & 0xC0) != 0x80)
+            most = i;
+    sl_buf_add(b, sl_str_sub(one, 0, most));
+}
+
+static void add_month(sl_buf *b, const fields *f, bool alone, int width)
+{
+    const sl_time_names *n = f->names;
+    if (n == NULL)
+        add_name(b, months[f->c.month - 1], width);
+    else if (width == 3)
+        add_nth(b, alone && n->months_short_alone ? n->months_short_alone : n->months_short, f->c.month, width);
+    else
+        add_nth(b, alone && n->months_alone ? n->months_alone : n->months, f->c.month, width);
+}
+
+static void add_weekday(sl_buf *b, const fields *f, int width)
+{
+    if (f->names == NULL)
+        add_name(b, weekdays[f->c.weekday - 1], width);
+    else
+        add_nth(b, width <= 3 ? f->names->days_short : f->names->days, f->c.weekday, width);
 }
 
 static void add_fraction(sl_buf *b, int32_t ns, int width)
@@ -75,7 +108,12 @@ static bool format_time_letter(sl_buf *b, const fields *f, char letter, int widt
     case 'k': add_number(b, c->hour ? c->hour : 24, width); return true;
     case 'K': add_number(b, c->hour % 12, width); return true;
     case 'h': add_number(b, c->hour % 12 ? c->hour % 12 : 12, width); return true;
-    case 'a': sl_buf_addc(b, c->hour < 12 ? "AM" : "PM"); return true;
+    case 'a':
+        if (f->names != NULL)
+            add_nth(b, f->names->halves, c->hour < 12 ? 1 : 2, 1);
+        else
+            sl_buf_addc(b, c->hour < 12 ? "AM" : "PM");
+        return true;
     case 'm': add_number(b, c->minute, width); return true;
     case 's': add_number(b, c->second, width); return true;
     case 'S': add_fraction(b, f->t.ns, width); return true;
@@ -92,7 +130,12 @@ static bool format_zone_letter(sl_buf *b, const fields *f, char letter, int widt
     switch (letter) {
     case 'X': add_offset(b, offset, width, true); return true;
     case 'x': add_offset(b, offset, width, false); return true;
-    case 'Z': add_offset(b, offset, width == 5 ? 3 : 2, false); return true;
+    case 'Z':
+        if (width == 4)
+            sl_buf_addc(b, "GMT");
+        if (width != 4 || offset != 0)
+            add_offset(b, offset, width >= 4 ? 3 : 2, width == 5);
+        return true;
     case 'O': {
         int32_t a = offset < 0 ? -offset : offset;
         sl_buf_fmt(b, "GMT");
@@ -133,17 +176,17 @@ static bool format_date_letter(sl_buf *b, const fields *f, char letter, int widt
     case 'M':
     case 'L':
         if (width >= 3)
-            add_name(b, months[c->month - 1], width);
+            add_month(b, f, letter == 'L', width);
         else
             add_number(b, c->month, width);
         return true;
     case 'd': add_number(b, c->day, width); return true;
     case 'D': add_number(b, c->yearday, width); return true;
-    case 'E': add_name(b, weekdays[c->weekday - 1], width); return true;
+    case 'E': add_weekday(b, f, width); return true;
     case 'e':
     case 'c':
         if (width >= 3)
-            add_name(b, weekdays[c->weekday - 1], width);
+            add_weekday(b, f, width);
         else
             add_number(b, c->weekday % 7 + 1, width);
         return true;
@@ -151,13 +194,22 @@ static bool format_date_letter(sl_buf *b, const fields *f, char letter, int widt
     case 'q':
         if (width == 3)
             sl_buf_fmt(b, "Q%d", (c->month + 2) / 3);
+        else if (width == 4)
+            sl_buf_fmt(b, "%d%s quarter", (c->month + 2) / 3, c->month < 4 ? "st" : c->month < 7 ? "nd" : c->month < 10 ? "rd" : "th");
         else
             add_number(b, (c->month + 2) / 3, width);
         return true;
     case 'w': add_number(b, week, width); return true;
     case 'W': add_number(b, (c->day + 6 + (8 - c->weekday) % 7) / 7, width); return true;
     case 'Y': add_number(b, width == 2 ? week_year % 100 : week_year, width); return true;
-    case 'G': sl_buf_addc(b, c->year > 0 ? "AD" : "BC"); return true;
+    case 'F': add_number(b, (c->day + 6) / 7, width); return true;
+    case 'g': add_number(b, sl_days_from_civil(c->year, c->month, c->day) + 40587, width); return true; /* modified Julian day */
+    case 'G':
+        if (width == 5)
+            sl_buf_char(b, c->year > 0 ? 'A' : 'B');
+        else
+            sl_buf_addc(b, width == 4 ? (c->year > 0 ? "Anno Domini" : "Before Christ") : c->year > 0 ? "AD" : "BC");
+        return true;
     default: return false;
     }
 }
@@ -195,7 +247,12 @@ static size_t left_out(sl_str pattern, size_t at, sl_time_kind kind)
 
 bool sl_time_format(sl_arena *arena, sl_time t, sl_str pattern, sl_str *ret, sl_err *err)
 {
-    fields f = { t, sl_civil_from_seconds(sl_time_wall(t)) };
+    return sl_time_format_in(arena, t, pattern, NULL, ret, err);
+}
+
+bool sl_time_format_in(sl_arena *arena, sl_time t, sl_str pattern, const sl_time_names *names, sl_str *ret, sl_err *err)
+{
+    fields f = { t, sl_civil_from_seconds(sl_time_wall(t)), names };
     sl_buf b = sl_buf_new(arena, 4096);
     for (size_t i = 0; i < pattern.n;) {
         char c = pattern.p[i];
@@ -217,6 +274,8 @@ bool sl_time_format(sl_arena *arena, sl_time t, sl_str pattern, sl_str *ret, sl_
         while (i < pattern.n && pattern.p[i] == c)
             i++;
         int width = i - from > 19 ? 19 : (int)(i - from);
+        if (names != NULL && (c == 'G' || ((c == 'Q' || c == 'q') && width >= 3)))
+            return sl_err_set(err, SL_ERR_CONFIG, "time.pattern", "the date pattern '%.*s' has the letter '%c', whose names are known in English only", SL_ARG(pattern), c);
         if (!format_date_letter(&b, &f, c, width) && !format_time_letter(&b, &f, c, width) && !format_zone_letter(&b, &f, c, width))
             return sl_err_set(err, SL_ERR_CONFIG, "time.pattern", "the date pattern '%.*s' has the unknown letter '%c'; put literal text in single quotes",
                               SL_ARG(pattern), c);

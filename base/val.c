@@ -367,6 +367,8 @@ const sl_val *sl_val_copy(sl_arena *arena, const sl_val *v)
     *c = *v;
     if (v->type == SL_STRING)
         c->s = sl_str_dup(arena, v->s);
+    if ((v->type == SL_BOOL || v->type == SL_INT || v->type == SL_DOUBLE) && v->written.p != NULL)
+        c->written = sl_str_dup(arena, v->written);
     if (v->type == SL_LIST) {
         c->list.capacity = c->list.n;
         c->list.items = SL_ARRAY(arena, const sl_val *, v->list.n);
@@ -398,6 +400,12 @@ sl_val *sl_map_shallow(sl_arena *arena, const sl_val *map)
         c->map.entries[c->map.n - 1].column = map->map.entries[i].column;
     }
     return c;
+}
+
+sl_str sl_val_written(sl_arena *arena, const sl_val *v)
+{
+    bool scalar = v->type == SL_BOOL || v->type == SL_INT || v->type == SL_DOUBLE;
+    return scalar && v->written.p != NULL ? v->written : sl_val_text(arena, v);
 }
 
 sl_str sl_val_text(sl_arena *arena, const sl_val *v)

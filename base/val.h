@@ -28,9 +28,14 @@ struct sl_val {
     uint32_t line, column;
     bool quoted;           /* a YAML scalar written in quotes, or a block */
     union {
-        bool b;
-        int64_t i;         /* also SL_DURATION, in ms */
-        double d;
+        struct {
+            union {
+                bool b;
+                int64_t i; /* also SL_DURATION, in ms */
+                double d;
+            };
+            sl_str written; /* the word of a YAML text that became this: 010, yes, 1.50; .p == NULL: it came otherwise */
+        };
         sl_str s;
         sl_time t;
         struct {
@@ -100,6 +105,9 @@ sl_val *sl_map_shallow(sl_arena *arena, const sl_val *map);   /* own entries, sh
  * threads may read the view meanwhile. The view itself must not be changed.
  */
 const sl_val *sl_map_view(sl_arena *arena, const sl_val *map);
+
+/* The word that stood in a YAML text, where that is known; else as sl_val_text. */
+sl_str sl_val_written(sl_arena *arena, const sl_val *v);
 
 /* How an expression prints a value: strings raw, null empty, lists and maps as compact JSON (flow language section 5.5). */
 sl_str sl_val_text(sl_arena *arena, const sl_val *v);

@@ -7,6 +7,10 @@
 #include "base/json.h"
 #include "base/limits.h"
 
+#define TAGS "tag:yaml.org,2002:"
+
+enum { SURROGATES_MAX = 1000 };
+
 typedef struct anchor {
     struct anchor *next;
     sl_str name;
@@ -20,6 +24,8 @@ typedef struct loader {
     anchor *anchors;
     size_t nodes;
     int depth;
+    bool surrogate;          /* reading ended at an escape that libyaml takes for none */
+    yaml_mark_t surrogate_mark;
 } loader;
 
 static bool at(loader *l, yaml_mark_t mark, const char *code, const char *what)
@@ -37,41 +43,132 @@ static bool next_event(loader *l, yaml_event_t *event)
     const char *problem = p->problem ? p->problem : "unreadable";
     const char *context = p->context ? p->context : "";
     char text[400];
+    l->surrogate = p->problem != NULL && strstr(p->problem, "invalid Unicode character escape code") != NULL;
+    l->surrogate_mark = mark;
     (void)snprintf(text, sizeof text, "not valid YAML: %s%s%s; check the indentation and the quotes around this place", problem,
                    *context ? " " : "", context);
     at(l, mark, "yaml.syntax", text);
     return false;
 }
 
-const sl_val *sl_yaml_scalar(sl_arena *arena, sl_str word)
+/* ---- what an unquoted word means ---- */
+
+/* true, True, TRUE */
+static bool is_word(sl_str word, const char *lower)
 {
-    int64_t i;
-    double d;
-    if (word.n == 0 || sl_str_eqc(word, "~") || sl_str_eqc(word, "null") || sl_str_eqc(word, "Null") || sl_str_eqc(word, "NULL"))
-        return &sl_null_val;
-    if (sl_str_eqc(word, "true") || sl_str_eqc(word, "True") || sl_str_eqc(word, "TRUE"))
-        return &sl_true_val;
-    if (sl_str_eqc(word, "false") || sl_str_eqc(word, "False") || sl_str_eqc(word, "FALSE"))
-        return &sl_false_val;
-    bool leading_zero = word.n > 1 && word.p[0] == '0' && word.p[1] >= '0' && word.p[1] <= '9';
-    if (!leading_zero && sl_parse_int(word, &i))
-        return sl_val_int(arena, i);
-    bool number_like = (word.p[0] >= '0' && word.p[0] <= '9') || word.p[0] == '-' || word.p[0] == '+' || word.p[0] == '.';
-    if (number_like && !leading_zero && sl_parse_double(word, &d))
-        return sl_val_double(arena, d);
-    return NULL;
+    size_t n = strlen(lower), capitals = 0;
+    if (word.n != n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bool capital = word.p[i] >= 'A' && word.p[i] <= 'Z';
+        if ((char)(capital ? word.p[i] + 32 : word.p[i]) != lower[i])
+            return false;
+        capitals += capital;
+    }
+    return capitals == 0 || capitals == n || (capitals == 1 && word.p[0] < 'a');
 }
 
+static bool is_one_of(sl_str word, const char *const *words)
+{
+    while (*words != NULL && !is_word(word, *words))
+        words++;
+    return *words != NULL;
+}
+
+/* Digits of the base, _ between them. false: it is no such number, or too large. */
+static bool digits(sl_str word, unsigned base, bool minus, int64_t *ret)
+{
+    uint64_t v = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < word.n; i++) {
+        char c = word.p[i];
+        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 99;
+        if (c == '_')
+            continue;
+        if (digit >= base || __builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v))
+            return false;
+        count++;
+    }
+    if (count == 0 || v > (uint64_t)INT64_MAX + minus)
+        return false;
+    *ret = minus ? (int64_t)(0 - v) : (int64_t)v;
+    return true;
+}
+
+static bool integer(sl_str word, int64_t *ret)
+{
+    bool sign = word.p[0] == '-' || word.p[0] == '+', minus = word.p[0] == '-';
+    sl_str rest = sl_str_sub(word, sign, word.n);
+    if (rest.n == 0 || rest.p[0] < '0' || rest.p[0] > '9')
+        return false;
+    if (rest.n > 2 && rest.p[0] == '0' && (rest.p[1] == 'x' || rest.p[1] == 'b'))
+        return digits(sl_str_sub(rest, 2, rest.n), rest.p[1] == 'x' ? 16 : 2, minus, ret);
+    return digits(rest, rest.n > 1 && rest.p[0] == '0' ? 8 : 10, minus, ret);
+}
+
+static bool all_digits(sl_str word)
+{
+    for (size_t i = word.p[0] == '-' || word.p[0] == '+'; i < word.n; i++)
+        if (word.p[i] < '0' || word.p[i] > '9')
+            return false;
+    return true;
+}
+
+const sl_val *sl_yaml_scalar(sl_arena *arena, sl_str word)
+{
+    static const char *const yes[] = { "true", "yes", "on", NULL }, *const no[] = { "false", "no", "off", NULL };
+    int64_t i;
+    double d;
+    if (word.n == 0 || sl_str_eqc(word, "~") || is_word(word, "null"))
+        return &sl_null_val;
+    if (is_one_of(word, yes))
+        return &sl_true_val;
+    if (is_one_of(word, no))
+        return &sl_false_val;
+    if (strchr("0123456789-+.", word.p[0]) == NULL)
+        return NULL;
+    if (integer(word, &i))
+        return sl_val_int(arena, i);
+    bool leading_zero = word.n > 1 && word.p[0] == '0' && word.p[1] >= '0' && word.p[1] <= '9';
+    if (leading_zero || all_digits(word)) /* an integer of any length stays what it is */
+        return NULL;
+    sl_str plain = word.p[0] != '.' && memchr(word.p, '_', word.n) != NULL ? sl_str_replace(arena, word, SL_S("_"), SL_S("")) : word;
+    return sl_parse_double(plain, &d) ? sl_val_double(arena, d) : NULL;
+}
+
+/* ---- reading ---- */
+
 static const sl_val *load_node(loader *l, yaml_event_t *event);
+
+/* !!int '5' is 5, !!str 5 is "5". NULL: it is not what its tag says. */
+static const sl_val *tagged(loader *l, const char *name, sl_str text)
+{
+    const sl_val *typed = sl_yaml_scalar(l->arena, text);
+    sl_type type = typed ? typed->type : SL_STRING;
+    if (strcmp(name, "str") == 0 || strcmp(name, "binary") == 0)
+        return sl_val_str(l->arena, text);
+    if (strcmp(name, "float") == 0 && type == SL_INT)
+        return sl_val_double(l->arena, (double)typed->i);
+    bool fits = (strcmp(name, "int") == 0 && type == SL_INT) || (strcmp(name, "float") == 0 && type == SL_DOUBLE) || (strcmp(name, "bool") == 0 && type == SL_BOOL) || (strcmp(name, "null") == 0 && type == SL_NULL);
+    return fits ? typed : NULL;
+}
 
 static const sl_val *load_scalar(loader *l, const yaml_event_t *event)
 {
     sl_str text = sl_str_dup(l->arena, (sl_str){ (const char *)event->data.scalar.value, event->data.scalar.length });
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    const sl_val *typed = plain ? sl_yaml_scalar(l->arena, text) : NULL;
+    const char *tag = (const char *)event->data.scalar.tag;
+    bool own = tag != NULL && strncmp(tag, TAGS, strlen(TAGS)) == 0;
+    const sl_val *typed = own ? tagged(l, tag + strlen(TAGS), text) : plain && tag == NULL ? sl_yaml_scalar(l->arena, text) : NULL;
+    if (own && typed == NULL) {
+        at(l, event->start_mark, "yaml.tag", "this is not what its tag (!!) says");
+        return NULL;
+    }
     sl_val *v = sl_val_str(l->arena, text);
     if (typed != NULL)
         *v = *typed;
+    if (v->type == SL_INT || v->type == SL_DOUBLE || v->type == SL_BOOL)
+        v->written = text;
     v->quoted = !plain;
     return v;
 }
@@ -211,16 +308,18 @@ static const sl_val *load_node(loader *l, yaml_event_t *event)
         at(l, mark, "yaml.nodes", "too many nodes for one document");
         return NULL;
     }
-    if (event_tag(event) != NULL && strcmp(event_tag(event), "!") != 0) {
-        at(l, mark, "yaml.tag", "tags (!...) are not supported");
+    if (event_tag(event) != NULL && strcmp(event_tag(event), "!") != 0 && strncmp(event_tag(event), TAGS, strlen(TAGS)) != 0) {
+        at(l, mark, "yaml.tag", "tags of your own (!...) are not supported");
         return NULL;
     }
     const char *anchor_text = event_anchor(event);
     sl_str anchor_name = anchor_text ? sl_str_dup(l->arena, sl_str_c(anchor_text)) : (sl_str){ 0 };
     sl_val *v;
-    if (event->type == YAML_SCALAR_EVENT)
+    if (event->type == YAML_SCALAR_EVENT) {
         v = (sl_val *)(uintptr_t)load_scalar(l, event);
-    else {
+        if (v == NULL)
+            return NULL;
+    } else {
         if (++l->depth > SL_YAML_DEPTH_MAX) {
             at(l, mark, "yaml.depth", "nested too deeply (more than 50 levels)");
             return NULL;
@@ -265,23 +364,87 @@ static bool load_documents(loader *l, sl_val *documents)
     }
 }
 
+/* Where a mark of libyaml lies: it counts characters. */
+static size_t offset_of(sl_str text, yaml_mark_t mark)
+{
+    size_t at = 0, line = 0, column = 0;
+    while (at < text.n && line < mark.line)
+        line += text.p[at++] == '\n';
+    for (; at < text.n && (column < mark.column || ((unsigned char)text.p[at] & 0xC0) == 0x80); at++)
+        column += ((unsigned char)text.p[at] & 0xC0) != 0x80;
+    return at;
+}
+
+static bool half(sl_str text, size_t at, unsigned from, unsigned *ret)
+{
+    *ret = 0;
+    if (at + 6 > text.n || text.p[at] != '\\' || text.p[at + 1] != 'u')
+        return false;
+    for (size_t i = at + 2; i < at + 6; i++) {
+        char c = text.p[i];
+        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 99;
+        if (digit > 15)
+            return false;
+        *ret = *ret * 16 + digit;
+    }
+    return *ret >= from && *ret < from + 0x400;
+}
+
+/*
+ * JSON writes characters beyond U+FFFF as two escapes, \ud83c\udf89, and JSON is YAML to Kestra's reader. From the place on where
+ * libyaml refused the first of two, up to the end of its quotes, each pair becomes its character. false: it was no pair.
+ */
+static bool join_surrogates(sl_arena *arena, sl_str *text, size_t from)
+{
+    sl_buf b = sl_buf_new(arena, SL_YAML_SIZE_MAX);
+    unsigned high, low;
+    size_t i = from, joined = 0;
+    sl_buf_add(&b, sl_str_sub(*text, 0, from));
+    for (; i < text->n && text->p[i] != '"'; i++) {
+        if (half(*text, i, 0xD800, &high) && half(*text, i + 6, 0xDC00, &low)) {
+            unsigned c = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+            const char utf8[] = { (char)(0xF0 | c >> 18), (char)(0x80 | (c >> 12 & 0x3F)), (char)(0x80 | (c >> 6 & 0x3F)), (char)(0x80 | (c & 0x3F)) };
+            sl_buf_add(&b, (sl_str){ utf8, sizeof utf8 });
+            i += 11;
+            joined++;
+        } else if (text->p[i] == '\\' && i + 1 < text->n) {
+            sl_buf_add(&b, sl_str_sub(*text, i, i + 2));
+            i++;
+        } else
+            sl_buf_char(&b, text->p[i]);
+    }
+    sl_buf_add(&b, sl_str_sub(*text, i, text->n));
+    *text = sl_buf_str(&b);
+    return joined > 0;
+}
+
+static bool load_text(loader *l, sl_str text, sl_val *documents)
+{
+    if (!yaml_parser_initialize(&l->parser))
+        return sl_err_set(l->err, SL_ERR_BUG, "yaml.init", "the YAML reader cannot start: out of memory");
+    yaml_parser_set_encoding(&l->parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&l->parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
+    bool ok = load_documents(l, documents);
+    yaml_parser_delete(&l->parser);
+    return ok;
+}
+
 const sl_val *sl_yaml_parse_all(sl_arena *arena, sl_str text, sl_err *err)
 {
     if (text.n > SL_YAML_SIZE_MAX) {
         sl_err_set(err, SL_ERR_LIMIT, "yaml.size", "YAML text of %zu bytes is larger than the limit of %d", text.n, SL_YAML_SIZE_MAX);
         return NULL;
     }
-    loader l = { .arena = arena, .err = err };
-    if (!yaml_parser_initialize(&l.parser)) {
-        sl_err_set(err, SL_ERR_BUG, "yaml.init", "the YAML reader cannot start: out of memory");
-        return NULL;
+    for (int n = 0;; n++) {
+        loader l = { .arena = arena, .err = err };
+        sl_val *documents = sl_list(arena);
+        if (load_text(&l, text, documents))
+            return documents;
+        size_t digits_at = l.surrogate ? offset_of(text, l.surrogate_mark) : 0; /* behind \u */
+        if (digits_at < 2 || n == SURROGATES_MAX || !join_surrogates(arena, &text, digits_at - 2))
+            return NULL;
+        sl_err_clear(err);
     }
-    yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
-    sl_val *documents = sl_list(arena);
-    bool ok = load_documents(&l, documents);
-    yaml_parser_delete(&l.parser);
-    return ok ? documents : NULL;
 }
 
 sl_str sl_yaml_unmarked(sl_str text)
@@ -326,64 +489,92 @@ const sl_val *sl_yaml_parse(sl_arena *arena, sl_str text, sl_err *err)
 
 /* ---- writing ---- */
 
-static bool needs_quotes(sl_arena *arena, sl_str s)
+/* As Jackson with minimal quotes: words that mean something, and what would end or begin something else. */
+static bool needs_quotes(sl_str s)
 {
-    if (sl_yaml_scalar(arena, s) != NULL || s.n == 0)
+    static const char *const words[] = { "true", "false", "yes", "no", "on", "off", "y", "n", "null", NULL };
+    if (s.n == 0 || sl_str_eqc(s, "~") || is_one_of(s, words))
         return true;
-    if (strchr("-?:,[]{}#&*!|>'\"%@` ", s.p[0]) != NULL || s.p[s.n - 1] == ' ' || s.p[s.n - 1] == ':')
-        return true;
-    return sl_str_find(s, SL_S(": ")) >= 0 || sl_str_find(s, SL_S(" #")) >= 0 || memchr(s.p, '\n', s.n) != NULL;
+    return s.p[0] == '#' || s.p[0] == ',' || s.p[0] == '[' || s.p[0] == ']' || s.p[0] == '{' || s.p[0] == '}' || s.p[s.n - 1] == ':' || sl_str_find(s, SL_S(": ")) >= 0 || sl_str_find(s, SL_S(" #")) >= 0
+           || memchr(s.p, '\n', s.n) != NULL || memchr(s.p, '\t', s.n) != NULL;
+}
+
+/* What cannot stand without quotes, though nothing in it needs an escape; a number with a leading zero would be read as octal. */
+static bool needs_single_quotes(sl_str s)
+{
+    bool octal = s.n > 1 && s.p[0] == '0';
+    for (size_t i = 1; i < s.n; i++)
+        octal &= s.p[i] >= '0' && s.p[i] <= '9';
+    bool indicator = strchr("&*!|>'\"%@`", s.p[0]) != NULL || (strchr("-?:", s.p[0]) != NULL && (s.n == 1 || s.p[1] == ' '));
+    return octal || indicator || s.p[0] == ' ' || s.p[s.n - 1] == ' ';
+}
+
+static void write_text(sl_buf *b, sl_arena *arena, sl_str s)
+{
+    if (needs_quotes(s))
+        sl_json_quote(b, s);
+    else if (needs_single_quotes(s)) {
+        sl_str doubled = sl_str_replace(arena, s, SL_S("'"), SL_S("''"));
+        sl_buf_fmt(b, "'%.*s'", SL_ARG(doubled));
+    } else
+        sl_buf_add(b, s);
 }
 
 static void write_scalar(sl_buf *b, sl_arena *arena, const sl_val *v)
 {
-    sl_str s = v->type == SL_NULL ? SL_S("null") : sl_val_text(arena, v);
-    if (v->type == SL_STRING && needs_quotes(arena, s))
-        sl_json_quote(b, s);
+    if (v->type == SL_STRING)
+        write_text(b, arena, v->s);
     else
-        sl_buf_add(b, s);
+        sl_buf_add(b, v->type == SL_NULL ? SL_S("null") : sl_val_text(arena, v));
 }
 
-static void write_node(sl_buf *b, sl_arena *arena, const sl_val *v, int indent, bool inline_first);
-
-static void write_child(sl_buf *b, sl_arena *arena, const sl_val *v, int indent, bool after_dash)
+/* A key that looks like a number is quoted, a value is not. */
+static void write_key(sl_buf *b, sl_arena *arena, sl_str key)
 {
-    bool block = sl_val_count(v) > 0;
-    if (block && !after_dash)
-        sl_buf_char(b, '\n');
+    const sl_val *typed = sl_yaml_scalar(arena, key);
+    if (typed != NULL && (typed->type == SL_INT || typed->type == SL_DOUBLE))
+        sl_json_quote(b, key);
     else
-        sl_buf_char(b, ' ');
-    write_node(b, arena, v, indent, block && after_dash);
+        write_text(b, arena, key);
 }
 
-static void write_node(sl_buf *b, sl_arena *arena, const sl_val *v, int indent, bool inline_first)
+/* Maps begin at their column; dashes stand one column before that of what follows them. */
+static void write_node(sl_buf *b, sl_arena *arena, const sl_val *v, int indent)
 {
-    if (sl_val_count(v) == 0) {
-        if (v->type == SL_LIST || v->type == SL_MAP)
-            sl_buf_addc(b, v->type == SL_LIST ? "[]" : "{}");
-        else
-            write_scalar(b, arena, v);
-        sl_buf_char(b, '\n');
-        return;
-    }
-    size_t n = sl_val_count(v);
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0 || !inline_first)
-            sl_buf_fmt(b, "%*s", v->type == SL_LIST ? indent + 1 : indent, "");
-        if (v->type == SL_LIST) {
+    bool list = v->type == SL_LIST;
+    for (size_t i = 0; i < sl_val_count(v); i++) {
+        const sl_val *child = list ? v->list.items[i] : v->map.entries[i].value;
+        sl_buf_fmt(b, "%*s", list ? indent - 1 : indent, "");
+        if (list)
             sl_buf_char(b, '-');
-            write_child(b, arena, v->list.items[i], indent + 3, true);
-        } else {
-            write_scalar(b, arena, sl_val_str(arena, v->map.entries[i].key));
+        else {
+            write_key(b, arena, v->map.entries[i].key);
             sl_buf_char(b, ':');
-            write_child(b, arena, v->map.entries[i].value, v->map.entries[i].value->type == SL_LIST ? indent : indent + 2, false);
         }
+        if (sl_val_count(child) > 0) {
+            sl_buf_char(b, '\n');
+            write_node(b, arena, child, child->type == SL_LIST || !list ? indent + 2 : indent);
+            continue;
+        }
+        sl_buf_char(b, ' ');
+        if (child->type == SL_LIST || child->type == SL_MAP)
+            sl_buf_addc(b, child->type == SL_LIST ? "[]" : "{}");
+        else
+            write_scalar(b, arena, child);
+        sl_buf_char(b, '\n');
     }
 }
 
 sl_str sl_yaml_write(sl_arena *arena, const sl_val *v)
 {
     sl_buf b = sl_buf_new(arena, SIZE_MAX / 4);
-    write_node(&b, arena, v, 0, false);
+    if (sl_val_count(v) > 0)
+        write_node(&b, arena, v, v->type == SL_LIST ? 2 : 0);
+    else if (v->type == SL_LIST || v->type == SL_MAP)
+        sl_buf_addc(&b, v->type == SL_LIST ? "[]\n" : "{}\n");
+    else {
+        write_scalar(&b, arena, v);
+        sl_buf_addc(&b, v->type == SL_NULL ? "" : "\n");
+    }
     return sl_buf_str(&b);
 }

@@ -1,8 +1,9 @@
 /*
  * base/yaml.h: YAML text to values with line and column on every node. Reading is libyaml's.
  *
- * Kestra's scalars (flow language section 1.1): only true/false are booleans, null/~/empty are null, yes/no/on/off stay text.
- * Duplicate keys, tags, bombs and several documents are errors. Merge keys and aliases are resolved.
+ * Scalars as Kestra 1.3 reads them: true/yes/on and false/no/off are booleans, null/~/empty are null, 010, 0x1F, 0b11 and 1_000
+ * are integers (8, 31, 3, 1000); 12:30 is text. Tags other than YAML's own (!!str, …) are errors, as are duplicate keys, bombs
+ * and several documents. Merge keys and aliases are resolved.
  * Threads: no state. Source: YAML 1.1 as libyaml reads it.
  */
 #pragma once

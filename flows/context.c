@@ -16,6 +16,7 @@ static sl_val *flow_vars(sl_arena *a, const sl_flow *f, const sl_val *globals)
     sl_map_set_str(a, flow, "id", f->id);
     sl_map_set_str(a, flow, "namespace", f->ns);
     sl_map_set_int(a, flow, "revision", f->revision);
+    sl_map_set_str(a, flow, "tenantId", SL_S("main")); /* as in Kestra's own edition without tenants */
     sl_map_setc(a, vars, "flow", flow);
     for (size_t i = 0; i < sl_val_count(globals); i++)
         sl_map_set(a, vars, globals->map.entries[i].key, globals->map.entries[i].value);

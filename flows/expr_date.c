@@ -32,13 +32,24 @@ static sl_time of_number(int64_t n)
     return (sl_time){ .s = n, .kind = SL_TIME_INSTANT };
 }
 
-/* Names of days and months are English here: another language is an error rather than the wrong one. */
-static bool english(ex_context *x, const ex_node *at, const sl_val *locale)
+/* The names of a locale: fr, fr-FR, fr_FR. NULL: English. A language whose names are not known is an error where they are wanted. */
+static bool locale_names(ex_context *x, const ex_node *at, const sl_val *locale, sl_str pattern, const sl_time_names **ret)
 {
-    sl_str name = locale != NULL && locale->type != SL_NULL ? text(x, locale) : SL_S("en");
-    if (sl_str_ieq(sl_str_sub(name, 0, 2), SL_S("en")) && (name.n == 2 || name.p[2] == '-' || name.p[2] == '_'))
+    sl_str name = locale != NULL && locale->type != SL_NULL ? text(x, locale) : SL_S("en"), language = name;
+    *ret = NULL;
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] == '-' || name.p[i] == '_') {
+            language = sl_str_sub(name, 0, i);
+            break;
+        }
+    if (sl_str_ieq(language, SL_S("en")) || (*ret = sl_time_names_find(language)) != NULL)
         return true;
-    return ex_fail(x, at, "expr.locale", "dates are written in English only, not in the locale '%.*s'; a pattern of numbers needs none", SL_ARG(name)) != NULL;
+    bool quoted = false, wanted = false;
+    for (size_t i = 0; i < pattern.n; i++) {
+        quoted ^= pattern.p[i] == '\'';
+        wanted |= !quoted && (strchr("EaGc", pattern.p[i]) != NULL || (strchr("MLQqez", pattern.p[i]) != NULL && i + 2 < pattern.n && pattern.p[i + 1] == pattern.p[i] && pattern.p[i + 2] == pattern.p[i]));
+    }
+    return !wanted || ex_fail(x, at, "expr.locale", "names of days and months are not known in the locale '%.*s'", SL_ARG(name)) != NULL;
 }
 
 /* Any date-like input as a time with a zone: its own, or tz where it has none. */
@@ -74,15 +85,16 @@ static const char *named_format(sl_str name)
         { "iso_milli", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX" },
         { "sql", "yyyy-MM-dd HH:mm:ss.SSSSSS" },
         { "sql_milli", "yyyy-MM-dd HH:mm:ss.SSS" },
+        { "sql_sec", "yyyy-MM-dd HH:mm:ss" },
         { "sql_seq", "yyyy-MM-dd HH:mm:ss" },
         { "iso_local_date", "yyyy-MM-dd" },
         { "iso_date", "yyyy-MM-ddXXX" },
         { "iso_ordinal_date", "yyyy-DDDXXX" },
         { "rfc_1123_date_time", "E, d MMM yyyy HH:mm:ss 'GMT'" },
-        { "full", "EEEE, MMMM d, yyyy, h:mm:ss a z" },
-        { "long", "MMMM d, yyyy, h:mm:ss a z" },
-        { "medium", "MMM d, yyyy, h:mm:ss a" },
-        { "short", "M/d/yy, h:mm a" },
+        { "full", "EEEE, MMMM d, yyyy, h:mm:ss\xE2\x80\xAF" "a z" },
+        { "long", "MMMM d, yyyy, h:mm:ss\xE2\x80\xAF" "a z" },
+        { "medium", "MMM d, yyyy, h:mm:ss\xE2\x80\xAF" "a" },
+        { "short", "M/d/yy, h:mm\xE2\x80\xAF" "a" },
     };
     for (size_t i = 0; i < SL_COUNT(formats); i++)
         if (sl_str_ieq(name, sl_str_c(formats[i].name)))
@@ -135,22 +147,29 @@ static bool iso_variable(ex_context *x, sl_time t, sl_str name, sl_str *ret)
     if ((parts & DATE && !sl_time_format(x->arena, t, SL_S("yyyy-MM-dd"), &date, &ignored)) || (parts & TIME && !sl_time_format(x->arena, t, SL_S("HH:mm:ss"), &clock, &ignored))
         || (parts & OFFSET && !sl_time_format(x->arena, t, SL_S("XXX"), &offset, &ignored)))
         return false;
-    bool named = parts & ZONE && t.zone != NULL && sl_str_find(sl_tz_name(t.zone), SL_S("/")) > 0;
+    bool named = parts & ZONE && t.zone != NULL && (sl_str_eqc(sl_tz_name(t.zone), "UTC") || sl_str_find(sl_tz_name(t.zone), SL_S("/")) > 0);
     *ret = sl_fmt(x->arena, "%.*s%s%.*s%.*s%.*s", SL_ARG(parts & WEEK ? week_date(x, t) : date), parts & DATE ? "T" : "", SL_ARG(clock), SL_ARG(parts & TIME ? fraction(x, t.ns) : SL_S("")), SL_ARG(offset));
     if (named)
         *ret = sl_fmt(x->arena, "%.*s[%.*s]", SL_ARG(*ret), SL_ARG(sl_tz_name(t.zone)));
     return true;
 }
 
-static const sl_val *format(ex_context *x, const ex_node *at, sl_time t, const sl_val *wanted)
+static const sl_val *format(ex_context *x, const ex_node *at, sl_time t, const sl_val *wanted, const sl_val *locale)
 {
+    const sl_time_names *names;
     sl_str name = wanted && wanted->type != SL_NULL ? text(x, wanted) : SL_S("iso"), out;
     if (iso_variable(x, t, name, &out))
         return sl_val_str(x->arena, out);
     if (sl_str_ieq(name, SL_S("rfc_1123_date_time")))
         t = sl_time_at(t.s, t.ns, sl_tz_utc());
-    const char *pattern = named_format(name);
-    if (sl_time_format(x->arena, t, pattern ? sl_str_c(pattern) : name, &out, x->err))
+    const char *named = named_format(name);
+    sl_str pattern = named ? sl_str_c(named) : name;
+    bool fixed = sl_str_ieq(name, SL_S("rfc_1123_date_time")); /* English everywhere */
+    if (!locale_names(x, at, fixed ? NULL : locale, pattern, &names))
+        return NULL;
+    if (named != NULL && names != NULL && strchr(named, ',') != NULL)
+        return ex_fail(x, at, "expr.locale", "the format '%.*s' is known in English only; give a pattern", SL_ARG(name));
+    if (sl_time_format_in(x->arena, t, pattern, names, &out, x->err))
         return sl_val_str(x->arena, out);
     return ex_fail(x, at, "expr.date", "%s", sl_fmt(x->arena, "%s", x->err->message).p);
 }
@@ -159,9 +178,9 @@ FILTER(f_date)
 {
     const sl_tz *tz;
     sl_time t;
-    if (!english(x, at, args[3]) || !zone(x, at, args[1], &tz) || !to_zoned(x, at, in, tz, text(x, args[2]), &t))
+    if (!zone(x, at, args[1], &tz) || !to_zoned(x, at, in, tz, text(x, args[2]), &t))
         return NULL;
-    return format(x, at, sl_time_at(t.s, t.ns, tz), args[0]);
+    return format(x, at, sl_time_at(t.s, t.ns, tz), args[0], args[3]);
 }
 
 static void add_months(sl_time *t, int64_t months)
@@ -220,13 +239,13 @@ FILTER(f_date_add)
     int64_t amount;
     if (args[0] == NULL || args[1] == NULL || !sl_parse_int(sl_str_trim(text(x, args[0])), &amount))
         return ex_fail(x, at, "expr.args", "`dateAdd` needs a whole amount and a unit, such as dateAdd(-1, 'DAYS')");
-    if (!english(x, at, args[5]) || !zone(x, at, args[3], &tz) || !to_zoned(x, at, in, tz, text(x, args[4]), &t))
+    if (!zone(x, at, args[3], &tz) || !to_zoned(x, at, in, tz, text(x, args[4]), &t))
         return NULL;
     if (!add_unit(&t, amount, text(x, args[1])))
         return ex_fail(x, at, "expr.args", "`dateAdd` does not know the unit '%.*s'; there are NANOS, MICROS, MILLIS, SECONDS, MINUTES, HOURS, HALF_DAYS, DAYS, WEEKS, MONTHS, YEARS and DECADES",
                        SL_ARG(text(x, args[1])));
     /* A day was added by the clock of the date's own zone: only then it is looked at from here. */
-    return format(x, at, sl_time_at(t.s, t.ns, tz), args[2]);
+    return format(x, at, sl_time_at(t.s, t.ns, tz), args[2], args[5]);
 }
 
 static const sl_val *timestamp(ex_context *x, const ex_node *at, const sl_val *in, const sl_val *const *args, int64_t per_second)
@@ -262,10 +281,10 @@ FILTER(now)
 {
     (void)in;
     const sl_tz *tz;
-    if (!english(x, at, args[3]) || !zone(x, at, args[1], &tz))
+    if (!zone(x, at, args[1], &tz))
         return NULL;
     int64_t us = sl_now_us();
-    return format(x, at, sl_time_at(us / 1000000, (int32_t)(us % 1000000) * 1000, tz), args[0]);
+    return format(x, at, sl_time_at(us / 1000000, (int32_t)(us % 1000000) * 1000, tz), args[0], args[3]);
 }
 
 const ex_entry ex_date_filters[] = {

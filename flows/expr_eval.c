@@ -32,6 +32,8 @@ bool ex_is_undefined(const sl_err *err)
     return strcmp(err->code, UNDEFINED) == 0;
 }
 
+enum { MACRO_DEPTH = 16 };
+
 static bool step(ex_context *x, const ex_node *at)
 {
     int64_t most = x->env->steps_max > 0 ? x->env->steps_max : SL_EXPR_STEPS_MAX;
@@ -193,6 +195,15 @@ static const sl_val *integers(ex_context *x, const ex_node *n, int64_t a, int64_
     return overflow ? ex_fail(x, n, "expr.overflow", "the result does not fit into 64 bits") : sl_val_int(x->arena, r);
 }
 
+static const sl_val *text_number(ex_context *x, const sl_val *v)
+{
+    int64_t i;
+    double d;
+    if (sl_parse_int(v->s, &i))
+        return sl_val_int(x->arena, i);
+    return v->s.n > 0 && sl_parse_double(v->s, &d) ? sl_val_double(x->arena, d) : v;
+}
+
 static const sl_val *arithmetic(ex_context *x, const ex_node *n, const sl_val *a, const sl_val *b)
 {
     if (n->op == OP_ADD && (a->type == SL_STRING || b->type == SL_STRING)) {
@@ -201,6 +212,9 @@ static const sl_val *arithmetic(ex_context *x, const ex_node *n, const sl_val *a
     }
     if (a->type == SL_LIST && (n->op == OP_ADD || n->op == OP_SUB))
         return n->op == OP_ADD ? list_plus(x, a, b) : list_minus(x, a, b);
+    /* Text that is a number is one, but for +. */
+    a = a->type == SL_STRING ? text_number(x, a) : a;
+    b = b->type == SL_STRING ? text_number(x, b) : b;
     if (!is_number(a) || !is_number(b))
         return ex_fail(x, n, "expr.type", "arithmetic needs numbers, not a %s and a %s", sl_type_name(a->type), sl_type_name(b->type));
     if (a->type == SL_INT && b->type == SL_INT)
@@ -243,10 +257,10 @@ static const sl_val *concat(ex_context *x, const ex_node *n, const sl_val *a, co
     return sl_val_str(x->arena, sl_buf_str(&out));
 }
 
-static bool contains_one(const sl_val *in, const sl_val *what)
+static bool contains_one(ex_context *x, const sl_val *in, const sl_val *what)
 {
-    if (in->type == SL_STRING)
-        return what->type == SL_STRING && sl_str_find(in->s, what->s) >= 0;
+    if (in->type == SL_STRING) /* the text of what is looked for */
+        return what->type != SL_NULL && sl_str_find(in->s, sl_val_text(x->arena, what)) >= 0;
     if (in->type == SL_MAP)
         return what->type == SL_STRING && sl_get_str(in, what->s) != NULL;
     for (size_t i = 0; in->type == SL_LIST && i < in->list.n; i++)
@@ -263,11 +277,11 @@ static const sl_val *contains(ex_context *x, const ex_node *n, const sl_val *in,
         return ex_fail(x, n, "expr.type", "`contains` needs a list, a map or a text, not a %s", sl_type_name(in->type));
     if (in->type == SL_LIST && what->type == SL_LIST) {
         for (size_t i = 0; i < what->list.n; i++)
-            if (!contains_one(in, what->list.items[i]))
+            if (!contains_one(x, in, what->list.items[i]))
                 return &sl_false_val;
         return &sl_true_val;
     }
-    return sl_val_bool(contains_one(in, what));
+    return sl_val_bool(contains_one(x, in, what));
 }
 
 const sl_val *ex_range(ex_context *x, const ex_node *at, const sl_val *from, const sl_val *to, const sl_val *increment)
@@ -336,6 +350,7 @@ static const sl_val *unary(ex_context *x, const ex_node *n)
         return NULL;
     if (n->op == OP_NOT)
         return truth(x, n, v, &b) ? sl_val_bool(!b) : NULL;
+    v = v->type == SL_STRING ? text_number(x, v) : v;
     if (!is_number(v))
         return ex_fail(x, n, "expr.type", "a sign needs a number, not a %s", sl_type_name(v->type));
     if (n->op == OP_PLUS)
@@ -416,10 +431,23 @@ static const sl_val *filter(ex_context *x, const ex_node *n)
 
 static bool run_nodes(ex_context *x, const tp_node *n, sl_buf *out);
 
+/* A macro sees the other macros, and itself, but no variables. */
+static ex_frame *macros_of(ex_context *x)
+{
+    ex_frame *all = NULL;
+    for (const ex_frame *f = x->frames; f != NULL; f = f->up)
+        if (f->macro != NULL) {
+            ex_frame *one = SL_NEW(x->arena, ex_frame);
+            *one = (ex_frame){ .up = all, .name = f->name, .macro = f->macro };
+            all = one;
+        }
+    return all;
+}
+
 static const sl_val *call_macro(ex_context *x, const ex_node *n, const tp_node *macro)
 {
     ex_frame *saved = x->frames;
-    ex_frame *inside = NULL;
+    ex_frame *inside = macros_of(x);
     const ex_arg *given = n->args;
     for (const ex_arg *param = macro->params; param != NULL; param = param->next) {
         const sl_val *v = &sl_null_val;
@@ -444,7 +472,9 @@ static const sl_val *call_macro(ex_context *x, const ex_node *n, const tp_node *
     x->env = &empty;
     x->frames = inside;
     sl_buf out = sl_buf_new(x->arena, SL_EXPR_OUTPUT_MAX);
-    bool ok = run_nodes(x, macro->body, &out);
+    x->depth += MACRO_DEPTH; /* it takes more of the stack than a nested tag */
+    bool ok = step(x, n) && run_nodes(x, macro->body, &out);
+    x->depth -= MACRO_DEPTH;
     x->env = env;
     x->frames = saved;
     return ok ? sl_val_str(x->arena, sl_buf_str(&out)) : NULL;
@@ -473,7 +503,7 @@ static const sl_val *call(ex_context *x, const ex_node *n)
         const sl_val *name = ex_eval(x, n->args->value);
         const tp_node *block = name ? find_block(x->blocks, sl_val_text(x->arena, name)) : NULL;
         if (block == NULL)
-            return name ? ex_fail(x, n, "expr.block", "there is no block `%.*s`", SL_ARG(sl_val_text(x->arena, name))) : NULL;
+            return name ? sl_val_str(x->arena, SL_S("")) : NULL;
         sl_buf out = sl_buf_new(x->arena, SL_EXPR_OUTPUT_MAX);
         return run_nodes(x, block->body, &out) ? sl_val_str(x->arena, sl_buf_str(&out)) : NULL;
     }
@@ -553,7 +583,7 @@ static const sl_val *method(ex_context *x, const ex_node *n)
     else if (sized && sl_str_eqc(n->name, "isEmpty"))
         v = sl_val_bool(size == 0);
     else if (sized && args[0] != NULL && sl_str_eqc(n->name, "contains"))
-        v = sl_val_bool(contains_one(object, args[0]));
+        v = sl_val_bool(contains_one(x, object, args[0]));
     else if (object->type == SL_LIST && sl_str_eqc(n->name, "get") && sl_is(args[0], SL_INT))
         v = args[0]->i >= 0 ? sl_at(object, (size_t)args[0]->i) : NULL;
     else if (object->type == SL_STRING)
@@ -639,6 +669,7 @@ static void push(ex_context *x, sl_str name, const sl_val *value, const tp_node 
     x->frames = f;
 }
 
+/* What its body sets is set behind it, too. */
 static bool run_if(ex_context *x, const tp_node *n, sl_buf *out)
 {
     for (; n != NULL; n = n->otherwise) {
@@ -646,19 +677,24 @@ static bool run_if(ex_context *x, const tp_node *n, sl_buf *out)
         bool b;
         if (v == NULL || !truth(x, n->expr, v, &b))
             return false;
-        ex_frame *saved = x->frames;
-        if (b) {
-            bool ok = run_nodes(x, n->body, out);
-            x->frames = saved;
-            return ok;
-        }
-        if (n->otherwise == NULL || !n->otherwise->is_elseif) {
-            bool ok = run_nodes(x, n->otherwise, out);
-            x->frames = saved;
-            return ok;
-        }
+        if (b)
+            return run_nodes(x, n->body, out);
+        if (n->otherwise == NULL || !n->otherwise->is_elseif)
+            return run_nodes(x, n->otherwise, out);
     }
     return true;
+}
+
+/* A variable that is there changes, wherever it was made; else there is one more, here. */
+static void assign(ex_context *x, sl_str name, const sl_val *value)
+{
+    ex_frame *f = x->frames;
+    while (f != NULL && !(f->value != NULL && sl_str_eq(f->name, name)))
+        f = f->up;
+    if (f != NULL)
+        f->value = value;
+    else
+        push(x, name, value, NULL);
 }
 
 static const sl_val *loop_info(ex_context *x, size_t i, size_t n)
@@ -738,7 +774,7 @@ static bool run_node(ex_context *x, const tp_node *n, sl_buf *out)
     case TP_SET:
         v = ex_eval(x, n->expr);
         if (v != NULL)
-            push(x, n->text, v, NULL);
+            assign(x, n->text, v);
         return v != NULL;
     case TP_MACRO: push(x, n->text, NULL, n); return true;
     case TP_BLOCK: return run_nodes(x, n->body, out);

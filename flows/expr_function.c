@@ -281,6 +281,31 @@ FUNCTION(f_decrypt)
     return sl_val_str(x->arena, (sl_str){ (const char *)out, size });
 }
 
+/* https://github.com/segmentio/ksuid: seconds since 2014-05-13T16:53:20Z and 16 random bytes, as 27 digits of base 62. */
+FUNCTION(f_ksuid)
+{
+    (void)in;
+    (void)at;
+    (void)args;
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    unsigned char b[20];
+    char text[27];
+    uint32_t seconds = (uint32_t)(sl_now_ms() / 1000 - 1400000000);
+    sl_random(b + 4, 16);
+    for (int i = 0; i < 4; i++)
+        b[i] = (unsigned char)(seconds >> (24 - 8 * i));
+    for (size_t i = sizeof text; i-- > 0;) {
+        unsigned rest = 0;
+        for (size_t k = 0; k < sizeof b; k++) {
+            rest = rest * 256 + b[k];
+            b[k] = (unsigned char)(rest / 62);
+            rest %= 62;
+        }
+        text[i] = digits[rest];
+    }
+    return sl_val_str(x->arena, sl_str_dup(x->arena, (sl_str){ text, sizeof text }));
+}
+
 FUNCTION(f_uuid)
 {
     (void)in;
@@ -407,6 +432,7 @@ const ex_entry ex_functions[] = {
     { "decrypt", "key encrypted", f_decrypt, false },
     { "uuid", "", f_uuid, false },
     { "id", "", f_id, false },
+    { "ksuid", "", f_ksuid, false },
     { "randomInt", "lower upper", f_random_int, false },
     { "randomPort", "", f_random_port, false },
     { "range", "start end increment", f_range, false },

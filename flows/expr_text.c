@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "base/regex.h"
+#include "base/unicode.h"
 #include "flows/expr_ast.h"
 
 #define FILTER(name) static const sl_val *name(ex_context *x, const ex_node *at, const sl_val *in, const sl_val *const *args)
@@ -27,21 +28,16 @@ static size_t char_size(sl_str s)
     return n;
 }
 
-static char upper_char(char c)
-{
-    return (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
-}
-
 FILTER(f_lower)
 {
     UNUSED_ARGS;
-    return str(x, sl_str_lower(x->arena, text(x, in)));
+    return str(x, sl_unicode_lower(x->arena, text(x, in)));
 }
 
 FILTER(f_upper)
 {
     UNUSED_ARGS;
-    return str(x, sl_str_upper(x->arena, text(x, in)));
+    return str(x, sl_unicode_upper(x->arena, text(x, in)));
 }
 
 FILTER(f_trim)
@@ -53,25 +49,13 @@ FILTER(f_trim)
 FILTER(f_capitalize)
 {
     UNUSED_ARGS;
-    sl_str s = sl_str_dup(x->arena, text(x, in));
-    char *p = (char *)(uintptr_t)s.p;
-    size_t i = 0;
-    while (i < s.n && strchr(" \t\r\n", p[i]) != NULL)
-        i++;
-    if (i < s.n)
-        p[i] = upper_char(p[i]);
-    return str(x, s);
+    return str(x, sl_unicode_capital(x->arena, text(x, in), false));
 }
 
 FILTER(f_title)
 {
     UNUSED_ARGS;
-    sl_str s = sl_str_dup(x->arena, text(x, in));
-    char *p = (char *)(uintptr_t)s.p;
-    for (size_t i = 0; i < s.n; i++)
-        if (i == 0 || strchr(" \t\r\n", p[i - 1]) != NULL)
-            p[i] = upper_char(p[i]);
-    return str(x, s);
+    return str(x, sl_unicode_capital(x->arena, text(x, in), true));
 }
 
 FILTER(f_abbreviate)
@@ -174,7 +158,8 @@ FILTER(f_split)
         from = search = end;
     }
     sl_list_add(x->arena, out, str(x, sl_str_dup(x->arena, sl_str_sub(s, from, s.n))));
-    while (limit == 0 && out->list.n > 1 && out->list.items[out->list.n - 1]->s.n == 0)
+    size_t least = out->list.n > 1 ? 0 : 1; /* where nothing was found, the text itself stays, be it empty */
+    while (limit == 0 && out->list.n > least && out->list.items[out->list.n - 1]->s.n == 0)
         out->list.n--;
     return out;
 }
@@ -224,13 +209,13 @@ FILTER(f_ends)
     return sl_val_bool(sl_str_ends(text(x, in), text(x, args[0])));
 }
 
-/* Latin letters with accents to their base letter: U+00C0..U+017F, enough for names; other scripts are dropped like Kestra's \W. */
+/* Latin letters with accents to their base letter: U+00C0..U+017F, enough for names; what is no letter and an accent (ß, ø, đ) and other scripts are dropped like Kestra's \W. */
 static char base_letter(uint32_t c)
 {
-    static const char latin1[] = "aaaaaaaceeeeiiiidnooooo ouuuuyts"
-                                 "aaaaaaaceeeeiiiidnooooo ouuuuyty";
-    static const char extended[] = "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllllllllnnnnnnnnnoooooooorrrrrrssssssss"
-                                   "ttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+    static const char latin1[] = "aaaaaa ceeeeiiii nooooo  uuuuy  "
+                                 "aaaaaa ceeeeiiii nooooo  uuuuy y";
+    static const char extended[] = "aaaaaaccccccccdd  eeeeeeeeeegggggggghh  iiiiiiiii   jjkk llllll    nnnnnn   oooooo  rrrrrrssssssss"
+                                   "tttt  uuuuuuuuuuuuwwyyyzzzzzz ";
     if (c >= 0xC0 && c <= 0xFF)
         return latin1[c - 0xC0];
     return c >= 0x100 && c <= 0x17F && c - 0x100 < sizeof extended - 1 ? extended[c - 0x100] : ' ';
@@ -253,7 +238,7 @@ FILTER(f_slugify)
             out = (char)c;
         else if (c >= 'A' && c <= 'Z')
             out = (char)(c + 32);
-        else if (c == '_' || c == '-' || c == ' ' || (c >= '\t' && c <= '\r') || c == '.')
+        else if (c == '_' || c == '-' || c == ' ' || (c >= '\t' && c <= '\r'))
             out = '-';
         if (out != 0 && !(out == '-' && (b.n == 0 || b.p[b.n - 1] == '-')))
             sl_buf_char(&b, out);

@@ -3,10 +3,12 @@
 
 #include "base/arena.h"
 #include "base/jq.h"
+#include "base/unicode.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/yaml.h"
 #include "flows/expr_ast.h"
+#include "flows/number_format.h"
 #include "base/ion.h"
 
 #define FILTER(name) static const sl_val *name(ex_context *x, const ex_node *at, const sl_val *in, const sl_val *const *args)
@@ -40,70 +42,27 @@ FILTER(f_number)
         return sl_val_int(x->arena, i);
     }
     bool decimal = kind.n == 0 || sl_str_eqc(kind, "FLOAT") || sl_str_eqc(kind, "DOUBLE") || sl_str_eqc(kind, "BIGDECIMAL");
+    if (sl_str_eqc(kind, "BIGDECIMAL") && sl_parse_int(s, &i))
+        return sl_val_int(x->arena, i);
     if (decimal && sl_parse_double(s, &d))
         return sl_val_double(x->arena, d);
     return ex_fail(x, at, "expr.number", "'%.*s' is not a number%s%.*s", SL_ARG(s), kind.n ? " of type " : "", SL_ARG(kind));
 }
 
-/* Java's DecimalFormat for the patterns in use: 0, #, one '.', ',' grouping, %, literal prefix and suffix. HALF_EVEN. */
 FILTER(f_number_format)
 {
+    sl_str out;
     if (in->type != SL_INT && in->type != SL_DOUBLE)
         return wrong_type(x, at, "numberFormat", "a number", in);
-    sl_str pattern = args[0] ? sl_val_text(x->arena, args[0]) : SL_S("#.##");
-    size_t first = 0, last = pattern.n;
-    while (first < pattern.n && strchr("0#,.", pattern.p[first]) == NULL)
-        first++;
-    while (last > first && strchr("0#,.", pattern.p[last - 1]) == NULL)
-        last--;
-    sl_str body = sl_str_sub(pattern, first, last);
-    ptrdiff_t dot = sl_str_find(body, SL_S("."));
-    int least_int = 0, least = 0, most = 0, group = 0;
-    for (size_t i = 0; i < body.n; i++) {
-        bool fraction = dot >= 0 && (ptrdiff_t)i > dot;
-        least_int += !fraction && body.p[i] == '0';
-        group = body.p[i] == ',' ? 1 : group && !fraction && body.p[i] != '.' ? group + 1 : group;
-        least += fraction && body.p[i] == '0';
-        most += fraction && (body.p[i] == '0' || body.p[i] == '#');
-    }
-    group = group > 0 ? group - 1 : 0;
-    bool percent = sl_str_find(pattern, SL_S("%")) >= 0;
-    double d = (in->type == SL_INT ? (double)in->i : in->d) * (percent ? 100 : 1);
-    sl_str digits = sl_fmt(x->arena, "%.*f", most, fabs(d));
-    ptrdiff_t point = sl_str_find(digits, SL_S("."));
-    sl_str whole = sl_str_sub(digits, 0, point < 0 ? digits.n : (size_t)point), part = point < 0 ? SL_S("") : sl_str_sub(digits, (size_t)point + 1, digits.n);
-    while ((int)part.n > least && part.p[part.n - 1] == '0')
-        part.n--;
-    if (least_int == 0 && sl_str_eqc(whole, "0") && part.n > 0)
-        whole.n = 0;
-    sl_buf b = sl_buf_new(x->arena, 1024);
-    sl_buf_add(&b, d < 0 ? SL_S("-") : SL_S(""));
-    sl_buf_add(&b, sl_str_sub(pattern, 0, first));
-    for (int i = (int)whole.n; i < least_int; i++)
-        sl_buf_char(&b, '0');
-    for (size_t i = 0; i < whole.n; i++) {
-        if (group > 0 && i > 0 && (whole.n - i) % (size_t)group == 0)
-            sl_buf_char(&b, ',');
-        sl_buf_char(&b, whole.p[i]);
-    }
-    if (part.n > 0)
-        sl_buf_fmt(&b, ".%.*s", SL_ARG(part));
-    sl_buf_add(&b, sl_str_sub(pattern, last, pattern.n));
-    return sl_val_str(x->arena, sl_buf_str(&b));
-}
-
-static size_t utf8_length(sl_str s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
-    return n;
+    if (!sl_number_format(x->arena, args[0] ? sl_val_text(x->arena, args[0]) : SL_S("#,##0.###"), in, &out, x->err))
+        return ex_fail(x, at, "expr.number", "%s", sl_fmt(x->arena, "%s", x->err->message).p);
+    return sl_val_str(x->arena, out);
 }
 
 FILTER(f_length)
 {
     UNUSED_ARGS;
-    return sl_val_int(x->arena, (int64_t)(in->type == SL_STRING ? utf8_length(in->s) : sl_val_count(in)));
+    return sl_val_int(x->arena, (int64_t)(in->type == SL_STRING ? sl_unicode_units(in->s) : sl_val_count(in)));
 }
 
 static const sl_val *end_of(ex_context *x, const ex_node *at, const sl_val *in, bool first)
@@ -142,7 +101,7 @@ FILTER(f_join)
     for (size_t i = 0; i < in->list.n; i++) {
         if (i > 0 && args[0] != NULL)
             sl_buf_add(&b, sl_val_text(x->arena, args[0]));
-        sl_buf_add(&b, sl_val_text(x->arena, in->list.items[i]));
+        sl_buf_add(&b, sl_is_null(in->list.items[i]) ? SL_S("null") : sl_val_text(x->arena, in->list.items[i]));
     }
     return b.overflow ? ex_fail(x, at, "expr.size", "the joined text is too large") : sl_val_str(x->arena, sl_buf_str(&b));
 }
@@ -151,12 +110,12 @@ FILTER(f_slice)
 {
     if (in->type != SL_LIST && in->type != SL_STRING)
         return wrong_type(x, at, "slice", "a list or a string", in);
-    int64_t size = in->type == SL_LIST ? (int64_t)in->list.n : (int64_t)in->s.n;
+    int64_t size = in->type == SL_LIST ? (int64_t)in->list.n : (int64_t)sl_unicode_units(in->s);
     int64_t from = sl_is(args[0], SL_INT) ? args[0]->i : 0, to = sl_is(args[1], SL_INT) ? args[1]->i : size;
-    if (from < 0 || to > size || from >= to)
+    if (from < 0 || to > size || from > to)
         return ex_fail(x, at, "expr.range", "slice(%lld, %lld) is outside of %lld elements", (long long)from, (long long)to, (long long)size);
     if (in->type == SL_STRING)
-        return sl_val_str(x->arena, sl_str_dup(x->arena, sl_str_sub(in->s, (size_t)from, (size_t)to)));
+        return sl_val_str(x->arena, sl_str_dup(x->arena, sl_str_sub(in->s, sl_unicode_offset(in->s, (size_t)from), sl_unicode_offset(in->s, (size_t)to))));
     sl_val *out = sl_list(x->arena);
     for (int64_t i = from; i < to; i++)
         sl_list_add(x->arena, out, in->list.items[i]);

@@ -204,7 +204,7 @@ static bool coerce_string(sl_arena *a, const sl_val *d, sl_str type, const sl_va
 {
     static const char uri[] = "[a-z]+://(www.)?[-a-zA-Z0-9@:%._+~#=]{1,256}\\.[a-zA-Z0-9()]{1,6}\\b([-a-zA-Z0-9()@:%_+.~#?&/=]*)";
     static const char email[] = "|[a-zA-Z0-9_!#$%&’*+/=?`{|}~^.-]+@[a-zA-Z0-9.-]+";
-    sl_str text = sl_val_text(a, v), validator = sl_get_text(d, "validator");
+    sl_str text = sl_val_written(a, v), validator = sl_get_text(d, "validator");
     *ret = sl_val_str(a, text);
     if (sl_str_eqc(type, "URI") && !sl_str_starts(text, SL_S("kestra://")) && !sl_str_starts(text, SL_S("nsfile://")))
         return coerce_pattern(a, uri, type, text, err);
@@ -400,7 +400,7 @@ static const sl_val *options_of(resolver *r, const sl_val *input, sl_str id)
 static bool allowed(sl_arena *a, const sl_val *options, const sl_val *v)
 {
     for (size_t i = 0; i < sl_val_count(options); i++)
-        if (sl_str_eq(sl_val_text(a, sl_at(options, i)), sl_val_text(a, v)))
+        if (sl_str_eq(sl_val_written(a, sl_at(options, i)), sl_val_text(a, v)))
             return true;
     return false;
 }
@@ -419,7 +419,7 @@ static bool check_choice(resolver *r, const sl_val *input, sl_str id, sl_str typ
     if (!ok) {
         sl_buf b = sl_buf_new(r->arena, 4096);
         for (size_t i = 0; i < sl_val_count(options); i++)
-            sl_buf_fmt(&b, "%s%.*s", i ? ", " : "", SL_ARG(sl_val_text(r->arena, sl_at(options, i))));
+            sl_buf_fmt(&b, "%s%.*s", i ? ", " : "", SL_ARG(sl_val_written(r->arena, sl_at(options, i))));
         invalid(r, id, sl_fmt(r->arena, "it must match the values `[%.*s]`", SL_ARG(sl_buf_str(&b))).p, sl_val_text(r->arena, v));
     }
     return ok;

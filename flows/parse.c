@@ -530,6 +530,41 @@ static void index_tasks(loader *l)
     l->flow->by_id = map;
 }
 
+/* ---- names ---- */
+
+static void name_as_written(sl_arena *arena, const sl_val *map, const char *key)
+{
+    const sl_val *v = sl_get(map, key);
+    if (v != NULL && (v->type == SL_BOOL || v->type == SL_INT || v->type == SL_DOUBLE)) {
+        sl_val *text = sl_val_str(arena, sl_val_written(arena, v));
+        text->line = v->line;
+        text->column = v->column;
+        *(sl_val *)(uintptr_t)v = *text;
+    }
+}
+
+/* Tasks, inputs, triggers, outputs may be called `yes`, or 010: a name is never a boolean or a number. */
+static void names_as_written(sl_arena *arena, const sl_val *v, int depth)
+{
+    static const char *const parts[] = { "tasks", "errors", "finally", "afterExecution", "then", "else", "defaults", "inputs", "outputs", "triggers", "sla", "listeners", "task" };
+    if (v == NULL || depth > SL_YAML_DEPTH_MAX)
+        return;
+    for (size_t i = 0; v->type == SL_LIST && i < sl_val_count(v); i++)
+        names_as_written(arena, sl_at(v, i), depth + 1);
+    if (v->type != SL_MAP)
+        return;
+    name_as_written(arena, v, "id");
+    for (size_t i = 0; i < SL_COUNT(parts); i++) {
+        const sl_val *part = sl_get(v, parts[i]);
+        if (sl_is(part, SL_LIST) || strcmp(parts[i], "task") == 0)
+            names_as_written(arena, part, depth + 1);
+    }
+    const sl_val *cases = sl_get(v, "cases");
+    for (size_t i = 0; sl_is(cases, SL_MAP) && i < sl_val_count(cases); i++)
+        if (cases->map.entries[i].value->type == SL_LIST)
+            names_as_written(arena, cases->map.entries[i].value, depth + 1);
+}
+
 sl_flow *sl_flow_parse(sl_arena *arena, const sl_registry *registry, const sl_val *server_defaults, sl_str source, sl_problems *problems)
 {
     sl_err err;
@@ -542,6 +577,8 @@ sl_flow *sl_flow_parse(sl_arena *arena, const sl_registry *registry, const sl_va
         sl_problem_add(problems, 1, 1, "a flow must be a map with 'id', 'namespace' and 'tasks'");
         return NULL;
     }
+    name_as_written(arena, raw, "namespace");
+    names_as_written(arena, raw, 0);
     const sl_val *doc = sl_defaults_apply(arena, registry, raw, server_defaults, problems);
     loader l = { .arena = arena, .registry = registry, .problems = problems, .flow = SL_NEW(arena, sl_flow), .ids = sl_map(arena) };
     sl_flow *f = l.flow;

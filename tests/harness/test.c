@@ -76,6 +76,7 @@ static bool run_one(const sl_test *test)
 int main(int argc, char **argv)
 {
     int passed = 0, failed = 0;
+    (void)setenv("TZ", "UTC", 1); /* what tests expect does not depend on where they run */
     for (const sl_test *test = tests; test != NULL; test = test->next) {
         char name[200];
         (void)snprintf(name, sizeof name, "%s/%s", test->group, test->name);

@@ -161,10 +161,42 @@ SL_TEST(yaml, scalars_and_places)
 {
     const sl_val *v = sl_yaml_parse(t->arena, SL_S("a: yes\nb: true\nc: 012\nd: 12\ne: ~\nf: 'x'\ng: 1.5\n2024: k\nh: |\n  two\n  lines\n"), &t->err);
     CHECK_OK(v != NULL);
-    CHECK_STR(sl_json(t->arena, v), "{\"a\":\"yes\",\"b\":true,\"c\":\"012\",\"d\":12,\"e\":null,\"f\":\"x\",\"g\":1.5,\"2024\":\"k\",\"h\":\"two\\nlines\\n\"}");
+    CHECK_STR(sl_json(t->arena, v), "{\"a\":true,\"b\":true,\"c\":10,\"d\":12,\"e\":null,\"f\":\"x\",\"g\":1.5,\"2024\":\"k\",\"h\":\"two\\nlines\\n\"}");
     CHECK_INT(sl_get(v, "d")->line, 4);
     CHECK_INT(sl_get(v, "d")->column, 4);
     CHECK_INT(sl_map_entry(v, SL_S("f"))->line, 6);
+}
+
+/* As Kestra 1.3.31 reads them. */
+SL_TEST(yaml, what_words_mean)
+{
+    static const char *const cases[][2] = {
+        { "yes", "true" }, { "Yes", "true" }, { "ON", "true" }, { "off", "false" }, { "No", "false" }, { "y", "\"y\"" }, { "tRUE", "\"tRUE\"" }, { "NULL", "null" }, { "nULL", "\"nULL\"" }, { "010", "8" }, { "00", "0" },
+        { "08", "\"08\"" }, { "0o10", "\"0o10\"" }, { "0x1F", "31" }, { "0x_1F", "31" }, { "0b11", "3" }, { "1_000", "1000" }, { "1__0", "10" }, { "0_1", "1" }, { "_1", "\"_1\"" }, { "1_000.5", "1000.5" }, { "-5", "-5" },
+        { "+5", "5" }, { "1e3", "1000.0" }, { ".5", "0.5" }, { "12:30", "\"12:30\"" }, { "2024-01-02", "\"2024-01-02\"" }, { "1.2.3", "\"1.2.3\"" }, { "9223372036854775807", "9223372036854775807" }, 
+        { "9223372036854775808", "\"9223372036854775808\"" }, { "100000000000000000000", "\"100000000000000000000\"" }, { "!!str 5", "\"5\"" }, { "!!int '5'", "5" }, { "!!float 5", "5.0" }, { "!!bool 'yes'", "true" }, { "! 5", "\"5\"" },
+        { "\"\\ud83c\\udf89 \\\\ud83c \\uD83D\\uDE00\"", "\"\xF0\x9F\x8E\x89 \\\\ud83c \xF0\x9F\x98\x80\"" }, { "'\\ud83c\\udf89'", "\"\\\\ud83c\\\\udf89\"" },
+    };
+    for (size_t i = 0; i < SL_COUNT(cases); i++) {
+        const sl_val *v = sl_yaml_parse(t->arena, sl_fmt(t->arena, "k: %s\n", cases[i][0]), &t->err);
+        CHECK_OK(v != NULL);
+        CHECK_STR(sl_json(t->arena, sl_get(v, "k")), cases[i][1]);
+    }
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("k: \"\\ud83c x\""), &t->err) != NULL, "Unicode");
+}
+
+SL_TEST(yaml, what_is_written)
+{
+    static const char *const cases[][2] = {
+        { "[1,[2,3],{\"k\":\"v\"}]", " - 1\n -\n   - 2\n   - 3\n -\n  k: v\n" },
+        { "{\"a\":{\"b\":[1,{\"c\":2}]}}", "a:\n  b:\n   - 1\n   -\n    c: 2\n" },
+        { "[{\"a\":{\"b\":1}},{\"a\":[1,2]}]", " -\n  a:\n    b: 1\n -\n  a:\n   - 1\n   - 2\n" },
+        { "{\"t\":true,\"n\":null,\"e\":\"\",\"y\":\"yes\",\"num\":\"12\",\"o\":\"010\",\"1\":1.5}", "t: true\n\"n\": null\ne: \"\"\n\"y\": \"yes\"\nnum: 12\no: '010'\n\"1\": 1.5\n" },
+        { "{\"q\":\"it's\",\"c\":\"a: b\",\"at\":\"@x\",\"d\":\"say \\\"x\\\"\",\"h\":\"# x\",\"l\":\" l\",\"s\":\"- x\"}", "q: it's\nc: \"a: b\"\nat: '@x'\nd: say \"x\"\nh: \"# x\"\nl: ' l'\ns: '- x'\n" },
+        { "{\"a\":[],\"b\":{}}", "a: []\nb: {}\n" }, { "[]", "[]\n" }, { "null", "null" },
+    };
+    for (size_t i = 0; i < SL_COUNT(cases); i++)
+        CHECK_STR(sl_yaml_write(t->arena, sl_json_parse(t->arena, sl_str_c(cases[i][0]), &t->err)), cases[i][1]);
 }
 
 SL_TEST(yaml, what_is_refused)
@@ -172,7 +204,9 @@ SL_TEST(yaml, what_is_refused)
     CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: 1\na: 2\n"), &t->err) != NULL, "written twice");
     CHECK_INT(t->err.line, 2);
     CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: [1\nb: 2\n"), &t->err) != NULL, "not valid YAML");
-    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: !!python/object x\n"), &t->err) != NULL, "tags");
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: !Ref x\n"), &t->err) != NULL, "tags");
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: !!python/object x\n"), &t->err) != NULL, "not what its tag");
+    CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: !!int x\n"), &t->err) != NULL, "not what its tag");
     CHECK_ERR(sl_yaml_parse(t->arena, SL_S("a: 1\n---\nb: 2\n"), &t->err) != NULL, "second document");
     sl_buf bomb = sl_buf_new(t->arena, 1 << 16);
     sl_buf_addc(&bomb, "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");

@@ -5,7 +5,8 @@
 #include "tests/harness/test.h"
 
 static const char CONTEXT[] = "{\"a\":\"a\",\"b\":\"b\",\"n\":null,\"list\":[\"string\",1,1.123],\"map\":{\"k\":\"v\"},\"inner\":\"test\",\"block\":{\"test\":{\"child\":\"yes\"}},"
-                              "\"first\":\"1\",\"second\":\"{{first}}\",\"third\":\"{{second}}\",\"nested\":{\"third\":\"{{third}}\"}}";
+                              "\"first\":\"1\",\"second\":\"{{first}}\",\"third\":\"{{second}}\",\"nested\":{\"third\":\"{{third}}\"},"
+                              "\"vars\":{\"obj\":{\"a\":1,\"b\":[1,2,3],\"c\":{\"d\":\"x\"}},\"list\":[3,1,2],\"s\":\"Hello\",\"n\":42,\"f\":3.5,\"t\":true,\"date\":\"2024-02-29T12:34:56.789Z\",\"json\":\"{\\\"a\\\":[1,{\\\"b\\\":2}]}\",\"with-dash\":\"wd\",\"items\":[{\"n\":1,\"s\":\"a\"},{\"n\":2,\"s\":\"b\"}],\"tpl\":\"{{ vars.n }}\",\"big\":12345678901,\"int_text\":\"5\",\"multi\":\"l1\\nl2\\n\",\"yes\":true,\"day\":\"2024-01-02\"}}";
 
 static bool fake_kv(void *self, sl_arena *arena, sl_str key, sl_str ns, const sl_val **ret, sl_err *err)
 {
