@@ -67,7 +67,7 @@ static void fuzz_expr(sl_arena *a, sl_str text, sl_err *err)
     sl_list_add(a, list, sl_val_int(a, 7));
     sl_map_setc(a, vars, "list", list);
     sl_map_set_str(a, vars, "s", SL_S("text"));
-    sl_expr_env env = { .vars = vars };
+    sl_expr_env env = { .vars = vars, .brief = true };
     sl_str out;
     (void)sl_expr_check(text, err);
     sl_err_clear(err);
@@ -269,7 +269,7 @@ static void fuzz_chunked(sl_arena *a, sl_str text, sl_err *err)
 static void fuzz_dynamo(sl_arena *a, sl_str text, sl_err *err)
 {
     sl_val *values = sl_map(a), *item = sl_map(a);
-    sl_dynamo_names n = { .values = values };
+    sl_ddb_names n = { .values = values };
     sl_refusal why;
     bool ret;
     const sl_val *shown;
@@ -277,8 +277,8 @@ static void fuzz_dynamo(sl_arena *a, sl_str text, sl_err *err)
     sl_map_setc(a, values, ":v", sl_map_of(a, "S", sl_val_c(a, "x")));
     sl_map_setc(a, item, "a", sl_map_of(a, "S", sl_val_c(a, "xy")));
     sl_map_setc(a, item, "l", sl_map_of(a, "L", sl_list(a)));
-    (void)sl_dynamo_holds(a, text, &n, item, &ret, &why);
-    (void)sl_dynamo_project(a, text, &n, item, &shown, &why);
+    (void)sl_ddb_holds(a, text, &n, item, &ret, &why);
+    (void)sl_ddb_project(a, text, &n, item, &shown, &why);
 }
 
 /* However a container's archive comes in pieces, it does the same, and nothing lies beside the folder. */
