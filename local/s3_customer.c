@@ -15,8 +15,7 @@ enum { KEY_BYTES = 32 };
 
 static sl_str header(const sl_s3_call *x, const char *prefix, const char *name)
 {
-    /* The source's are x-amz-copy-source-server-side-encryption-customer-… */
-    return sl_request_header(x->req, sl_fmt(x->arena, "%s%s%s", *prefix ? "x-amz-copy-source-" : "", CUSTOMER + (*prefix ? strlen("x-amz-") : 0), name).p);
+    return sl_request_header(x->req, sl_fmt(x->arena, "%sserver-side-encryption-customer-%s", *prefix ? prefix : "x-amz-", name).p);
 }
 
 static bool key_fits(sl_s3_call *x, const char *prefix)
