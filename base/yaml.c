@@ -9,7 +9,7 @@
 
 #define TAGS "tag:yaml.org,2002:"
 
-enum { SURROGATES_MAX = 1000 };
+enum { READ_AGAIN_MAX = 64 << 20 }; /* bytes: each text in quotes with such escapes costs another reading */
 
 typedef struct anchor {
     struct anchor *next;
@@ -441,7 +441,7 @@ const sl_val *sl_yaml_parse_all(sl_arena *arena, sl_str text, sl_err *err)
         if (load_text(&l, text, documents))
             return documents;
         size_t digits_at = l.surrogate ? offset_of(text, l.surrogate_mark) : 0; /* behind \u */
-        if (digits_at < 2 || n == SURROGATES_MAX || !join_surrogates(arena, &text, digits_at - 2))
+        if (digits_at < 2 || (size_t)n * text.n > READ_AGAIN_MAX || !join_surrogates(arena, &text, digits_at - 2))
             return NULL;
         sl_err_clear(err);
     }
