@@ -13,7 +13,7 @@ typedef struct sl_redshift_copying {
     sl_str table, url;
     const sl_val *columns;        /* named in the statement; empty: all */
     sl_val *types;                /* [{name, type}] of the columns that are filled */
-    sl_str delimiter, quote, null_text, date_format, time_format;
+    sl_str delimiter, quote, null_text;
     sl_str json;                  /* JSON: 'auto', or where its paths are */
     int64_t skip, max_error;
     bool csv, parquet, manifest, empty_as_null, credentials, read_ratio, blank_as_null, explicit_ids;

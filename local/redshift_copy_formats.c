@@ -26,7 +26,17 @@ static void add_paths(copy *c, sl_buf *b, const sl_val *paths)
 static void text(copy *c, const sl_val *paths, sl_redshift_source *ret)
 {
     sl_buf b = sl_buf_new(c->a, SQL_MAX);
-    sl_buf_addc(&b, "SELECT * FROM read_csv(");
+    sl_buf_addc(&b, "SELECT ");
+    for (size_t i = 0; i < sl_val_count(c->types); i++) {
+        sl_str name = sl_duck_ident(c->a, sl_get_text(sl_at(c->types, i), "name"));
+        bool blanks = c->blank_as_null && sl_str_eqc(sl_get_text(sl_at(c->types, i), "type"), "VARCHAR");
+        sl_buf_fmt(&b, "%s", i ? ", " : "");
+        if (blanks)
+            sl_buf_fmt(&b, "CASE WHEN trim(%.*s) = '' AND %.*s <> '' THEN NULL ELSE %.*s END", SL_ARG(name), SL_ARG(name), SL_ARG(name));
+        else
+            sl_buf_add(&b, name);
+    }
+    sl_buf_addc(&b, " FROM read_csv(");
     add_paths(c, &b, paths);
     sl_buf_addc(&b, ", columns = {");
     for (size_t i = 0; i < sl_val_count(c->types); i++) {
@@ -83,9 +93,12 @@ static bool json(copy *c, const sl_val *paths, sl_redshift_source *ret, sl_err *
     sl_buf_addc(&rows, "SELECT ");
     for (size_t i = 0; i < sl_val_count(columns); i++) {
         sl_str path = sl_duck_text(c->a, sl_at(columns, i)->s), name = sl_duck_text(c->a, sl_get_text(sl_at(c->types, i), "name")), type = sl_get_text(sl_at(c->types, i), "type");
-        const char *value = c->empty_as_null ? "nullif(json ->> %.*s, '')" : "(json ->> %.*s)";
+        const char *value = c->blank_as_null && c->empty_as_null ? "CASE WHEN trim(json ->> %.*s) <> '' THEN (json ->> %.*s) END"
+                            : c->blank_as_null                   ? "CASE WHEN trim(json ->> %.*s) <> '' OR (json ->> %.*s) = '' THEN (json ->> %.*s) END"
+                            : c->empty_as_null                   ? "nullif(json ->> %.*s, '')"
+                                                                 : "(json ->> %.*s)";
         sl_buf_addc(&make, ", ");
-        sl_buf_fmt(&make, value, SL_ARG(path));
+        sl_buf_fmt(&make, value, SL_ARG(path), SL_ARG(path), SL_ARG(path));
         sl_buf_fmt(&make, " AS c%zu", i);
         sl_buf_fmt(&rows, "%sTRY_CAST(c%zu AS %.*s)", i ? ", " : "", i, SL_ARG(type));
         sl_buf_fmt(&bad, "%sSELECT filename, line, %.*s AS name, 'Invalid value ''' || c%zu || ''' for type %.*s' AS message FROM sl_json WHERE c%zu IS NOT NULL AND TRY_CAST(c%zu AS %.*s) IS NULL", i ? " UNION ALL " : "", SL_ARG(name), i,

@@ -180,6 +180,13 @@ class Redshift(S3Case):
             self.ok(self.flow(head + task % (prefix, kind), "--local", "-q"))
             self.assertCountEqual(table("u"), rows)
 
+    def test_copy_blanks(self):
+        role = "IAM_ROLE 'arn:aws:iam::0:role/r'"
+        self.upload(**{"b.txt": "1|   \n2| x \n", "b.json": '{"id": 3, "name": "  "} {"id": 4, "name": ""}'})
+        self.query(f"CREATE TABLE t (id int, name varchar(20)); COPY t FROM 's3://a-bucket/b.txt' {role}; COPY t FROM 's3://a-bucket/b.txt' {role} BLANKSASNULL; COPY t FROM 's3://a-bucket/b.json' {role} JSON 'auto' BLANKSASNULL", kind="Queries")
+        rows = self.query("SELECT id, name FROM t ORDER BY id, name", fetchType="FETCH")["rows"]
+        self.assertCountEqual([(r["id"], r["name"]) for r in rows], [(1, "   "), (1, None), (2, " x "), (2, " x "), (3, None), (4, "")])
+
     def test_ready_tasks(self):
         """CopyFromS3 and Merge write the SQL, show it, and keep the secret to themselves."""
         self.query("CREATE TABLE t (id int, name varchar(20), n int); CREATE TABLE s (id int, name varchar(20), n int); INSERT INTO t VALUES (1, 'old', 1), (9, 'kept', 9)")
