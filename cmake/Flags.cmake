@@ -1,12 +1,16 @@
-# Warnings are errors; hardening flags as the OpenSSF compiler guide lists them, probed where old compilers lack one.
+# Warnings, which tools/build makes errors; hardening flags as the OpenSSF compiler guide lists them, probed where old compilers lack one.
 include(CheckCCompilerFlag)
 
 add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64)
 add_compile_options(
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef
-  -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings -Werror
+  -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings
   -Wno-format-nonliteral -fno-strict-aliasing -fno-strict-overflow -fno-delete-null-pointer-checks
   -fstack-protector-strong -fPIE -fno-omit-frame-pointer)
+option(SL_WERROR "Warnings are errors: for development, not for compilers that are yet to come" OFF)
+if(SL_WERROR)
+  add_compile_options(-Werror)
+endif()
 add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed)
 foreach(flag -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero)
   string(MAKE_C_IDENTIFIER "HAVE${flag}" name)

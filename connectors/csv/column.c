@@ -237,9 +237,11 @@ static sl_csv_type look(sl_csv_column *c, sl_str value)
     int64_t i = 0;
     double d;
     sl_csv_type type;
-    if (plain_number(value, &i, &digits, &scale))
+    if (plain_number(value, &i, &digits, &scale)) {
         type = scale > 0 ? SL_CSV_DECIMAL : SL_CSV_INT;
-    else {
+        if (scale > 0)
+            add_number(c, (double)i / tens[scale]);
+    } else {
         type = sl_csv_type_of(value, &digits, &scale);
         if (type < SL_CSV_INT || type > SL_CSV_FLOAT)
             return type;
@@ -253,8 +255,7 @@ static sl_csv_type look(sl_csv_column *c, sl_str value)
         c->int_max = !c->any_int || i > c->int_max ? i : c->int_max;
         c->any_int = true;
         add_number(c, (double)i);
-    } else if (type == SL_CSV_DECIMAL && digits + scale <= 18)
-        add_number(c, (double)i / tens[scale]);
+    }
     c->digits = digits > c->digits ? digits : c->digits;
     c->scale = scale > c->scale ? scale : c->scale;
     return type;
@@ -298,6 +299,12 @@ void sl_csv_column_order(sl_csv_column *c, sl_str value)
     c->any = true;
 }
 
+void sl_csv_column_widths(sl_csv_column *c, size_t least, size_t most)
+{
+    c->bytes_min = !c->any || least < c->bytes_min ? least : c->bytes_min;
+    c->bytes_max = most > c->bytes_max ? most : c->bytes_max;
+}
+
 void sl_csv_column_add(sl_csv_column *c, sl_str value)
 {
     c->values++;
@@ -316,8 +323,7 @@ void sl_csv_column_look(sl_csv_column *c, sl_str value)
 {
     /* Once a text, always a text. */
     c->type = sl_csv_type_join(c->type, c->type == SL_CSV_TEXT ? SL_CSV_TEXT : look(c, value));
-    c->bytes_min = !c->any || value.n < c->bytes_min ? value.n : c->bytes_min;
-    c->bytes_max = value.n > c->bytes_max ? value.n : c->bytes_max;
+    sl_csv_column_widths(c, value.n, value.n);
     sl_csv_column_order(c, value);
 }
 
@@ -342,9 +348,9 @@ void sl_csv_column_settle(sl_csv_column *c)
 {
     char text[9];
     for (unsigned class = 0; class < SL_COUNT(c->most); class++)
-        if (c->most[class] != 0) {
-            sl_csv_column_look(c, sl_csv_spell(text, class >= 8, c->least[class]));
-            sl_csv_column_look(c, sl_csv_spell(text, class >= 8, c->most[class]));
+        if (c->most[class] != 0 && c->type != SL_CSV_TEXT) {
+            (void)look(c, sl_csv_spell(text, class >= 8, c->least[class]));
+            (void)look(c, sl_csv_spell(text, class >= 8, c->most[class]));
         }
 }
 

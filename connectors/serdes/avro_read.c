@@ -159,7 +159,7 @@ static const sl_val *record(source *s, const sl_avro *t)
 static const sl_val *items(source *s, const sl_avro *t)
 {
     sl_val *out = t->kind == SL_AVRO_ARRAY ? sl_list(s->arena) : sl_map(s->arena);
-    int64_t n, bytes;
+    int64_t n = 0, bytes;
     while (take_long(s, &n)) {
         if (n == 0)
             return out;

@@ -1,0 +1,200 @@
+/*
+ * connectors/csv/lanes.h: eight words at once, and what of it differs between processors; for sources of base/cpu.h.
+ *
+ * The compiler makes of `words` what the level has. A lane is one of the eight, lane 0 in the lowest bits of a result: masks of
+ * bytes have bit 8 * lane + byte (lowest first), masks of lanes have bit `lane`.
+ */
+#pragma once
+
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "connectors/serdes/csv_index.h"
+
+enum { LANES = 8, CHUNK = 64, EIGHTS = CHUNK / LANES }; /* rows that are looked at together */
+
+typedef uint64_t words __attribute__((vector_size(64), aligned(64)));
+typedef uint8_t octets __attribute__((vector_size(64), aligned(64)));
+
+#define ALL(byte) (0x0101010101010101U * (uint64_t)(byte))
+
+/* Not even with zeros, as the build has it for all: it is large. */
+#if __has_attribute(uninitialized)
+#define SL_UNINITIALIZED __attribute__((uninitialized))
+#else
+#define SL_UNINITIALIZED
+#endif
+
+/* The first byte lowest, on every machine. */
+static inline uint64_t load(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    w = __builtin_bswap64(w);
+#endif
+    return w;
+}
+
+/* careful: quotes around it and a CR behind it may be there. */
+static inline __attribute__((always_inline)) sl_str field(const sl_csv_index *x, const uint32_t *end, bool careful, bool last)
+{
+    size_t from = (uint32_t)(end[-1] + 1), to = *end;
+    if (careful) {
+        if (last && to > from && x->base[to - 1] == '\r')
+            to--;
+        if (x->quote != '\0' && to > from && x->base[from] == x->quote) {
+            from++;
+            to--;
+        }
+    }
+    return (sl_str){ x->base + from, to - from };
+}
+
+static inline words lesser(words a, words b)
+{
+#if defined(__AVX512F__)
+    return (words)_mm512_min_epu64((__m512i)a, (__m512i)b);
+#else
+    words less = (words)(a < b);
+    return (a & less) | (b & ~less);
+#endif
+}
+
+static inline words greater(words a, words b)
+{
+#if defined(__AVX512F__)
+    return (words)_mm512_max_epu64((__m512i)a, (__m512i)b);
+#else
+    words less = (words)(a < b);
+    return (b & less) | (a & ~less);
+#endif
+}
+
+/* All ones in these lanes. */
+static inline words in_lanes(unsigned lanes)
+{
+#if defined(__AVX512DQ__)
+    return (words)_mm512_movm_epi64((__mmask8)lanes);
+#else
+    return (words)(((words){ 1, 2, 4, 8, 16, 32, 64, 128 } & (uint64_t)lanes) != 0);
+#endif
+}
+
+static inline uint64_t any_bit(words w)
+{
+    uint64_t all = 0;
+    for (int i = 0; i < LANES; i++)
+        all |= w[i];
+    return all;
+}
+
+static inline unsigned zero_lanes(words w)
+{
+#if defined(__AVX512F__)
+    return (unsigned)_mm512_testn_epi64_mask((__m512i)w, (__m512i)w);
+#else
+    unsigned lanes = 0;
+    for (int i = 0; i < LANES; i++)
+        lanes |= (unsigned)(w[i] == 0) << i;
+    return lanes;
+#endif
+}
+
+/* Zero where the shift is 64 or more. */
+static inline words shifted_right(words w, words by)
+{
+#if defined(__AVX512F__)
+    return (words)_mm512_srlv_epi64((__m512i)w, (__m512i)by);
+#else
+    return (w >> (by & 63)) & (words)(by < 64);
+#endif
+}
+
+/* Words as they lie in memory, now with their first bytes highest. */
+static inline words in_byte_order(words w)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if defined(__AVX512BW__)
+    const __m512i reversed = _mm512_set4_epi32(0x08090A0B, 0x0C0D0E0F, 0x00010203, 0x04050607);
+    return (words)_mm512_shuffle_epi8((__m512i)w, reversed);
+#else
+    for (int i = 0; i < LANES; i++)
+        w[i] = __builtin_bswap64(w[i]);
+#endif
+#endif
+    return w;
+}
+
+/* ---- masks of bytes ---- */
+
+#if !defined(__AVX512BW__)
+/* The highest bit of each byte. */
+static inline uint64_t high_bits(octets o)
+{
+    uint64_t r = 0;
+#if defined(__AVX2__)
+    union { octets o; __m256i half[2]; } u = { o };
+    r = (uint32_t)_mm256_movemask_epi8(u.half[0]) | (uint64_t)(uint32_t)_mm256_movemask_epi8(u.half[1]) << 32;
+#elif defined(__x86_64__)
+    union { octets o; __m128i quarter[4]; } u = { o };
+    for (int i = 0; i < 4; i++)
+        r |= (uint64_t)(uint32_t)_mm_movemask_epi8(u.quarter[i]) << (16 * i);
+#else
+    words w = (words)o & ALL(0x80);
+    for (int i = 0; i < LANES; i++)
+        r |= (w[i] * 0x0002040810204081U >> 56) << (8 * i);
+#endif
+    return r;
+}
+#endif
+
+static inline uint64_t equal_bytes(words w, char c)
+{
+#if defined(__AVX512BW__)
+    return _mm512_cmpeq_epi8_mask((__m512i)w, _mm512_set1_epi8(c));
+#else
+    return high_bits((octets)((octets)w == (uint8_t)c));
+#endif
+}
+
+static inline uint64_t digit_bytes(words w)
+{
+#if defined(__AVX512BW__)
+    return _mm512_cmplt_epu8_mask(_mm512_sub_epi8((__m512i)w, _mm512_set1_epi8('0')), _mm512_set1_epi8(10));
+#else
+    return high_bits((octets)((octets)w - '0' < 10));
+#endif
+}
+
+/* The word with `c` in these bytes. */
+static inline words with_bytes(words w, uint64_t bytes, char c)
+{
+#if defined(__AVX512BW__)
+    return (words)_mm512_mask_set1_epi8((__m512i)w, bytes, c);
+#else
+    for (; bytes != 0; bytes &= bytes - 1) {
+        int at = __builtin_ctzll(bytes), shift = at % 8 * 8;
+        w[at / 8] = (w[at / 8] & ~((uint64_t)0xFF << shift)) | (uint64_t)(unsigned char)c << shift;
+    }
+    return w;
+#endif
+}
+
+/* In each lane of a mask of bytes: all ones if there are any. */
+static inline uint64_t whole_lanes(uint64_t bytes)
+{
+    return ((((bytes & ALL(0x7F)) + ALL(0x7F)) | bytes) >> 7 & ALL(1)) * 0xFF;
+}
+
+/* Byte `at` of each lane, as a mask of lanes. */
+static inline unsigned lanes_at(uint64_t bytes, unsigned at)
+{
+#if defined(__BMI2__)
+    return (unsigned)_pext_u64(bytes, ALL(1) << at);
+#else
+    return (unsigned)((bytes >> at & ALL(1)) * 0x0102040810204080U >> 56);
+#endif
+}
