@@ -3,12 +3,15 @@
  * execution.SetVariables, execution.UnsetVariables. A task that waits for others holds no thread: it is called again when one ends.
  */
 #include "base/arena.h"
-#include "base/json.h"
+#include "base/ion.h"
 #include "connectors/connectors.h"
 
 #define CORE "io.kestra.plugin.core."
 
-enum { LOOK_AGAIN_MS = 600000 }; /* only in case that nobody wakes it */
+enum {
+    LOOK_AGAIN_MS = 600000,       /* only in case that nobody wakes it */
+    OUTPUTS_MAX = 64 << 20,       /* bytes of one execution's outputs as Ion */
+};
 
 static const sl_opt no_outs[] = { { 0 } };
 
@@ -218,7 +221,7 @@ static const sl_opt items_opts[] = {
 static const sl_opt items_outs[] = {
     { .name = "iterations", .type = SL_OPT_MAP, .doc = "How many executions ended in which state." },
     { .name = "numberOfBatches", .type = SL_OPT_INT, .doc = "How many there were." },
-    { .name = "uri", .type = SL_OPT_STR, .doc = "File with the outputs of each." },
+    { .name = "uri", .type = SL_OPT_STR, .doc = "File with the outputs of each, where they have any." },
     { 0 },
 };
 
@@ -249,28 +252,41 @@ static bool read_splits(sl_task *t, sl_str uri, sl_val **ret, sl_err *err)
     return rc == 0;
 }
 
-static sl_outcome each_ended(sl_task *t, const items_cfg *c, const sl_val *states, const sl_val *outputs, sl_err *err)
+/* The outputs of those that have any, an Ion struct a line; *uri stays empty where none has. */
+static bool write_outputs(sl_task *t, const sl_val *outputs, sl_str *uri, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     sl_writer *out = NULL;
-    sl_str uri;
-    bool ok = sl_task_open_out(t, SL_S("outputs.ion"), &out, &uri, err);
+    bool ok = true;
     for (size_t i = 0; ok && i < sl_val_count(outputs); i++) {
-        sl_str line = sl_fmt(a, "%.*s\n", SL_ARG(sl_json(a, sl_at(outputs, i))));
-        ok = out->write(out, line.p, line.n, err);
+        if (sl_val_count(sl_at(outputs, i)) == 0)
+            continue;
+        sl_buf line = sl_buf_new(a, OUTPUTS_MAX);
+        sl_ion_write(&line, a, sl_at(outputs, i));
+        sl_buf_addc(&line, "\n");
+        ok = (out != NULL || sl_task_open_out(t, SL_S("outputs.ion"), &out, uri, err)) && out->write(out, sl_buf_str(&line).p, line.n, err);
     }
-    ok = ok && out->finish(out, err);
+    ok = ok && (out == NULL || out->finish(out, err));
     if (out != NULL)
         sl_writer_close(&out);
-    if (!ok)
+    return ok;
+}
+
+static sl_outcome each_ended(sl_task *t, const items_cfg *c, const sl_val *states, const sl_val *outputs, sl_err *err)
+{
+    sl_str uri = { NULL, 0 };
+    if (sl_val_count(outputs) == 0)
+        return SL_TASK_DONE;
+    if (!write_outputs(t, outputs, &uri, err))
         return SL_TASK_FAILED;
     sl_task_out(t, "iterations", states);
     sl_task_out_int(t, "numberOfBatches", (int64_t)sl_val_count(outputs));
-    sl_task_out_str(t, "uri", uri);
+    if (uri.n > 0)
+        sl_task_out_str(t, "uri", uri);
     if (!c->call.transmit_failed || !c->call.wait)
         return SL_TASK_DONE;
     for (size_t i = 0; i < sl_val_count(states); i++)
-        if (outcome_of(states->map.entries[i].key, SL_S("of a batch"), err) == SL_TASK_FAILED)
+        if (sl_get_int(states, sl_cstr(sl_task_arena(t), states->map.entries[i].key), 0) > 0 && outcome_of(states->map.entries[i].key, SL_S("of a batch"), err) == SL_TASK_FAILED)
             return SL_TASK_FAILED;
     return sl_get(states, "WARNING") != NULL ? SL_TASK_WARNING : SL_TASK_DONE;
 }
@@ -281,6 +297,8 @@ static sl_outcome items_run(sl_task *t, void *cfg, sl_err *err)
     sl_arena *a = sl_task_arena(t);
     sl_val *batches, *states = sl_map(a), *outputs = sl_list(a);
     bool all = true;
+    sl_map_set_int(a, states, "CREATED", 0);
+    sl_map_set_int(a, states, "RUNNING", 0);
     if (!read_splits(t, c->splits, &batches, err))
         return SL_TASK_FAILED;
     for (size_t i = 0; i < batches->list.n; i++) {
@@ -315,13 +333,15 @@ typedef struct merge_cfg {
     sl_str uri;
 } merge_cfg;
 
-static const sl_opt merge_opts[] = { { .name = "uri", .type = SL_OPT_STR, .offset = SL_FIELD(merge_cfg, uri), .flags = SL_REQUIRED, .doc = "File with the outputs of each batch." }, { 0 } };
-static const sl_opt merge_outs[] = { { .name = "subflowOutputs", .type = SL_OPT_STR, .doc = "File with the outputs of each batch's execution." }, { 0 } };
+static const sl_opt merge_opts[] = { { .name = "uri", .type = SL_OPT_STR, .offset = SL_FIELD(merge_cfg, uri), .doc = "File with the outputs of each batch; empty: there are none." }, { 0 } };
+static const sl_opt merge_outs[] = { { .name = "subflowOutputs", .type = SL_OPT_STR, .doc = "File with the outputs of each batch's execution, an Ion struct a line." }, { 0 } };
 
 static sl_outcome merge_run(sl_task *t, void *cfg, sl_err *err)
 {
+    const merge_cfg *c = cfg;
     (void)err;
-    sl_task_out_str(t, "subflowOutputs", ((const merge_cfg *)cfg)->uri);
+    if (c->uri.n > 0)
+        sl_task_out_str(t, "subflowOutputs", c->uri);
     return SL_TASK_DONE;
 }
 

@@ -244,7 +244,7 @@ static const sl_val *item_part(loader *l, const sl_task_def *t, const char *part
     if (strcmp(part, "items") == 0)
         sl_map_set_str(a, p, "splits", sl_fmt(a, "{{ outputs['%.*s_split']%s.splits }}", SL_ARG(t->id), value));
     if (strcmp(part, "merge") == 0)
-        sl_map_set_str(a, p, "uri", sl_fmt(a, "{{ outputs['%.*s_items']%s.uri }}", SL_ARG(t->id), value));
+        sl_map_set_str(a, p, "uri", sl_fmt(a, "{{ outputs['%.*s_items']%s.uri ?? '' }}", SL_ARG(t->id), value));
     return p;
 }
 
