@@ -40,6 +40,7 @@ sl_reader *sl_reader_memory(sl_str data);                /* the view must outliv
 
 /* Filters. */
 sl_reader *sl_reader_gunzip(sl_reader *inner);           /* several members; truncation, bad CRC, junk and bombs are errors */
+sl_writer *sl_writer_gunzip(sl_writer *inner);           /* the same for bytes that are pushed */
 sl_writer *sl_writer_gzip(sl_writer *inner, int level);  /* level 1..9 */
 
 /* Moves everything; counts the bytes; `stop` (may be NULL) is asked between blocks. Does not call finish(). */

@@ -5,10 +5,12 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "connectors/connectors.h"
+#include "connectors/http_body.h"
+#include "net/multipart.h"
 
 typedef struct http_cfg {
-    sl_str uri, method, content_type, body, save_as;
-    const sl_val *params, *headers, *form, *options, *ssl;
+    sl_str uri, method, content_type, save_as;
+    const sl_val *params, *headers, *body, *form, *options, *ssl;
     sl_str response_condition;
     bool allow_failed, fail_on_empty;
 } http_cfg;
@@ -49,7 +51,7 @@ static const sl_opt option_opts[] = {
     { .name = "followRedirects", .type = SL_OPT_BOOL, .doc = "Follow redirects (true)." },
     { .name = "allowFailed", .type = SL_OPT_BOOL, .doc = "A status of 400 or more is no failure." },
     { .name = "allowedResponseCodes", .type = SL_OPT_LIST, .doc = "Status codes that are no failure." },
-    { .name = "defaultCharset", .type = SL_OPT_STR, .doc = "Accepted; bodies are taken as UTF-8." },
+    { .name = "defaultCharset", .type = SL_OPT_STR, .doc = "Encoding of the body, and of an answer that names none (UTF-8)." },
     { .name = "logs", .type = SL_OPT_STRS, .doc = "Accepted; requests are traced with SL_TRACE_COMPONENTS=http." },
     { .name = "connectTimeout", .type = SL_OPT_DURATION, .flags = SL_DEPRECATED, .doc = "Older form of timeout.connectTimeout." },
     { .name = "readTimeout", .type = SL_OPT_DURATION, .flags = SL_DEPRECATED, .doc = "Longest silence." },
@@ -72,8 +74,8 @@ static const sl_opt option_opts[] = {
     { .name = "params", .type = SL_OPT_MAP, .offset = SL_FIELD(http_cfg, params), .doc = "Query parameters." },                                       \
     { .name = "headers", .type = SL_OPT_MAP, .offset = SL_FIELD(http_cfg, headers), .doc = "Request headers." },                                      \
     { .name = "contentType", .type = SL_OPT_STR, .offset = SL_FIELD(http_cfg, content_type), .doc = "Content-Type of the body." },                    \
-    { .name = "body", .type = SL_OPT_STR, .offset = SL_FIELD(http_cfg, body), .doc = "The body." },                                                   \
-    { .name = "formData", .type = SL_OPT_MAP, .offset = SL_FIELD(http_cfg, form), .doc = "A form, URL-encoded." },                                    \
+    { .name = "body", .type = SL_OPT_ANY, .offset = SL_FIELD(http_cfg, body), .doc = "The body: a text, or what becomes JSON." },                     \
+    { .name = "formData", .type = SL_OPT_MAP, .offset = SL_FIELD(http_cfg, form), .doc = "A form: URL-encoded, or as multipart/form-data, with files." }, \
     { .name = "options", .type = SL_OPT_MAP, .offset = SL_FIELD(http_cfg, options), .sub = option_opts, .doc = "Times, proxy, authentication." },     \
     { .name = "sslOptions", .type = SL_OPT_MAP, .offset = SL_FIELD(http_cfg, ssl), .sub = ssl_opts, .flags = SL_DEPRECATED, .doc = "Older form of options.ssl." }
 
@@ -84,10 +86,10 @@ static const sl_opt request_opts[] = {
 };
 
 static const sl_opt request_outs[] = {
-    { .name = "uri", .type = SL_OPT_STR, .doc = "The address after redirects." },
+    { .name = "uri", .type = SL_OPT_STR, .doc = "The address that was asked for." },
     { .name = "code", .type = SL_OPT_INT, .doc = "The status." },
     { .name = "headers", .type = SL_OPT_MAP, .doc = "Name to list of values." },
-    { .name = "body", .type = SL_OPT_STR, .doc = "The body as text." },
+    { .name = "body", .type = SL_OPT_STR, .doc = "The body as text, where there may be one." },
     { 0 },
 };
 
@@ -150,23 +152,17 @@ static void set_proxy(sl_arena *a, const sl_val *options, sl_http_request *req)
         req->proxy = sl_fmt(a, "%s://%.*s:%lld", sl_str_ieq(type, SL_S("SOCKS")) ? "socks5h" : "http", SL_ARG(host), (long long)port);
 }
 
-static void prepare(sl_task *t, const http_cfg *c, sl_http_request *req)
+static bool prepare(sl_task *t, const http_cfg *c, sl_http_request *req, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
     sl_val *headers = sl_map_shallow(a, c->headers);
+    sl_http_content content = { .body = c->body, .form = c->form, .type = c->content_type, .charset = sl_get_text(c->options, "defaultCharset") };
     req->method = c->method.p;
-    req->url = c->uri;
+    req->url = sl_url_escape(a, c->uri);
     if (sl_val_count(c->params) > 0)
-        req->url = sl_fmt(a, "%.*s%c%.*s", SL_ARG(c->uri), sl_str_find(c->uri, SL_S("?")) < 0 ? '?' : '&', SL_ARG(sl_url_query(a, c->params)));
-    req->body = c->body.p ? c->body : SL_S("");
-    sl_str type = c->content_type;
-    if (c->form != NULL) {
-        req->body = sl_url_query(a, c->form);
-        type = type.n ? type : SL_S("application/x-www-form-urlencoded");
-    } else if (c->body.n > 0 && type.n == 0)
-        type = SL_S("application/json");
-    if (type.n > 0)
-        sl_map_set_str(a, headers, "Content-Type", type);
+        req->url = sl_fmt(a, "%.*s%c%.*s", SL_ARG(req->url), sl_str_find(req->url, SL_S("?")) < 0 ? '?' : '&', SL_ARG(sl_url_query(a, c->params)));
+    if (!sl_http_content_put(t, &content, headers, req, err))
+        return false;
     const sl_val *timeout = sl_get(c->options, "timeout");
     req->connect_ms = duration_of(a, timeout ? timeout : c->options, "connectTimeout");
     req->idle_ms = duration_of(a, timeout ? timeout : c->options, "readIdleTimeout");
@@ -180,6 +176,7 @@ static void prepare(sl_task *t, const http_cfg *c, sl_http_request *req)
     set_proxy(a, c->options, req);
     req->headers = headers;
     sl_task_prepare(t, req);
+    return true;
 }
 
 static bool accepted(sl_arena *a, const http_cfg *c, int status)
@@ -212,24 +209,27 @@ static void put_outputs(sl_task *t, const sl_http_response *r)
 static bool exchange(sl_task *t, const http_cfg *c, sl_http_response *r, sl_err *err)
 {
     sl_http_request req = { .total_ms = 600000 };
-    prepare(t, c, &req);
+    if (!prepare(t, c, &req, err))
+        return false;
     int64_t most = sl_get_int(c->options, "maxContentLength", 0);
     req.body_max = most > 0 ? (size_t)most : 10U << 20;
     if (!sl_http_call(sl_task_http(t), sl_task_arena(t), &req, r, err))
         return false;
-    sl_task_out_str(t, "uri", r->url);
+    sl_task_out_str(t, "uri", req.url);
     put_outputs(t, r);
-    sl_task_counter(t, "request.length", (double)req.body.n);
+    sl_task_counter(t, "request.length", (double)(req.open_body ? req.body_size : (int64_t)req.body.n));
     sl_task_counter(t, "response.length", (double)r->body_size);
     return true;
 }
 
-static bool put_body(sl_task *t, const sl_http_response *r, sl_err *err)
+/* The body as text, with a word about what was none. */
+static sl_str body_text(sl_task *t, const http_cfg *c, const sl_http_response *r)
 {
-    if (!sl_str_is_utf8(r->body))
-        return sl_err_set(err, SL_ERR_DATA, "http.binary", "the answer of %.*s is not text; use http.Download", SL_ARG(r->url));
-    sl_task_out_str(t, "body", r->body);
-    return true;
+    bool damaged;
+    sl_str text = sl_http_text(sl_task_arena(t), r, sl_get_text(c->options, "defaultCharset"), &damaged);
+    if (damaged)
+        sl_task_log(t, SL_WARN, "the answer of %.*s is not text: some of its bytes are lost in the output 'body'; http.Download keeps them", SL_ARG(c->uri));
+    return text;
 }
 
 static sl_outcome request_run(sl_task *t, void *cfg, sl_err *err)
@@ -240,7 +240,9 @@ static sl_outcome request_run(sl_task *t, void *cfg, sl_err *err)
         return SL_TASK_FAILED;
     if (!accepted(sl_task_arena(t), c, r.status))
         return refused(t, &r, err);
-    return put_body(t, &r, err) ? SL_TASK_DONE : SL_TASK_FAILED;
+    if (!sl_str_eqc(c->method, "HEAD") && r.status != 204 && r.status != 304)
+        sl_task_out_str(t, "body", body_text(t, c, &r));
+    return SL_TASK_DONE;
 }
 
 static sl_outcome trigger_run(sl_task *t, void *cfg, sl_err *err)
@@ -249,11 +251,13 @@ static sl_outcome trigger_run(sl_task *t, void *cfg, sl_err *err)
     sl_arena *a = sl_task_arena(t);
     sl_http_response r;
     bool fires;
-    if (!exchange(t, c, &r, err) || !put_body(t, &r, err))
+    if (!exchange(t, c, &r, err))
         return SL_TASK_FAILED;
+    sl_str body = body_text(t, c, &r);
+    sl_task_out_str(t, "body", body);
     sl_val *response = sl_map(a);
     sl_map_set_int(a, response, "statusCode", r.status);
-    sl_map_set_str(a, response, "body", r.body);
+    sl_map_set_str(a, response, "body", body);
     sl_map_setc(a, response, "headers", r.headers ? r.headers : sl_map(a));
     sl_task_set_var(t, "response", response);
     if (!sl_task_holds(t, c->response_condition, &fires, err)) {
@@ -264,18 +268,54 @@ static sl_outcome trigger_run(sl_task *t, void *cfg, sl_err *err)
     return SL_TASK_DONE;
 }
 
-/* Content-Disposition's file name, else a fixed stem with the extension of the address. */
-static sl_str stored_name(sl_task *t, const http_cfg *c, sl_str url)
+/* saveAs, else Content-Disposition's file name, else a fixed stem with the extension of the address. */
+static sl_str stored_name(sl_task *t, const http_cfg *c, const sl_http_response *r)
 {
+    enum { NAME_MAX_BYTES = 120 };
     sl_arena *a = sl_task_arena(t);
+    sl_str given = sl_header_parameter(a, sl_http_header(r, "content-disposition"), "filename");
     if (c->save_as.n > 0)
         return c->save_as;
+    if (given.n > 0 && given.n <= NAME_MAX_BYTES && given.p[0] != '.')
+        return sl_str_replace(a, sl_str_replace(a, given, SL_S("/"), SL_S("_")), SL_S("\\"), SL_S("_"));
     sl_url u;
     sl_err ignored;
-    sl_str ext = sl_url_parse(url, &u, &ignored) ? sl_path_extension(u.path) : SL_S("");
+    sl_str ext = sl_url_parse(sl_url_escape(a, c->uri), &u, &ignored) ? sl_path_extension(u.path) : SL_S("");
     if (ext.n > 16 || memchr(ext.p, '%', ext.n) != NULL)
         ext = SL_S("");
     return sl_fmt(a, "download%.*s", SL_ARG(ext));
+}
+
+/* The stored file: made when the first byte comes, since its name is told by the answer's headers. */
+typedef struct stored {
+    sl_writer writer;
+    sl_task *t;
+    const http_cfg *c;
+    const sl_http_response *answer;
+    sl_writer *out;
+    sl_str uri;
+} stored;
+
+static bool stored_open(stored *s, sl_err *err)
+{
+    return s->out != NULL || sl_task_open_out(s->t, stored_name(s->t, s->c, s->answer), &s->out, &s->uri, err);
+}
+
+static bool stored_write(sl_writer *self, const void *from, size_t n, sl_err *err)
+{
+    stored *s = (stored *)self;
+    return stored_open(s, err) && s->out->write(s->out, from, n, err);
+}
+
+static bool stored_finish(sl_writer *self, sl_err *err)
+{
+    stored *s = (stored *)self;
+    return stored_open(s, err) && s->out->finish(s->out, err);
+}
+
+static void stored_close(sl_writer *self)
+{
+    sl_writer_close(&((stored *)self)->out);
 }
 
 typedef struct progress_self {
@@ -291,26 +331,23 @@ static void on_progress(void *self, int64_t sent, int64_t received)
 static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
 {
     const http_cfg *c = cfg;
-    sl_http_request req = { .keep_encoding = true };
+    sl_http_request req = { .body_max = SL_HTTP_ERROR_BODY_MAX };
     sl_http_response r = { 0 };
-    sl_writer *out = NULL;
-    sl_str uri;
     progress_self progress = { t };
-    prepare(t, c, &req);
+    stored file = { .writer = { stored_write, stored_finish, stored_close }, .t = t, .c = c, .answer = &r };
+    if (!prepare(t, c, &req, err))
+        return SL_TASK_FAILED;
     req.progress = on_progress;
     req.progress_self = &progress;
-    if (!sl_task_open_out(t, stored_name(t, c, c->uri), &out, &uri, err))
-        return SL_TASK_FAILED;
-    SL_WRITER sink = out;
+    SL_WRITER sink = &file.writer;
     req.sink = sink;
-    req.body_max = SL_HTTP_ERROR_BODY_MAX;
     if (!sl_http_call(sl_task_http(t), sl_task_arena(t), &req, &r, err))
         return SL_TASK_FAILED;
     put_outputs(t, &r);
     if (!accepted(sl_task_arena(t), c, r.status) || r.status / 100 != 2)
         return refused(t, &r, err);
-    sl_task_out_int(t, "length", r.body_size);
-    if (r.body_size == 0 && c->fail_on_empty) {
+    sl_task_out_int(t, "length", r.unpacked_size);
+    if (r.unpacked_size == 0 && c->fail_on_empty) {
         sl_err_set(err, SL_ERR_DATA, "http.empty", "No response from server: %.*s sent an empty body (allow it with failOnEmptyResponse: false)", SL_ARG(c->uri));
         return SL_TASK_FAILED;
     }
@@ -321,8 +358,8 @@ static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
     }
     if (!sink->finish(sink, err))
         return SL_TASK_FAILED;
-    sl_task_out_str(t, "uri", uri);
-    sl_task_counter(t, "response.length", (double)r.body_size);
+    sl_task_out_str(t, "uri", file.uri);
+    sl_task_counter(t, "response.length", (double)r.unpacked_size);
     return SL_TASK_DONE;
 }
 

@@ -1,5 +1,6 @@
 /* net/http.c: what stands above one exchange: redirects, retries, credentials. The exchange itself is http_curl.c. */
 #include "net/http.h"
+#include "net/unpack.h"
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -151,17 +152,21 @@ static bool authorize(sl_arena *arena, sl_http_request *now, const sl_val *plain
     return true;
 }
 
-/* Content-Encoding of a body in memory; body_size stays what came over the wire. */
-static bool unpack(sl_arena *arena, const sl_http_request *req, sl_http_response *r, sl_err *err)
+/* One exchange; the Content-Encoding of its answer is undone. */
+static bool send_once(sl_http *h, sl_arena *arena, const sl_http_request *req, sl_http_response *ret, sl_err *err)
 {
-    sl_str coding = sl_http_header(r, "content-encoding");
-    if (req->keep_encoding || req->sink != NULL || r->body.n == 0 || (!sl_str_ieq(coding, SL_S("gzip")) && !sl_str_ieq(coding, SL_S("x-gzip"))))
-        return true;
-    SL_READER packed = sl_reader_gunzip(sl_reader_memory(r->body));
-    if (sl_io_read_all(arena, packed, req->body_max > 0 ? req->body_max : SL_HTTP_BODY_MAX, &r->body, err))
-        return true;
-    sl_err why = *err;
-    return sl_err_set(err, why.kind == SL_ERR_LIMIT ? SL_ERR_LIMIT : SL_ERR_TRANSIENT, "http.encoding", "the answer of %.*s cannot be unpacked (Content-Encoding: gzip): %s", SL_ARG(req->url), why.message);
+    sl_http_request now = *req;
+    sl_unpack unpack;
+    bool streams = req->sink != NULL && !req->keep_encoding;
+    ret->unpacked_size = 0;
+    if (streams) {
+        sl_unpack_begin(&unpack, req->sink, ret);
+        now.sink = &unpack.writer;
+    }
+    bool ok = SL_FAULT("http.before_send", err) && h->transport.send(h->transport.self, arena, &now, ret, err);
+    if (streams)
+        ok = sl_unpack_end(&unpack, arena, req->url, ok, err);
+    return ok && SL_FAULT("http.after_reply", err) && sl_unpack_body(arena, req, ret, err);
 }
 
 /* One request with its redirects and, once, fresh credentials after a 401. */
@@ -175,9 +180,7 @@ static bool exchange(sl_http *h, sl_arena *arena, const sl_http_request *req, sl
     if (!authorize(arena, &now, plain, false, err))
         return false;
     for (int hops = 0;;) {
-        if (!SL_FAULT("http.before_send", err) || !h->transport.send(h->transport.self, arena, &now, ret, err))
-            return false;
-        if (!SL_FAULT("http.after_reply", err) || !unpack(arena, &now, ret, err))
+        if (!send_once(h, arena, &now, ret, err))
             return false;
         ret->url = now.url;
         sl_log(SL_TRACE, "http", "%s %.*s -> %d (%lld bytes)", now.method, SL_ARG(now.url), ret->status, (long long)ret->body_size);

@@ -60,9 +60,10 @@ typedef struct sl_http_request {
 
 typedef struct sl_http_response {
     int status;
-    const sl_val *headers;         /* map lower-case name -> list of texts */
+    const sl_val *headers;         /* map lower-case name -> list of texts; a transport sets it before the sink gets the body */
     sl_str body;                   /* empty when it went to the sink */
     int64_t body_size;             /* bytes received */
+    int64_t unpacked_size;         /* bytes of the body without its Content-Encoding */
     sl_str url;                    /* after redirects */
     int attempts;
 } sl_http_response;
@@ -99,7 +100,9 @@ typedef struct sl_url {
 /* http and https only; user info, control characters and blanks are refused. */
 bool sl_url_parse(sl_str text, sl_url *ret, sl_err *err);
 bool sl_url_same_origin(const sl_url *a, const sl_url *b);
+/* As browsers take it: blanks, what is no ASCII, and other characters that a URL cannot hold become %XX; a '%' is left as it is. */
+sl_str sl_url_escape(sl_arena *arena, sl_str text);
 /* RFC 3986 section 5 for a Location header. */
 sl_str sl_url_resolve(sl_arena *arena, sl_str base, sl_str reference);
-/* a=b&c=d with everything percent-encoded; values of the map as text. */
+/* a=b&c=d with everything percent-encoded; values of the map as text, a list's one after the other under the same name. */
 sl_str sl_url_query(sl_arena *arena, const sl_val *params);

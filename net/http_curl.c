@@ -72,6 +72,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *self)
     if (sl_str_starts(line, SL_S("HTTP/"))) {
         x->success = sl_str_starts(line, SL_S("HTTP/1.1 2")) || sl_str_starts(line, SL_S("HTTP/1.0 2"));
         x->headers = sl_map(x->arena); /* a new answer begins (after 100 Continue) */
+        x->ret->headers = x->headers;
         return n;
     }
     ptrdiff_t colon = sl_str_find(line, SL_S(":"));

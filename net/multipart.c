@@ -8,8 +8,7 @@ static bool broken(sl_err *err, const char *why)
     return sl_err_set(err, SL_ERR_DATA, "multipart", "the multipart body is broken: %s", why);
 }
 
-/* A parameter of a header: name="value" or name=value; .p == NULL when absent. */
-static sl_str parameter(sl_arena *a, sl_str header, const char *name)
+sl_str sl_header_parameter(sl_arena *a, sl_str header, const char *name)
 {
     sl_str rest = header, one, key;
     (void)sl_str_cut(&rest, ';', &one);
@@ -46,7 +45,7 @@ static bool part_headers(sl_arena *a, sl_str text, sl_val *part, sl_err *err)
             sl_map_set_str(a, part, "type", value);
         if (!sl_str_ieq(name, SL_S("Content-Disposition")))
             continue;
-        sl_str field = parameter(a, value, "name"), file = parameter(a, value, "filename");
+        sl_str field = sl_header_parameter(a, value, "name"), file = sl_header_parameter(a, value, "filename");
         if (field.p == NULL)
             return broken(err, "a part has no name");
         sl_map_set_str(a, part, "name", field);
@@ -58,7 +57,7 @@ static bool part_headers(sl_arena *a, sl_str text, sl_val *part, sl_err *err)
 
 bool sl_multipart_parse(sl_arena *a, sl_str type, sl_str body, const sl_val **ret, sl_err *err)
 {
-    sl_str boundary = parameter(a, type, "boundary");
+    sl_str boundary = sl_header_parameter(a, type, "boundary");
     sl_val *list = sl_list(a);
     *ret = list;
     if (boundary.p == NULL || boundary.n == 0 || boundary.n > 70)

@@ -45,6 +45,19 @@ bool sl_url_parse(sl_str text, sl_url *ret, sl_err *err)
     return true;
 }
 
+sl_str sl_url_escape(sl_arena *arena, sl_str text)
+{
+    sl_buf b = sl_buf_new(arena, 4 * text.n + 1);
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (c == ' ' || c > 0x7E || strchr("\"<>\\^`{|}", c) != NULL)
+            sl_buf_fmt(&b, "%%%02X", c);
+        else
+            sl_buf_char(&b, (char)c);
+    }
+    return sl_buf_str(&b);
+}
+
 bool sl_url_same_origin(const sl_url *a, const sl_url *b)
 {
     return sl_str_ieq(a->scheme, b->scheme) && sl_str_ieq(a->host, b->host) && a->port == b->port;
@@ -72,16 +85,24 @@ sl_str sl_url_resolve(sl_arena *arena, sl_str base, sl_str reference)
     return sl_fmt(arena, "%.*s%.*s/%.*s", SL_ARG(authority), (int)(last < 0 ? 0 : last), path.p, SL_ARG(reference));
 }
 
+static void add_pair(sl_buf *b, sl_arena *arena, sl_str key, const sl_val *value)
+{
+    if (b->n > 0)
+        sl_buf_char(b, '&');
+    sl_buf_add(b, sl_percent(arena, key, NULL));
+    sl_buf_char(b, '=');
+    sl_buf_add(b, sl_percent(arena, sl_val_text(arena, value), NULL));
+}
+
 sl_str sl_url_query(sl_arena *arena, const sl_val *params)
 {
     sl_buf b = sl_buf_new(arena, 1 << 20);
     for (size_t i = 0; i < sl_val_count(params); i++) {
         const sl_entry *e = &params->map.entries[i];
-        if (i > 0)
-            sl_buf_char(&b, '&');
-        sl_buf_add(&b, sl_percent(arena, e->key, NULL));
-        sl_buf_char(&b, '=');
-        sl_buf_add(&b, sl_percent(arena, sl_val_text(arena, e->value), NULL));
+        if (!sl_is(e->value, SL_LIST))
+            add_pair(&b, arena, e->key, e->value);
+        for (size_t k = 0; sl_is(e->value, SL_LIST) && k < sl_val_count(e->value); k++)
+            add_pair(&b, arena, e->key, sl_at(e->value, k));
     }
     return sl_buf_str(&b);
 }

@@ -277,6 +277,53 @@ SL_TEST(gzip, every_truncation_and_every_flipped_bit_of_the_trailer_is_found)
     CHECK(!gunzip(t, sl_buf_str(&two), &out));
 }
 
+typedef struct kept {
+    sl_writer writer;
+    sl_buf *to;
+} kept;
+
+static bool keep(sl_writer *self, const void *from, size_t n, sl_err *err)
+{
+    (void)err;
+    sl_buf_add(((kept *)self)->to, (sl_str){ from, n });
+    return true;
+}
+
+/* Pushed in pieces. */
+static bool pushed(sl_test_context *t, sl_str data, size_t piece, sl_buf *out)
+{
+    kept sink = { { keep, sl_writer_no_finish, sl_writer_no_close }, out };
+    SL_WRITER w = sl_writer_gunzip(&sink.writer);
+    sl_err_clear(&t->err);
+    for (size_t at = 0; at < data.n; at += piece)
+        if (!w->write(w, data.p + at, data.n - at < piece ? data.n - at : piece, &t->err))
+            return false;
+    return w->finish(w, &t->err);
+}
+
+SL_TEST(gzip, what_is_pushed_is_what_is_read)
+{
+    sl_buf plain = sl_buf_new(t->arena, 1 << 22), two = sl_buf_new(t->arena, 1 << 22);
+    for (int i = 0; i < 100000; i++) /* more than one block comes out of one piece */
+        sl_buf_fmt(&plain, "%d,%d\n", i % 10, i % 7);
+    sl_str data = gzip_of(t, sl_buf_str(&plain), 6);
+    sl_buf_add(&two, data);
+    sl_buf_add(&two, gzip_of(t, SL_S("end"), 6));
+    static const size_t pieces[] = { 1, 7, 4096, 1 << 22 };
+    for (size_t i = 0; i < SL_COUNT(pieces); i++) {
+        sl_buf out = sl_buf_new(t->arena, 1 << 22);
+        CHECK_OK(pushed(t, sl_buf_str(&two), pieces[i], &out));
+        CHECK(out.n == plain.n + 3 && memcmp(out.p, plain.p, plain.n) == 0);
+        sl_buf junk = sl_buf_new(t->arena, 1 << 22);
+        sl_buf_add(&junk, data);
+        sl_buf_addc(&junk, "junk");
+        CHECK_ERR(pushed(t, sl_buf_str(&junk), pieces[i], &out), "damaged");
+        CHECK_ERR(pushed(t, sl_str_sub(data, 0, data.n - 1), pieces[i], &out), "ends too early");
+    }
+    sl_buf out = sl_buf_new(t->arena, 1 << 26);
+    CHECK_ERR(pushed(t, gzip_of(t, (sl_str){ sl_alloc(t->arena, 32 << 20), 32 << 20 }, 6), 1000, &out), "bomb");
+}
+
 SL_TEST(gzip, bombs_are_stopped)
 {
     char *zeros = sl_alloc(t->arena, 32 << 20);
