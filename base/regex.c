@@ -76,6 +76,19 @@ bool sl_regex_find(const sl_regex *r, sl_str text, size_t from, bool *found, siz
     return rc != -1000;
 }
 
+bool sl_regex_group(const sl_regex *r, sl_str text, bool *found, sl_str *group, sl_err *err)
+{
+    pcre2_match_data *data = pcre2_match_data_create_from_pattern(r->code, NULL);
+    int rc = run(r, text, 0, 0, data, err);
+    *found = rc >= 0 && pcre2_get_ovector_count(data) > 1;
+    if (*found) {
+        const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
+        *group = rc > 1 && at[2] != PCRE2_UNSET ? sl_str_sub(text, at[2], at[3]) : SL_S("");
+    }
+    pcre2_match_data_free(data);
+    return rc != -1000;
+}
+
 static void add_replacement(sl_buf *b, sl_str with, sl_str text, const PCRE2_SIZE *at, int groups)
 {
     for (size_t i = 0; i < with.n; i++) {

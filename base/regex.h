@@ -17,3 +17,5 @@ bool sl_regex_full(const sl_regex *r, sl_str text, bool *ret, sl_err *err);
 bool sl_regex_replace(sl_arena *arena, const sl_regex *r, sl_str text, sl_str with, sl_str *ret, sl_err *err);
 /* The first match at or after `from`: offsets of the whole match. *found = false when there is none. */
 bool sl_regex_find(const sl_regex *r, sl_str text, size_t from, bool *found, size_t *start, size_t *end, sl_err *err);
+/* The text of the first match's first group; empty where that group took no part. *found = false: no match, or no group in the pattern. */
+bool sl_regex_group(const sl_regex *r, sl_str text, bool *found, sl_str *group, sl_err *err);

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/ion.h"
 #include "connectors/connectors.h"
+#include "connectors/pieces.h"
 
 #define CORE "io.kestra.plugin.core."
 
@@ -109,92 +110,35 @@ typedef struct split_cfg {
 
 static const sl_opt split_opts[] = {
     { .name = "items", .type = SL_OPT_STR, .offset = SL_FIELD(split_cfg, items), .flags = SL_REQUIRED, .doc = "File of the internal storage." },
-    { .name = "batch", .type = SL_OPT_MAP, .offset = SL_FIELD(split_cfg, batch), .doc = "rows, bytes or partitions; separator." },
+    { .name = "batch", .type = SL_OPT_MAP, .offset = SL_FIELD(split_cfg, batch), .doc = "One of rows (1), bytes, partitions and regexPattern, as storage.Split has them; separator." },
     { 0 },
 };
 
 static const sl_opt split_outs[] = { { .name = "splits", .type = SL_OPT_STR, .doc = "URI of a file that lists the batches." }, { 0 } };
 
-typedef struct splitter {
-    sl_task *t;
-    sl_writer *out;
-    sl_buf list;
-    int64_t rows, bytes, parts, in_part, bytes_in_part;
-} splitter;
-
-static bool next_part(splitter *s, sl_err *err)
-{
-    sl_str uri;
-    if (s->out != NULL) {
-        bool ok = s->out->finish(s->out, err);
-        sl_writer_close(&s->out);
-        if (!ok)
-            return false;
-    }
-    s->in_part = s->bytes_in_part = 0;
-    sl_str name = sl_fmt(sl_task_arena(s->t), "batch-%06lld.ion", (long long)s->parts++);
-    if (!sl_task_open_out(s->t, name, &s->out, &uri, err))
-        return false;
-    sl_buf_fmt(&s->list, "%.*s\n", SL_ARG(uri));
-    return true;
-}
-
-static bool add_line(splitter *s, sl_str line, sl_err *err)
-{
-    bool full = s->out == NULL || (s->rows > 0 && s->in_part >= s->rows) || (s->bytes > 0 && s->in_part > 0 && s->bytes_in_part + (int64_t)line.n + 1 > s->bytes);
-    if (full && !next_part(s, err))
-        return false;
-    s->in_part++;
-    s->bytes_in_part += (int64_t)line.n + 1;
-    return s->out->write(s->out, line.p, line.n, err) && s->out->write(s->out, "\n", 1, err);
-}
-
-static bool count_lines(sl_task *t, sl_str uri, int64_t *ret, sl_err *err)
-{
-    sl_reader *in;
-    sl_str line;
-    int rc;
-    *ret = 0;
-    if (!sl_task_open_in(t, uri, &in, err))
-        return false;
-    sl_lines *lines = sl_lines_new(sl_task_arena(t), in, 16 << 20);
-    while ((rc = sl_lines_next(lines, &line, err)) == 1)
-        ++*ret;
-    sl_reader_close(&in);
-    return rc == 0;
-}
-
 static sl_outcome split_run(sl_task *t, void *cfg, sl_err *err)
 {
     const split_cfg *c = cfg;
-    splitter s = { .t = t, .list = sl_buf_new(sl_task_arena(t), 64 << 20), .rows = sl_get_int(c->batch, "rows", 0) };
-    int64_t partitions = sl_get_int(c->batch, "partitions", 0), lines_total = 0;
-    sl_reader *in = NULL;
-    sl_str line, uri, bytes = sl_get(c->batch, "bytes") ? sl_val_text(sl_task_arena(t), sl_get(c->batch, "bytes")) : SL_S("");
-    if (bytes.n > 0 && !sl_parse_size(bytes, &s.bytes)) {
-        sl_err_set(err, SL_ERR_CONFIG, "split.bytes", "'bytes' must be a size such as 10MB, not '%.*s'", SL_ARG(bytes));
+    sl_arena *a = sl_task_arena(t);
+    sl_pieces_how how = { .regex = sl_get_text(c->batch, "regexPattern"), .bytes = sl_get(c->batch, "bytes"), .separator = sl_get_text(c->batch, "separator") };
+    const sl_val *uris, *partitions = sl_get(c->batch, "partitions"), *rows = sl_get(c->batch, "rows");
+    sl_writer *list = NULL;
+    sl_str uri;
+    how.separator = how.separator.n > 0 ? how.separator : SL_S("\n");
+    if ((partitions != NULL && !sl_parse_int(sl_val_text(a, partitions), &how.partitions)) || (rows != NULL && !sl_parse_int(sl_val_text(a, rows), &how.rows))) {
+        sl_err_set(err, SL_ERR_CONFIG, "split.how", "'rows' and 'partitions' of 'batch' must be whole numbers");
         return SL_TASK_FAILED;
     }
-    if (partitions > 0) {
-        if (!count_lines(t, c->items, &lines_total, err))
-            return SL_TASK_FAILED;
-        s.rows = (lines_total + partitions - 1) / partitions;
-    } else if (s.rows == 0 && s.bytes == 0)
-        s.rows = 1;
-    if (!sl_task_open_in(t, c->items, &in, err))
+    if (how.regex.n == 0 && how.bytes == NULL && how.partitions <= 0 && how.rows <= 0)
+        how.rows = 1;
+    if (!sl_pieces_cut(t, c->items, &how, "batch", &uris, err))
         return SL_TASK_FAILED;
-    sl_lines *lines = sl_lines_new(sl_task_arena(t), in, 16 << 20);
-    int rc;
-    bool ok = true;
-    while (ok && (rc = sl_lines_next(lines, &line, err)) == 1)
-        ok = add_line(&s, line, err);
-    sl_reader_close(&in);
-    ok = ok && rc == 0 && (s.out == NULL || s.out->finish(s.out, err));
-    if (s.out != NULL)
-        sl_writer_close(&s.out);
-    sl_writer *list = NULL;
-    sl_str text = sl_buf_str(&s.list);
-    ok = ok && sl_task_open_out(t, SL_S("splits.txt"), &list, &uri, err) && list->write(list, text.p, text.n, err) && list->finish(list, err);
+    bool ok = sl_task_open_out(t, SL_S("splits.txt"), &list, &uri, err);
+    for (size_t i = 0; ok && i < sl_val_count(uris); i++) {
+        sl_str line = sl_fmt(a, "%.*s\n", SL_ARG(sl_text(sl_at(uris, i))));
+        ok = list->write(list, line.p, line.n, err);
+    }
+    ok = ok && list->finish(list, err);
     if (list != NULL)
         sl_writer_close(&list);
     if (!ok)

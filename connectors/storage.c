@@ -10,11 +10,10 @@
 #include "base/limits.h"
 #include "connectors/connectors.h"
 #include "connectors/files.h"
+#include "connectors/pieces.h"
 
 #define TYPE "io.kestra.plugin.core.storage."
 #define OLD "io.kestra.core.tasks.storages."
-
-enum { SEPARATOR_MAX = 256 };
 
 /* "csv" and ".csv" are the same extension. */
 static sl_str file_name(sl_task *t, const char *stem, sl_str extension)
@@ -88,158 +87,33 @@ static sl_outcome concat_run(sl_task *t, void *cfg, sl_err *err)
 
 static const sl_task_type storage_concat = { .type = TYPE "Concat", .aliases = OLD "Concat", .doc = "Joins files into one.", .cfg_size = sizeof(concat_cfg), .opts = concat_opts, .outs = uri_outs, .run = concat_run };
 
-/* ---- rows ---- */
-
-/* The pieces of a stream between separators, each without its own; a last one without separator included. */
-typedef struct rows {
-    sl_reader *in;
-    sl_str separator;
-    sl_buf text;
-    size_t at;                     /* what is before it was given out */
-    bool ended;
-} rows;
-
-/* 1: a row, good until the next call; 0: the end; -1: err. */
-static int next_row(rows *r, sl_str *ret, sl_err *err)
-{
-    size_t searched = r->at;
-    for (;;) {
-        sl_str rest = { r->text.p + searched, r->text.n - searched };
-        ptrdiff_t hit = rest.n > 0 ? sl_str_find(rest, r->separator) : -1;
-        if (hit >= 0) {
-            *ret = (sl_str){ r->text.p + r->at, searched + (size_t)hit - r->at };
-            r->at = searched + (size_t)hit + r->separator.n;
-            return 1;
-        }
-        if (r->ended) {
-            *ret = (sl_str){ r->text.p + r->at, r->text.n - r->at };
-            r->at = r->text.n;
-            return ret->n > 0;
-        }
-        if (r->at > 0)
-            memmove(r->text.p, r->text.p + r->at, r->text.n - r->at);
-        r->text.n -= r->at;
-        r->at = 0;
-        searched = r->text.n >= r->separator.n ? r->text.n - r->separator.n + 1 : 0;
-        char block[SL_IO_BLOCK / 8];
-        ptrdiff_t n = r->in->read(r->in, block, sizeof block, err);
-        if (n < 0)
-            return -1;
-        r->ended = n == 0;
-        sl_buf_add(&r->text, (sl_str){ block, (size_t)n });
-        if (r->text.overflow)
-            return sl_err_set(err, SL_ERR_LIMIT, "storage.row", "a row is longer than %d bytes; is the separator right?", SL_RECORD_MAX) ? 0 : -1;
-    }
-}
-
-static bool open_rows(sl_task *t, sl_str uri, sl_str separator, rows *ret, sl_err *err)
-{
-    *ret = (rows){ .separator = separator, .text = sl_buf_new(sl_task_arena(t), SL_RECORD_MAX) };
-    if (separator.n == 0 || separator.n > SEPARATOR_MAX)
-        return sl_err_set(err, SL_ERR_CONFIG, "storage.separator", "'separator' must have 1 to %d bytes", SEPARATOR_MAX);
-    return sl_task_open_in(t, uri, &ret->in, err);
-}
-
 /* ---- Split ---- */
 
 typedef struct split_cfg {
-    sl_str from, separator;
-    const sl_val *bytes;
-    int64_t partitions, rows;
+    sl_str from;
+    sl_pieces_how how;
 } split_cfg;
 
 static const sl_opt split_opts[] = {
     { .name = "from", .type = SL_OPT_STR, .offset = SL_FIELD(split_cfg, from), .flags = SL_REQUIRED, .doc = "URI of the file." },
-    { .name = "bytes", .type = SL_OPT_ANY, .offset = SL_FIELD(split_cfg, bytes), .doc = "Size of a piece, such as 10MB." },
-    { .name = "partitions", .type = SL_OPT_INT, .offset = SL_FIELD(split_cfg, partitions), .doc = "How many pieces; rows go round." },
-    { .name = "rows", .type = SL_OPT_INT, .offset = SL_FIELD(split_cfg, rows), .doc = "Rows of a piece." },
-    { .name = "separator", .type = SL_OPT_STR, .offset = SL_FIELD(split_cfg, separator), .fallback = "\n", .doc = "What ends a row." },
+    { .name = "bytes", .type = SL_OPT_ANY, .offset = SL_FIELD(split_cfg, how.bytes), .doc = "Size of a piece, such as 10MB." },
+    { .name = "partitions", .type = SL_OPT_INT, .offset = SL_FIELD(split_cfg, how.partitions), .doc = "How many pieces; rows go round." },
+    { .name = "rows", .type = SL_OPT_INT, .offset = SL_FIELD(split_cfg, how.rows), .doc = "Rows of a piece." },
+    { .name = "separator", .type = SL_OPT_STR, .offset = SL_FIELD(split_cfg, how.separator), .fallback = "\n", .doc = "What ends a row." },
+    { .name = "regexPattern", .type = SL_OPT_STR, .offset = SL_FIELD(split_cfg, how.regex), .doc = "A piece for each text that its first group matches; rows that it does not match are left out." },
     { 0 },
 };
 
 static const sl_opt split_outs[] = { { .name = "uris", .type = SL_OPT_LIST, .doc = "URIs of the pieces." }, { 0 } };
 
-typedef struct pieces {
-    sl_task *t;
-    const split_cfg *c;
-    sl_str extension;
-    sl_val *uris;
-    sl_writer **open;              /* of partitions: all; else the last one */
-    size_t count;
-    int64_t bytes_max, bytes, rows;
-} pieces;
-
-static bool add_piece(pieces *p, sl_writer **ret, sl_err *err)
-{
-    sl_str uri, name = sl_fmt(sl_task_arena(p->t), "split-%05zu%.*s", p->count++, SL_ARG(p->extension));
-    if (!sl_task_open_out(p->t, name, ret, &uri, err))
-        return false;
-    sl_list_add(sl_task_arena(p->t), p->uris, sl_val_str(sl_task_arena(p->t), uri));
-    p->bytes = p->rows = 0;
-    return true;
-}
-
-static bool end_piece(sl_writer **w, sl_err *err)
-{
-    bool ok = *w == NULL || (*w)->finish(*w, err);
-    sl_writer_close(w);
-    *w = NULL;
-    return ok;
-}
-
-static bool put_row(pieces *p, int64_t number, sl_str row, sl_err *err)
-{
-    int64_t size = (int64_t)(row.n + p->c->separator.n);
-    sl_writer **w = &p->open[p->bytes_max == 0 && p->c->partitions > 0 ? number % p->c->partitions : 0];
-    bool full = p->bytes_max > 0 ? p->rows > 0 && p->bytes + size > p->bytes_max : p->c->partitions <= 0 && p->rows >= p->c->rows;
-    if (*w != NULL && full && !end_piece(w, err))
-        return false;
-    if (*w == NULL && !add_piece(p, w, err))
-        return false;
-    p->bytes += size;
-    p->rows++;
-    return (*w)->write(*w, row.p, row.n, err) && (*w)->write(*w, p->c->separator.p, p->c->separator.n, err);
-}
-
-static bool split_rows(pieces *p, sl_err *err)
-{
-    rows r;
-    sl_str row;
-    int rc;
-    bool ok = true;
-    if (!open_rows(p->t, p->c->from, p->c->separator, &r, err))
-        return false;
-    for (int64_t i = 0; ok && (rc = next_row(&r, &row, err)) != 0; i++)
-        ok = rc == 1 && (i % 1024 != 0 || !sl_task_cancelled(p->t) || sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "killed")) && put_row(p, i, row, err);
-    sl_reader_close(&r.in);
-    return ok;
-}
-
 static sl_outcome split_run(sl_task *t, void *cfg, sl_err *err)
 {
-    enum { PARTITIONS_MAX = 1000 };
     const split_cfg *c = cfg;
-    sl_arena *a = sl_task_arena(t);
-    pieces p = { .t = t, .c = c, .extension = sl_path_extension(sl_path_base(c->from)), .uris = sl_list(a) };
-    sl_str bytes = c->bytes ? sl_str_trim(sl_val_text(a, c->bytes)) : SL_S("");
-    if (bytes.n > 0 && (!sl_parse_size(bytes, &p.bytes_max) || p.bytes_max <= 0))
-        sl_err_set(err, SL_ERR_CONFIG, "split.bytes", "'bytes' must be a size such as 10MB, not '%.*s'", SL_ARG(bytes));
-    else if (bytes.n == 0 && c->partitions <= 0 && c->rows <= 0)
-        sl_err_set(err, SL_ERR_CONFIG, "split.how", "one of 'bytes', 'partitions' and 'rows' has to say how the file is cut");
-    else if (c->partitions > PARTITIONS_MAX)
-        sl_err_set(err, SL_ERR_LIMIT, "split.partitions", "a file is cut into at most %d partitions", PARTITIONS_MAX);
-    else {
-        size_t n = c->partitions > 0 ? (size_t)c->partitions : 1;
-        p.open = SL_ARRAY(a, sl_writer *, n);
-        bool ok = split_rows(&p, err);
-        for (size_t i = 0; i < n; i++) {
-            ok = ok && end_piece(&p.open[i], err);
-            sl_writer_close(&p.open[i]);
-        }
-        sl_task_out(t, "uris", p.uris);
-        return ok ? SL_TASK_DONE : SL_TASK_FAILED;
-    }
-    return SL_TASK_FAILED;
+    const sl_val *uris;
+    if (!sl_pieces_cut(t, c->from, &c->how, "split", &uris, err))
+        return SL_TASK_FAILED;
+    sl_task_out(t, "uris", uris);
+    return SL_TASK_DONE;
 }
 
 static const sl_task_type storage_split = { .type = TYPE "Split", .aliases = OLD "Split", .doc = "Cuts a file into pieces, between rows.", .cfg_size = sizeof(split_cfg), .opts = split_opts, .outs = split_outs, .run = split_run };

@@ -145,7 +145,8 @@ static const sl_opt batch_opts[] = {
     { .name = "rows", .type = SL_OPT_INT, .doc = "Lines of a batch (1)." },
     { .name = "bytes", .type = SL_OPT_STR, .doc = "Size of a batch, such as 10MB." },
     { .name = "partitions", .type = SL_OPT_INT, .doc = "How many batches." },
-    { .name = "separator", .type = SL_OPT_STR, .doc = "Accepted when it is a line end." },
+    { .name = "separator", .type = SL_OPT_STR, .doc = "What ends a row (a line end)." },
+    { .name = "regexPattern", .type = SL_OPT_STR, .doc = "A batch for each text that its first group matches." },
     { 0 },
 };
 

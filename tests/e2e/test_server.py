@@ -275,6 +275,19 @@ class Language(Case):
             items = next(r for r in x["taskRunList"] if r["taskId"] == "each_items")["outputs"]
             self.assertEqual((items["numberOfBatches"], items["iterations"]), (3, {"CREATED": 0, "RUNNING": 0, "SUCCESS": 3}))
 
+    def test_batches_are_cut_as_files_are(self):
+        rows = b"a [Z] 1\nb [Y] 2\nnone\nc [Z] 3\n"
+        with Server(self) as s:
+            s.flow(flow("one", [back("r", "{{ read(inputs.part) }}")], "inputs: [{id: part, type: STRING}]\noutputs: [{id: o, type: STRING, value: '{{ outputs.r.value }}'}]\n"))
+            for i, (batch, batches) in enumerate([
+                ({"regexPattern": r"\[(\w+)\]"}, ["a [Z] 1\nc [Z] 3\n", "b [Y] 2\n"]), ({"partitions": 3}, ["a [Z] 1\nc [Z] 3\n", "b [Y] 2\n", "none\n"]), ({"bytes": "16B"}, ["a [Z] 1\nb [Y] 2\n", "none\nc [Z] 3\n"]),
+                ({"separator": "e\n"}, ["a [Z] 1\nb [Y] 2\nnone\n", "c [Z] 3\ne\n"]), ({"rows": "{{ 1 + 2 }}"}, ["a [Z] 1\nb [Y] 2\nnone\n", "c [Z] 3\n"]),
+            ]):
+                s.flow(flow(f"all{i}", [{"id": "each", "type": CORE + "flow.ForEachItem", "items": "{{ inputs.file }}", "batch": batch, "namespace": "t", "flowId": "one", "inputs": {"part": "{{ taskrun.items }}"}},
+                                        back("z", "{% for l in fromIon(read(outputs.each_merge.subflowOutputs), allRows=true) %}({{ l.o }}){% endfor %}")], "inputs: [{id: file, type: FILE}]\n"))
+                x = s.run("t", f"all{i}", files=[("file", "in.txt", rows)])
+                self.assertEqual(self.value(x, "z"), "".join(f"({b})" for b in batches), batch)
+
     def test_loops_graphs_and_exits(self):
         with Server(self) as s:
             s.flow(flow("f", [

@@ -213,8 +213,19 @@ class Storage(Case):
         self.assertEqual(self.split("", rows=2), [])
         big = "x" * 300000
         self.assertEqual(self.split(f"{big}ab{big}b", rows=1, separator="ab"), [big + "ab", big + "bab"], "separators across blocks")
-        for how, said in (({}, "one of 'bytes', 'partitions' and 'rows'"), ({"bytes": "1XB"}, "'bytes' must be a size"), ({"rows": 1, "separator": ""}, "'separator' must have 1 to 256 bytes")):
+        for how, said in (({}, "one of 'bytes', 'partitions', 'rows' and 'regexPattern'"), ({"regexPattern": "("}, "property 'regexPattern'"), ({"partitions": 1001}, "at most 1000 partitions"), ({"bytes": "1XB"}, "'bytes' must be a size"), ({"rows": 1, "separator": ""}, "'separator' must have 1 to 256 bytes")):
             self.assertIn(said, self.go(write("w", "x"), {"id": "s", "type": STORAGE + "Split", "from": "{{ outputs.w.uri }}", **how}, rc=1).err)
+
+    def test_split_by_what_a_row_holds(self):
+        log = "a [Z] 1\nb [Y] 2\nnone\nc [Z] 3\nd [A] [Y]\ne [B]"
+        for pattern, pieces in (
+            (r"\[(\w+)\]", ["a [Z] 1\nc [Z] 3\n", "b [Y] 2\n", "d [A] [Y]\n", "e [B]\n"]), (r"\[\w+\]", []), ("zzz(z)", []),
+            ("(b)|(c)", ["b [Y] 2\n", "c [Z] 3\n"]),  # a group that took no part is one, too
+        ):
+            with self.subTest(pattern):
+                self.assertEqual(self.split(log, regexPattern=pattern, rows=1), pieces)
+        done = self.go(write("w", "".join(f"{i}\n" for i in range(1001))), {"id": "s", "type": STORAGE + "Split", "from": "{{ outputs.w.uri }}", "regexPattern": "(.+)"}, rc=1)
+        self.assertIn("more than 1000 different texts", done.err)
 
     def test_reverse(self):
         for content, how, said in (("1\n2\n3\n", {}, "3\n2\n1\n"), ("1\n2\n3", {}, "3\n2\n1\n"), ("", {}, ""), ("a,b,,c", {"separator": ","}, "c,,b,a,"), ("\n\n1\n", {}, "1\n\n\n"), ("one", {}, "one\n")):
