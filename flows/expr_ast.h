@@ -92,5 +92,11 @@ const sl_val *ex_eval(ex_context *x, const ex_node *n);
 /* Renders with the current variables and frames; recursive = until nothing changes. */
 const sl_val *ex_render_again(ex_context *x, const ex_node *at, const sl_val *v, bool recursive);
 bool ex_is_undefined(const sl_err *err);
+/* One more of the steps that an expression may take. */
+bool ex_step(ex_context *x, const ex_node *at);
+bool ex_truth(ex_context *x, const ex_node *at, const sl_val *v, bool *ret);
+/* What a macro, or a block of the template, writes (expr_render.c). */
+const sl_val *ex_call_macro(ex_context *x, const ex_node *call, const tp_node *macro);
+const sl_val *ex_call_block(ex_context *x, const ex_node *call);
 const sl_val *ex_range(ex_context *x, const ex_node *at, const sl_val *from, const sl_val *to, const sl_val *step);
 int ex_compare(const sl_val *a, const sl_val *b);
