@@ -4,7 +4,7 @@ include(CheckCCompilerFlag)
 add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64)
 add_compile_options(
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef
-  -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings
+  -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings -Werror=implicit-function-declaration -Werror=int-conversion
   -Wno-format-nonliteral -fno-strict-aliasing -fno-strict-overflow -fno-delete-null-pointer-checks
   -fstack-protector-strong -fPIE -fno-omit-frame-pointer)
 option(SL_WERROR "Warnings are errors: for development, not for compilers that are yet to come" OFF)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "base/arena.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "flows/expr_ast.h"
 
