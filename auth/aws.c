@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/sha256.h"
 #include "base/time.h"
 
 enum { REFRESH_EARLY_S = 300, LENT_S = 10, STATIC_STABILITY_S = 300 };
@@ -282,7 +283,7 @@ static bool sign(void *self, sl_arena *arena, const sl_http_request *req, sl_val
     sl_str payload = sl_get_text(headers, "x-amz-content-sha256");
     sl_assert(payload.n > 0 || req->open_body == NULL);
     if (payload.n == 0)
-        payload = sl_sigv4_hash(arena, req->body);
+        payload = sl_sha256_hex(arena, req->body);
     if (s->s3)
         sl_map_set_str(arena, headers, "x-amz-content-sha256", payload);
     if (keys.token.n > 0)

@@ -1,31 +1,14 @@
 /* auth/sigv4.c: see sigv4.h. */
 #include "auth/sigv4.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/arena.h"
 #include "base/secret.h"
+#include "base/sha256.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
-
-static void hmac(const void *key, size_t key_size, sl_str text, uint8_t out[static SL_SIGV4_KEY])
-{
-    unsigned n = SL_SIGV4_KEY;
-    const unsigned char *done = HMAC(EVP_sha256(), key, (int)key_size, (const unsigned char *)text.p, text.n, out, &n);
-    sl_assert(done != NULL && n == SL_SIGV4_KEY);
-}
-
-sl_str sl_sigv4_hash(sl_arena *a, sl_str data)
-{
-    uint8_t out[SL_SIGV4_KEY];
-    unsigned n = sizeof out;
-    int rc = EVP_Digest(data.p ? data.p : "", data.n, out, &n, EVP_sha256(), NULL);
-    sl_assert(rc == 1);
-    return sl_hex(a, (sl_str){ (const char *)out, n });
-}
 
 /* ---- scope ---- */
 
@@ -40,7 +23,7 @@ void sl_sigv4_scope_at(sl_sigv4_scope *scope, int64_t seconds, sl_str region, sl
 
 sl_str sl_sigv4_scope_text(sl_arena *a, const sl_sigv4_scope *s)
 {
-    return sl_fmt(a, "%.8s/%.*s/%.*s/aws4_request", s->time, SL_ARG(s->region), SL_ARG(s->service));
+    return SL_CAT(a, sl_str_sub(sl_str_c(s->time), 0, 8), SL_S("/"), s->region, SL_S("/"), s->service, SL_S("/aws4_request"));
 }
 
 /* ---- canonical request ---- */
@@ -136,38 +119,53 @@ static void add_value(sl_buf *b, sl_str value)
             sl_buf_char(b, v.p[i]);
 }
 
-static sl_str header_value(sl_arena *a, const sl_val *v)
+static void add_header(sl_buf *b, sl_arena *a, sl_str name, const sl_val *v)
 {
-    sl_buf b = sl_buf_new(a, 1 << 20);
+    sl_buf_add(b, name);
+    sl_buf_char(b, ':');
     if (v->type != SL_LIST)
-        add_value(&b, sl_val_text(a, v));
+        add_value(b, sl_val_text(a, v));
     for (size_t i = 0; v->type == SL_LIST && i < v->list.n; i++) {
         if (i > 0)
-            sl_buf_char(&b, ',');
-        add_value(&b, sl_val_text(a, v->list.items[i]));
+            sl_buf_char(b, ',');
+        add_value(b, sl_val_text(a, v->list.items[i]));
     }
-    return sl_buf_str(&b);
+    sl_buf_char(b, '\n');
+}
+
+typedef struct header {
+    sl_str name;
+    const sl_val *value;
+} header;
+
+/* By name; a request has a dozen at most. */
+static size_t sorted_headers(sl_arena *a, const sl_val *headers, header *ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sl_val_count(headers); i++) {
+        header h = { sl_str_lower(a, headers->map.entries[i].key), headers->map.entries[i].value };
+        size_t at = n;
+        if (unsigned_header(h.name))
+            continue;
+        for (; at > 0 && sl_str_cmp(ret[at - 1].name, h.name) > 0; at--)
+            ret[at] = ret[at - 1];
+        ret[at] = h;
+        n++;
+    }
+    return n;
 }
 
 static sl_str canonical_headers(sl_arena *a, const sl_val *headers, sl_str *ret_signed)
 {
-    size_t n = 0;
-    pair *pairs = SL_ARRAY(a, pair, sl_val_count(headers) + 1);
-    for (size_t i = 0; i < sl_val_count(headers); i++) {
-        sl_str name = sl_str_lower(a, headers->map.entries[i].key);
-        if (!unsigned_header(name))
-            pairs[n++] = (pair){ name, header_value(a, headers->map.entries[i].value) };
-    }
-    qsort(pairs, n, sizeof *pairs, compare_pairs);
+    header *sorted = SL_ARRAY(a, header, sl_val_count(headers) + 1);
+    size_t n = sorted_headers(a, headers, sorted);
     sl_buf lines = sl_buf_new(a, 1 << 20), names = sl_buf_new(a, 1 << 16);
+    (void)sl_buf_room(&lines, 512), (void)sl_buf_room(&names, 128);
     for (size_t i = 0; i < n; i++) {
-        sl_buf_add(&lines, pairs[i].name);
-        sl_buf_char(&lines, ':');
-        sl_buf_add(&lines, pairs[i].value);
-        sl_buf_char(&lines, '\n');
+        add_header(&lines, a, sorted[i].name, sorted[i].value);
         if (i > 0)
             sl_buf_char(&names, ';');
-        sl_buf_add(&names, pairs[i].name);
+        sl_buf_add(&names, sorted[i].name);
     }
     *ret_signed = sl_buf_str(&names);
     return sl_buf_str(&lines);
@@ -175,32 +173,33 @@ static sl_str canonical_headers(sl_arena *a, const sl_val *headers, sl_str *ret_
 
 sl_str sl_sigv4_canonical(sl_arena *a, const sl_sigv4_request *r, sl_str *ret_signed)
 {
-    sl_str headers = canonical_headers(a, r->headers, ret_signed), path = canonical_path(a, r), query = canonical_query(a, r->query);
-    return sl_fmt(a, "%.*s\n%.*s\n%.*s\n%.*s\n%.*s\n%.*s", SL_ARG(r->method), SL_ARG(path), SL_ARG(query), SL_ARG(headers), SL_ARG(*ret_signed), SL_ARG(r->payload));
+    sl_str headers = canonical_headers(a, r->headers, ret_signed), line = SL_S("\n");
+    return SL_CAT(a, r->method, line, canonical_path(a, r), line, canonical_query(a, r->query), line, headers, line, *ret_signed, line, r->payload);
 }
 
 /* ---- signature ---- */
 
 sl_str sl_sigv4_string_to_sign(sl_arena *a, const sl_sigv4_scope *scope, sl_str canonical)
 {
-    return sl_fmt(a, ALGORITHM "\n%s\n%.*s\n%.*s", scope->time, SL_ARG(sl_sigv4_scope_text(a, scope)), SL_ARG(sl_sigv4_hash(a, canonical)));
+    return SL_CAT(a, SL_S(ALGORITHM "\n"), sl_str_c(scope->time), SL_S("\n"), sl_sigv4_scope_text(a, scope), SL_S("\n"), sl_sha256_hex(a, canonical));
 }
 
 void sl_sigv4_key(sl_str secret, const sl_sigv4_scope *scope, uint8_t key[static SL_SIGV4_KEY])
 {
     char first[256];
     int n = snprintf(first, sizeof first, "AWS4%.*s", SL_ARG(secret));
-    hmac(first, n < (int)sizeof first ? (size_t)n : sizeof first - 1, sl_str_sub(sl_str_c(scope->time), 0, 8), key);
+    sl_hmac_sha256((sl_str){ first, n < (int)sizeof first ? (size_t)n : sizeof first - 1 }, sl_str_sub(sl_str_c(scope->time), 0, 8), key);
     sl_wipe(first, sizeof first);
-    hmac(key, SL_SIGV4_KEY, scope->region, key);
-    hmac(key, SL_SIGV4_KEY, scope->service, key);
-    hmac(key, SL_SIGV4_KEY, SL_S("aws4_request"), key);
+    sl_str chain = { (const char *)key, SL_SIGV4_KEY };
+    sl_hmac_sha256(chain, scope->region, key);
+    sl_hmac_sha256(chain, scope->service, key);
+    sl_hmac_sha256(chain, SL_S("aws4_request"), key);
 }
 
 sl_str sl_sigv4_signature(sl_arena *a, const uint8_t key[static SL_SIGV4_KEY], sl_str string_to_sign)
 {
     uint8_t out[SL_SIGV4_KEY];
-    hmac(key, SL_SIGV4_KEY, string_to_sign, out);
+    sl_hmac_sha256((sl_str){ (const char *)key, SL_SIGV4_KEY }, string_to_sign, out);
     return sl_hex(a, (sl_str){ (const char *)out, sizeof out });
 }
 
@@ -209,7 +208,7 @@ sl_str sl_sigv4_authorization(sl_arena *a, const sl_sigv4_request *r, const sl_s
     sl_str names, canonical = sl_sigv4_canonical(a, r, &names), signature = sl_sigv4_signature(a, key, sl_sigv4_string_to_sign(a, scope, canonical));
     if (ret_signature != NULL)
         *ret_signature = signature;
-    return sl_fmt(a, ALGORITHM " Credential=%.*s/%.*s, SignedHeaders=%.*s, Signature=%.*s", SL_ARG(key_id), SL_ARG(sl_sigv4_scope_text(a, scope)), SL_ARG(names), SL_ARG(signature));
+    return SL_CAT(a, SL_S(ALGORITHM " Credential="), key_id, SL_S("/"), sl_sigv4_scope_text(a, scope), SL_S(", SignedHeaders="), names, SL_S(", Signature="), signature);
 }
 
 sl_str sl_sigv4_presign(sl_arena *a, const sl_sigv4_request *r, const sl_sigv4_scope *scope, sl_str key_id, sl_str token, const uint8_t key[static SL_SIGV4_KEY], int64_t expires_s)
@@ -235,5 +234,5 @@ sl_str sl_sigv4_chunk(sl_arena *a, const uint8_t key[static SL_SIGV4_KEY], const
 
 sl_str sl_sigv4_trailer(sl_arena *a, const uint8_t key[static SL_SIGV4_KEY], const sl_sigv4_scope *scope, sl_str previous, sl_str trailer)
 {
-    return sl_sigv4_signature(a, key, sl_fmt(a, ALGORITHM "-TRAILER\n%s\n%.*s\n%.*s\n%.*s", scope->time, SL_ARG(sl_sigv4_scope_text(a, scope)), SL_ARG(previous), SL_ARG(sl_sigv4_hash(a, trailer))));
+    return sl_sigv4_signature(a, key, sl_fmt(a, ALGORITHM "-TRAILER\n%s\n%.*s\n%.*s\n%.*s", scope->time, SL_ARG(sl_sigv4_scope_text(a, scope)), SL_ARG(previous), SL_ARG(sl_sha256_hex(a, trailer))));
 }

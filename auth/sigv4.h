@@ -50,6 +50,3 @@ sl_str sl_sigv4_presign(sl_arena *arena, const sl_sigv4_request *r, const sl_sig
 /* Signature of a chunk (payload: its SHA-256 in hex), or of the trailer ("name:value\n…"), after the one before. */
 sl_str sl_sigv4_chunk(sl_arena *arena, const uint8_t key[static SL_SIGV4_KEY], const sl_sigv4_scope *scope, sl_str previous, sl_str payload);
 sl_str sl_sigv4_trailer(sl_arena *arena, const uint8_t key[static SL_SIGV4_KEY], const sl_sigv4_scope *scope, sl_str previous, sl_str trailer);
-
-/* SHA-256 in hex. */
-sl_str sl_sigv4_hash(sl_arena *arena, sl_str data);

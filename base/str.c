@@ -209,6 +209,19 @@ sl_str sl_fmt(sl_arena *arena, const char *fmt, ...)
     return s;
 }
 
+sl_str sl_cat(sl_arena *arena, const sl_str *parts, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += parts[i].n;
+    char *text = sl_alloc(arena, n + 1), *to = text;
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].n > 0)
+            to = mempcpy(to, parts[i].p, parts[i].n);
+    *to = '\0';
+    return (sl_str){ text, n };
+}
+
 sl_str sl_str_lower(sl_arena *arena, sl_str s)
 {
     char *p = sl_alloc(arena, s.n + 1);

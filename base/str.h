@@ -34,6 +34,9 @@ sl_str sl_str_dup(sl_arena *arena, sl_str s);
 const char *sl_cstr(sl_arena *arena, sl_str s);
 sl_str sl_fmt(sl_arena *arena, const char *fmt, ...) SL_PRINTF(2, 3);
 sl_str sl_vfmt(sl_arena *arena, const char *fmt, va_list ap);
+/* The parts behind one another. */
+sl_str sl_cat(sl_arena *arena, const sl_str *parts, size_t count);
+#define SL_CAT(arena, ...) sl_cat((arena), (const sl_str[]){ __VA_ARGS__ }, sizeof((const sl_str[]){ __VA_ARGS__ }) / sizeof(sl_str))
 sl_str sl_str_lower(sl_arena *arena, sl_str s);    /* ASCII */
 sl_str sl_str_upper(sl_arena *arena, sl_str s);
 sl_str sl_str_replace(sl_arena *arena, sl_str s, sl_str what, sl_str with);

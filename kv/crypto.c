@@ -3,12 +3,12 @@
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
 #include "base/arena.h"
 #include "base/secret.h"
+#include "base/sha256.h"
 
 static bool aes_block(const uint8_t *key, const uint8_t *in, uint8_t *out)
 {
@@ -101,11 +101,9 @@ bool sl_hkdf(const uint8_t *key, sl_str info, uint8_t *ret, sl_err *err)
 
 void sl_hmac(const uint8_t *key, sl_str data, uint8_t *ret, size_t n)
 {
-    uint8_t out[32];
-    unsigned size = sizeof out;
+    uint8_t out[SL_SHA256];
     sl_assert(n <= sizeof out);
-    const uint8_t *p = HMAC(EVP_sha256(), key, SL_KEY_SIZE, (const uint8_t *)(data.p ? data.p : ""), data.n, out, &size);
-    sl_assert(p != NULL);
+    sl_hmac_sha256((sl_str){ (const char *)key, SL_KEY_SIZE }, data, out);
     memcpy(ret, out, n);
 }
 

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "base/time.h"
 #include "base/xml.h"
 #include "local/aws.h"
@@ -182,7 +183,7 @@ bool sl_aws_verify(sl_cloud *c, sl_server_request *req, sl_caller *ret, sl_refus
     if (ret->payload.n == 0 && s3 && !presigned)
         return sl_refuse(why, a, 400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
     if (ret->payload.n == 0)
-        ret->payload = presigned ? SL_S(SL_SIGV4_UNSIGNED) : sl_sigv4_hash(a, req->body);
+        ret->payload = presigned ? SL_S(SL_SIGV4_UNSIGNED) : sl_sha256_hex(a, req->body);
     sl_sigv4_request r = { .method = sl_str_c(req->method), .path = req->path, .query = presigned ? without_signature(a, req->query) : req->query, .headers = headers, .payload = ret->payload, .s3 = s3 };
     sl_sigv4_key(secret, &ret->scope, ret->key);
     ret->signature = sl_sigv4_signature(a, ret->key, sl_sigv4_string_to_sign(a, &ret->scope, sl_sigv4_canonical(a, &r, &ignored)));

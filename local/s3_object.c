@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "base/time.h"
 #include "base/xml.h"
 #include "local/s3.h"
@@ -34,7 +35,7 @@ bool sl_s3_call_begin(sl_s3_call *x, sl_cloud *c, sl_server_request *req, sl_ser
     *x = (sl_s3_call){ .c = c, .req = req, .resp = resp, .arena = req->arena, .bucket = req->segment_count > 0 ? req->segments[0] : SL_S("") };
     bool ok = (req->rest.n == 0 || sl_percent_decode(req->arena, req->rest, false, &x->key)) || sl_refuse(&x->why, req->arena, 400, "InvalidURI", "Couldn't parse the specified URI.");
     ok = ok && sl_aws_verify(c, req, &x->caller, &x->why);
-    if (ok && req->body.n > 0 && x->caller.payload.n == SL_SIGV4_HEX && !sl_str_eq(x->caller.payload, sl_sigv4_hash(req->arena, req->body)))
+    if (ok && req->body.n > 0 && x->caller.payload.n == SL_SIGV4_HEX && !sl_str_eq(x->caller.payload, sl_sha256_hex(req->arena, req->body)))
         ok = sl_refuse(&x->why, req->arena, 400, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.");
     if (!ok)
         sl_s3_call_refused(x);

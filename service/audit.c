@@ -2,22 +2,20 @@
 #include "service/audit.h"
 
 #include <openssl/crypto.h>
-#include <openssl/hmac.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/sha256.h"
 #include "service/engine_private.h"
 
 enum { KEY = 32, MAC_HEX = 64 };
 
 static sl_str mac_of(sl_arena *a, sl_str key, sl_str text)
 {
-    uint8_t out[32];
-    unsigned n = sizeof out;
-    if (HMAC(EVP_sha256(), key.p, (int)key.n, (const unsigned char *)text.p, text.n, out, &n) == NULL)
-        return (sl_str){ NULL, 0 };
-    return sl_hex(a, (sl_str){ (const char *)out, n });
+    uint8_t out[SL_SHA256];
+    sl_hmac_sha256(key, text, out);
+    return sl_hex(a, (sl_str){ (const char *)out, sizeof out });
 }
 
 /* Lengths before the texts: no two records are the same bytes. */

@@ -95,7 +95,7 @@ static inline __attribute__((always_inline)) void add_chunk(sl_csv_column *c, st
 
 static void look_at(sl_csv_column *c, uint64_t stamp, size_t width)
 {
-    char text[20];
+    char text[8 * 3 + 6]; /* GCC does not see that each part has two digits */
     int part[8];
     for (int i = 0; i < 8; i++)
         part[i] = (int)(stamp >> (56 - 8 * i) & 0xFF);

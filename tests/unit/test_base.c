@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/proc.h"
 #include "base/regex.h"
+#include "base/sha256.h"
 #include "base/secret.h"
 #include "base/time.h"
 #include "base/yaml.h"
@@ -105,6 +106,30 @@ SL_TEST(digest, published_vectors)
         rising[i] = (unsigned char)i;
     CHECK_INT(sl_crc32c(0, ones, 32), 0x62a8ab43);
     CHECK_INT(sl_crc32c(0, rising, 32), 0x46dd794e);
+}
+
+static sl_str hmac(sl_test_context *t, sl_str key, sl_str text)
+{
+    uint8_t out[SL_SHA256];
+    sl_hmac_sha256(key, text, out);
+    return sl_hex(t->arena, (sl_str){ (const char *)out, sizeof out });
+}
+
+/* RFC 4231, sections 4.2 to 4.8; the keys of the last two are longer than a block. */
+SL_TEST(digest, hmac_sha256)
+{
+    char key[131], text[50];
+    memset(key, 0x0b, 20);
+    CHECK_STR(hmac(t, (sl_str){ key, 20 }, SL_S("Hi There")), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    CHECK_STR(hmac(t, SL_S("Jefe"), SL_S("what do ya want for nothing?")), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof key);
+    memset(text, 0xdd, sizeof text);
+    CHECK_STR(hmac(t, (sl_str){ key, 20 }, (sl_str){ text, sizeof text }), "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+    CHECK_STR(hmac(t, (sl_str){ key, sizeof key }, SL_S("Test Using Larger Than Block-Size Key - Hash Key First")), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    CHECK_STR(hmac(t, (sl_str){ key, sizeof key }, SL_S("This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm.")),
+              "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2");
+    CHECK_STR(hmac(t, SL_S(""), (sl_str){ NULL, 0 }), "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+    CHECK_STR(sl_sha256_hex(t->arena, (sl_str){ NULL, 0 }), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 SL_TEST(time, parsing_and_printing)
