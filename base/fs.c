@@ -60,11 +60,17 @@ bool sl_fs_read(sl_arena *arena, const char *path, size_t max, sl_str *ret, sl_e
     return true;
 }
 
+/*
+ * Large writes get large pages in the file's cache. In a virtual machine that hands free memory back to its host, those are the
+ * pages that the host has to find again: 1 GB took 0.35 s in pieces of 16 KiB, and 0.3 to 1.7 s in larger ones (ext4, Linux 6.18).
+ */
+enum { PIECE = 16 << 10 };
+
 bool sl_fs_pwrite(int fd, const void *data, size_t n, int64_t offset, const char *path, sl_err *err)
 {
     const char *p = data;
     while (n > 0) {
-        ssize_t put = pwrite(fd, p, n, offset);
+        ssize_t put = pwrite(fd, p, n < PIECE ? n : PIECE, offset);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
