@@ -70,7 +70,8 @@ bool sl_fs_pwrite(int fd, const void *data, size_t n, int64_t offset, const char
 {
     const char *p = data;
     while (n > 0) {
-        ssize_t put = pwrite(fd, p, n < PIECE ? n : PIECE, offset);
+        size_t piece = PIECE - (size_t)(offset & (PIECE - 1));
+        ssize_t put = pwrite(fd, p, n < piece ? n : piece, offset);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
