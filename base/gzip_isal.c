@@ -60,11 +60,11 @@ sl_writer *sl_gzip_fast(sl_writer *inner)
     g->writer = (sl_writer){ gzip_write, gzip_finish, gzip_close };
     g->inner = inner;
     g->block = sl_malloc(SL_IO_BLOCK);
-    g->level = sl_malloc(ISAL_DEF_LVL1_DEFAULT);
+    g->level = sl_malloc(ISAL_DEF_LVL1_SMALL); /* the larger ones pack no better, and several at once do not fit into the cache */
     isal_deflate_init(&g->z);
     g->z.level = 1;
     g->z.level_buf = g->level;
-    g->z.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
+    g->z.level_buf_size = ISAL_DEF_LVL1_SMALL;
     g->z.gzip_flag = IGZIP_GZIP;
     g->z.flush = NO_FLUSH;
     return &g->writer;

@@ -2,30 +2,33 @@
 #include "base/arena.h"
 #include "connectors/transfer/transfer.h"
 
-typedef unsigned char block __attribute__((vector_size(32), aligned(1), may_alias));
+typedef unsigned char octets __attribute__((vector_size(16)));
 
-/* 32 bytes at a time; a byte of `found` counts to 255 at most. */
-static size_t count_of(const char *text, size_t n, char c)
+/* Is the number of these bytes odd? Each byte of `a` and `b` is all ones where that of its column is. */
+static bool odd_count(const char *text, size_t n, char c)
 {
-    size_t count = 0, i = 0;
-    block wanted = (block){ 0 } + (unsigned char)c;
-    while (n - i >= sizeof wanted) {
-        block found = { 0 };
-        for (int k = 0; k < 255 && n - i >= sizeof wanted; k++, i += sizeof wanted)
-            found -= (block)(*(const block *)(const void *)(text + i) == wanted);
-        for (size_t k = 0; k < sizeof found; k++)
-            count += found[k];
+    octets wanted = (octets){ 0 } + (unsigned char)c, a = { 0 }, b = { 0 }, x, y;
+    size_t i = 0;
+    uint64_t half[2];
+    for (; n - i >= 32; i += 32) {
+        memcpy(&x, text + i, 16);
+        memcpy(&y, text + i + 16, 16);
+        a ^= (octets)(x == wanted);
+        b ^= (octets)(y == wanted);
     }
+    a ^= b;
+    memcpy(half, &a, 16);
+    bool odd = __builtin_parityll((half[0] ^ half[1]) & 0x0101010101010101U);
     for (; i < n; i++)
-        count += text[i] == c;
-    return count;
+        odd ^= text[i] == c;
+    return odd;
 }
 
 size_t sl_split_end(const char *text, size_t n, char quote, bool *quoted)
 {
     bool inside = *quoted;
     if (quote != 0)
-        inside ^= count_of(text, n, quote) % 2 == 1;
+        inside ^= odd_count(text, n, quote);
     *quoted = inside;
     /* From the end back: the last newline is mostly outside of quotes, and near. */
     for (size_t end = n;;) {

@@ -165,13 +165,15 @@ static bool deal(dealer *d, bool end, sl_err *err)
     if (cut == 0)
         return true;
     size_t part = next_part(d);
-    if (!give(&d->writers[part % d->threads], part, heap_copy(d->block, cut), cut, err))
-        return false;
+    /* The block itself goes; what is left of it begins the next. */
+    char *whole = d->block;
+    d->n -= cut;
+    d->room = d->n < ROOM / 2 ? ROOM : d->n * 2;
+    d->block = sl_malloc(d->room);
+    memcpy(d->block, whole + cut, d->n);
     d->dealt[part] += (int64_t)cut;
     d->total += (int64_t)cut;
-    memmove(d->block, d->block + cut, d->n - cut);
-    d->n -= cut;
-    return true;
+    return give(&d->writers[part % d->threads], part, whole, cut, err);
 }
 
 static bool read_all(dealer *d, sl_reader *in, int64_t *ret_bytes, sl_err *err)
