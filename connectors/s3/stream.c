@@ -113,8 +113,9 @@ static void *work(void *self)
         sl_err err;
         sl_err_clear(&err);
         bool ok = skip || send_piece(s, p, &err);
-        free(p);
         pthread_mutex_lock(&s->lock);
+        p->next = s->spare;
+        s->spare = p;
         if (!ok && !s->failed) {
             s->failed = true;
             s->err = err;
@@ -183,6 +184,22 @@ static bool submit(sl_s3_streaming *s, sl_err *err)
     return true;
 }
 
+static sl_s3_stream_piece *new_piece(sl_s3_streaming *s, size_t room)
+{
+    pthread_mutex_lock(&s->lock);
+    sl_s3_stream_piece *p = s->spare;
+    if (p != NULL)
+        s->spare = p->next;
+    pthread_mutex_unlock(&s->lock);
+    if (p == NULL || p->room < room) {
+        free(p);
+        p = sl_malloc(sizeof *p + room);
+        p->room = room;
+    }
+    *p = (sl_s3_stream_piece){ .number = s->number, .room = p->room };
+    return p;
+}
+
 bool sl_s3_stream_write(sl_writer *self, const void *from, size_t n, sl_err *err)
 {
     sl_s3_streaming *s = (sl_s3_streaming *)self;
@@ -199,10 +216,8 @@ bool sl_s3_stream_write(sl_writer *self, const void *from, size_t n, sl_err *err
             s->number++;
             length = (size_t)sl_s3_stream_length(s, s->number);
         }
-        if (s->filling == NULL) {
-            s->filling = sl_malloc(sizeof *s->filling + length);
-            *s->filling = (sl_s3_stream_piece){ .number = s->number };
-        }
+        if (s->filling == NULL)
+            s->filling = new_piece(s, length);
         size_t part = length - s->filling->n < n ? length - s->filling->n : n;
         memcpy(s->filling->data + s->filling->n, p, part);
         s->filling->n += part;
@@ -231,6 +246,10 @@ void sl_s3_stream_close(sl_writer *self)
     sl_s3_streaming *s = (sl_s3_streaming *)self;
     sl_s3_stream_stop(s);
     free(s->filling);
+    for (sl_s3_stream_piece *p = s->spare, *next; p != NULL; p = next) {
+        next = p->next;
+        free(p);
+    }
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->changed);
     sl_arena_free(s->arena);

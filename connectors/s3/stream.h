@@ -14,7 +14,7 @@ enum { SL_S3_SENDERS = 3 };
 typedef struct sl_s3_stream_piece {
     struct sl_s3_stream_piece *next;
     int64_t number;               /* from 1 */
-    size_t n;
+    size_t n, room;
     sl_reader reader;
     size_t read;
     char data[];
@@ -44,7 +44,7 @@ typedef struct sl_s3_streaming {
     pthread_cond_t changed;
     sl_s3_stream_part *parts;     /* the rest: under the lock; parts, and how many there is room for */
     size_t count, room;
-    sl_s3_stream_piece *queue;
+    sl_s3_stream_piece *queue, *spare; /* sent pieces come again: as many as were ever on their way, and one */
     int flying;
     bool failed, stop;
     sl_err err;
