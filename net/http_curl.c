@@ -382,6 +382,8 @@ static bool curl_send(void *self, sl_arena *arena, const sl_http_request *req, s
     w.x.body = sl_buf_new(arena, req->body_max ? req->body_max : SL_HTTP_BODY_MAX);
     if (req->open_body != NULL && (w.x.body_reader = req->open_body(req->body_self, err)) == NULL)
         return false;
+    /* Here, and not at the start: TLS takes a third of a megabyte, and many flows send nothing. */
+    (void)pthread_once(&once, global_init);
     sl_str key = pool_key(arena, req);
     char detail[CURL_ERROR_SIZE] = "";
     CURL *c = w.curl = take_handle(p, key);
@@ -430,7 +432,6 @@ static void curl_close(void *self)
 
 sl_http_transport sl_http_curl(void)
 {
-    (void)pthread_once(&once, global_init);
     pool *p = sl_malloc(sizeof *p);
     *p = (pool){ .first = NULL };
     pthread_mutex_init(&p->lock, NULL);
