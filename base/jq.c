@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-enum { RESULTS_MAX = 100000, TIME_MAX_MS = 10000, BLOCK = 64 << 10 };
+enum { RESULTS_MAX = 100000, BLOCK = 64 << 10 };
 static const size_t ANSWER_MAX = 64 << 20;
 static const rlim_t MEMORY_MAX = 256 << 20; /* beside what the process had at its start */
 
@@ -132,9 +132,9 @@ static _Noreturn void child(int fd, pid_t parent, sl_str json, const char *progr
 /* ---- in the caller ---- */
 
 /* true: all of the answer; it may be empty. false: no end within the time. */
-static bool listen_to(int fd, sl_buf *ret)
+static bool listen_to(int fd, int64_t max_ms, sl_buf *ret)
 {
-    int64_t end = sl_mono_ms() + TIME_MAX_MS;
+    int64_t end = sl_mono_ms() + max_ms;
     char *block = sl_malloc(BLOCK);
     bool done = false, late = false;
     while (!done && !late) {
@@ -151,10 +151,10 @@ static bool listen_to(int fd, sl_buf *ret)
     return !late;
 }
 
-static bool ended(int status, sl_str program, bool late, const sl_buf *answer, sl_err *err)
+static bool ended(int status, sl_str program, int64_t late_ms, const sl_buf *answer, sl_err *err)
 {
-    if (late)
-        return sl_err_set(err, SL_ERR_DATA, "jq.time", "the jq program `%.*s` ran for more than %d seconds and was ended", SL_ARG(program), TIME_MAX_MS / 1000);
+    if (late_ms > 0)
+        return sl_err_set(err, SL_ERR_DATA, "jq.time", "the jq program `%.*s` ran for more than %lld s and was ended", SL_ARG(program), (long long)late_ms / 1000);
     if (answer->overflow)
         return sl_err_set(err, SL_ERR_DATA, "jq.results", "the jq program `%.*s` made more than %zu MB of results", SL_ARG(program), ANSWER_MAX >> 20);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && answer->n > 0)
@@ -175,7 +175,7 @@ static const sl_val *understood(sl_arena *arena, sl_str program, sl_str answer, 
     return NULL;
 }
 
-const sl_val *sl_jq(sl_arena *arena, const sl_val *input, sl_str program, sl_err *err)
+const sl_val *sl_jq(sl_arena *arena, const sl_val *input, sl_str program, int64_t max_ms, sl_err *err)
 {
     int pipes[2], status = 0;
     sl_str json = sl_json(arena, input);
@@ -199,11 +199,11 @@ const sl_val *sl_jq(sl_arena *arena, const sl_val *input, sl_str program, sl_err
         return NULL;
     }
     sl_buf answer = sl_buf_new(arena, ANSWER_MAX);
-    bool late = !listen_to(pipes[0], &answer);
+    bool late = !listen_to(pipes[0], max_ms, &answer);
     (void)close(pipes[0]);
     if (late || answer.overflow)
         (void)kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    return ended(status, program, late, &answer, err) ? understood(arena, program, sl_buf_str(&answer), err) : NULL;
+    return ended(status, program, late ? max_ms : 0, &answer, err) ? understood(arena, program, sl_buf_str(&answer), err) : NULL;
 }

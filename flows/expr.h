@@ -32,7 +32,7 @@ typedef struct sl_expr_env {
     const sl_val *vars;          /* map of root variables */
     const sl_expr_host *host;    /* NULL = no functions that reach out */
     int64_t steps_max;           /* of one string; 0 = SL_EXPR_STEPS_MAX */
-    bool brief;                  /* who asks cannot wait: jq, which has seconds, is an error */
+    int64_t jq_ms;               /* what a jq program has; 0 = SL_JQ_MS, < 0: jq is an error */
 } sl_expr_env;
 
 /* The text with everything evaluated. */

@@ -260,14 +260,15 @@ FILTER(f_jq)
 {
     if (!sl_is(args[0], SL_STRING))
         return ex_fail(x, at, "expr.args", "`jq` needs a program");
-    if (x->env->brief)
-        return ex_fail(x, at, "expr.brief", "`jq` takes too long for this place");
-    const sl_val *v = sl_jq(x->arena, in, args[0]->s, x->err), *doc;
+    int64_t ms = x->env->jq_ms ? x->env->jq_ms : SL_JQ_MS;
+    if (ms < 0)
+        return ex_fail(x, at, "expr.jq", "`jq` takes too long for this place");
+    const sl_val *v = sl_jq(x->arena, in, args[0]->s, ms, x->err), *doc;
     sl_err ignored;
     /* Text is text; but a program that wants an object or an array finds it in the JSON that a file holds: read(…) | jq('.a'). */
     if (v == NULL && in->type == SL_STRING && (doc = sl_json_parse(x->arena, in->s, &ignored)) != NULL && (doc->type == SL_MAP || doc->type == SL_LIST)) {
         sl_err_clear(x->err);
-        v = sl_jq(x->arena, doc, args[0]->s, x->err);
+        v = sl_jq(x->arena, doc, args[0]->s, ms, x->err);
     }
     return v ? v : ex_fail(x, at, "expr.jq", "%s", sl_fmt(x->arena, "%s", x->err->message).p);
 }

@@ -324,7 +324,7 @@ void sl_engine_hand_out_later(sl_engine *e, sl_live *l, const sl_action *action)
 static sl_state render_outputs(sl_engine *e, sl_exec *x, sl_arena *a, const sl_val **ret)
 {
     sl_expr_host host = sl_engine_host_of(e, a, x);
-    sl_expr_env env = { .vars = sl_context_vars(a, x, NULL, e->globals), .host = &host };
+    sl_expr_env env = sl_loop_env(sl_context_vars(a, x, NULL, e->globals), &host);
     sl_val *out = sl_map(a);
     sl_state state = x->root.main_state;
     for (size_t i = 0; i < sl_val_count(x->flow->outputs); i++) {

@@ -83,6 +83,8 @@ sl_store *sl_engine_store(sl_engine *e);                 /* loop */
 /* What expressions may ask outside of a task: of a flow alone, of an execution. `self` lives in the arena, which the execution outlives. */
 sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow);
 sl_expr_host sl_engine_host_of(sl_engine *e, sl_arena *arena, const sl_exec *x);
+/* For expressions that the server's loop evaluates itself: no HTTP, and a second at most for jq. Changes *host. */
+sl_expr_env sl_loop_env(const sl_val *vars, sl_expr_host *host);
 
 /* Numbers for /metrics. */
 typedef struct sl_engine_stats {

@@ -435,8 +435,7 @@ void sl_execution_assert(sl_engine *e, sl_live *l, int64_t now)
         return;
     sl_arena *a = e->turn_arena;
     sl_expr_host host = sl_engine_host_of(e, a, x);
-    host.http = NULL; /* the loop waits for nobody */
-    sl_expr_env env = { .vars = sl_context_vars(a, x, NULL, e->globals), .host = &host };
+    sl_expr_env env = sl_loop_env(sl_context_vars(a, x, NULL, e->globals), &host);
     for (size_t i = 0; i < sl_val_count(x->flow->sla) && !l->sla_broken; i++) {
         const sl_val *sla = sl_at(x->flow->sla, i);
         sl_str text;

@@ -218,6 +218,12 @@ sl_expr_host sl_engine_host(sl_engine *e, sl_arena *arena, const sl_flow *flow)
     return sl_host_make(e, arena, flow, SL_S(""), NULL, SL_S(""));
 }
 
+sl_expr_env sl_loop_env(const sl_val *vars, sl_expr_host *host)
+{
+    host->http = NULL;
+    return (sl_expr_env){ .vars = vars, .host = host, .jq_ms = 1000 };
+}
+
 sl_expr_host sl_engine_host_of(sl_engine *e, sl_arena *arena, const sl_exec *x)
 {
     return sl_host_make(e, arena, x->flow, x->id, x->trigger, x->parent_id);

@@ -55,8 +55,7 @@ static sl_expr_env env_of(sl_engine *e, sl_arena *a, const sl_firing *f, sl_expr
     if (f->t->dated)
         sl_map_setc(a, vars, "schedule", f->vars);
     *host = sl_engine_host(e, a, f->ref->flow);
-    host->http = NULL; /* the loop waits for nobody */
-    return (sl_expr_env){ .vars = vars, .host = host };
+    return sl_loop_env(vars, host);
 }
 
 /* An execution that could not be given its inputs is made all the same, as a failed one: nothing gets lost silently. */

@@ -377,7 +377,7 @@ sl_message *sl_workers_ahead(sl_engine *e, sl_live *l, const sl_action *action)
     sl_task_open(&t, e, j);
     t.host = (sl_expr_host){ .self = t.host.self, .file_uri = t.host.file_uri };
     t.env.steps_max = STEPS;
-    t.env.brief = true;
+    t.env.jq_ms = -1;
     run_attempt(&t);
     sl_message *m = j->result;
     if (m->event.kind == SL_EV_FINISHED && m->event.state != SL_FAILED && m->event.state != SL_KILLED)

@@ -26,7 +26,7 @@ typedef struct sl_aws_cfg {
         { .name = "stsRoleSessionName", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, aws.role_session_name), .doc = "Name of the role's session." },                                      \
         { .name = "stsRoleSessionDuration", .type = SL_OPT_DURATION, .offset = SL_FIELD(struct_type, aws.role_duration_ms), .fallback = "PT15M", .doc = "How long keys of the role are valid." }, \
         { .name = "stsEndpointOverride", .type = SL_OPT_STR, .offset = SL_FIELD(struct_type, aws.sts_endpoint), .doc = "Address of another STS." },                                              \
-        { .name = "compatibilityMode", .type = SL_OPT_BOOL, .offset = SL_FIELD(struct_type, aws.compatibility), .doc = "Accepted: requests are plain REST in any case." },                       \
+        { .name = "compatibilityMode", .type = SL_OPT_BOOL, .offset = SL_FIELD(struct_type, aws.compatibility), .doc = "Uploads of files: one PUT for each of up to 5 GB, for stores without multipart uploads; after an interruption it begins again." }, \
         { .name = "forcePathStyle", .type = SL_OPT_BOOL, .offset = SL_FIELD(struct_type, aws.path_style), .doc = "The bucket is part of the path, not of the host." }
 
 typedef struct sl_aws_client {

@@ -7,13 +7,15 @@
 
 #include "connectors/s3/multipart.h"
 
-enum { SL_S3_ONE_MAX = 16 << 20 }; /* up to here one PUT, in bytes */
+#define SL_S3_ONE_MAX INT64_C(16777216) /* up to here one PUT, in bytes */
+#define SL_S3_PUT_MAX INT64_C(5368709120) /* that S3 takes in one; https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 
 typedef struct sl_s3_put {
     /* Set by the caller. */
     sl_s3_target to;
     sl_str path;
     sl_str expected;              /* base64 of the whole file's checksum; .n == 0: whatever it is */
+    int64_t one_max;              /* up to here one PUT */
     bool again;                   /* an earlier process may have sent it already */
     /* Set by sl_s3_put_open. */
     int fd;

@@ -179,7 +179,7 @@ static bool prepare(batch *b, sl_task *t, sl_err *err)
         return sl_err_set(err, SL_ERR_CONFIG, "s3.checksum", "'checksum' is that of one file, but 'from' names several");
     for (size_t i = 0; i < b->count; i++) {
         sl_s3_put *p = &b->puts[i];
-        *p = (sl_s3_put){ .to = { &b->s, p->to.key, headers, conditions, algorithm, c->algorithm.n > 0 }, .path = p->path, .expected = c->checksum, .again = sl_task_saved(t) != NULL, .fd = -1 };
+        *p = (sl_s3_put){ .to = { &b->s, p->to.key, headers, conditions, algorithm, c->algorithm.n > 0 }, .path = p->path, .expected = c->checksum, .one_max = c->aws.compatibility ? SL_S3_PUT_MAX : SL_S3_ONE_MAX, .again = sl_task_saved(t) != NULL, .fd = -1 };
     }
     return true;
 }
@@ -194,7 +194,7 @@ static bool send_small(void *self, size_t i, sl_arena *arena, sl_err *err)
     bool ok = sl_s3_put_open(p, err);
     if (ok && b->c->content_length >= 0 && p->size != b->c->content_length)
         ok = sl_err_set(err, SL_ERR_DATA, "s3.size", "the file has %lld bytes, 'contentLength' says %lld", (long long)p->size, (long long)b->c->content_length);
-    if (ok && p->size <= SL_S3_ONE_MAX)
+    if (ok && p->size <= p->one_max)
         ok = sl_s3_put_one(p, arena, err);
     sl_s3_put_close(p);
     /* The item's arena ends here. */
@@ -226,7 +226,7 @@ static bool send_all(batch *b, sl_err *err)
     if ((sl_task_saved(t) == NULL && !sl_task_checkpoint(t, intent, err)) || !sl_parallel(threads < CONCURRENT_MAX ? threads : CONCURRENT_MAX, b->count, send_small, b, err))
         return false;
     for (size_t i = 0; i < b->count; i++)
-        if (b->puts[i].size > SL_S3_ONE_MAX && !send_large(b, &b->puts[i], err))
+        if (b->puts[i].size > b->puts[i].one_max && !send_large(b, &b->puts[i], err))
             return false;
     return true;
 }

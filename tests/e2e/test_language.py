@@ -69,6 +69,11 @@ tasks:
         self.assertEqual({k: doc["states"][k] for k in ("a", "b", "par", "bad", "seq")}, {"a": "SUCCESS", "b": "SUCCESS", "par": "SUCCESS", "bad": "FAILED", "seq": "FAILED"})
         self.assertNotIn("never", doc["states"])
 
+    def test_an_endless_program_in_the_outputs(self):
+        """The loop evaluates them for all executions: it waits a second, where a task's jq has ten."""
+        doc = self.run_flow(f"""tasks: [{{id: t, {LOG}, message: x}}]\noutputs: [{{id: o, type: STRING, value: "{{{{ 1 | jq('def f: f; f') }}}}"}}]""", rc=1)
+        self.assertIn("o: the jq program `def f: f; f` ran for more than 1 s and was ended", doc["err"])
+
     def test_errors_and_finally(self):
         doc = self.run_flow(
             f"""

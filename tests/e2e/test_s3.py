@@ -190,8 +190,8 @@ class Versitygw(S3Case):
         self.assertRegex(done.err, r"up2: .*S3 answered 412 \(PreconditionFailed\)")
 
     def test_killed(self):
-        """Killed at every labelled point of both kinds of uploads: the same object, and no orphan."""
-        for name, task, size in (("large", LARGE, 40_000_000), ("small", SMALL, 9)):
+        """Killed at every labelled point of both kinds of uploads: the same object, and no orphan. A large one may be of the kind of small ones."""
+        for name, task, size in (("large", LARGE, 40_000_000), ("whole", LARGE.replace("key:", "compatibilityMode: true, key:"), 40_000_000), ("small", SMALL, 9)):
             with versitygw(self.tmp) as url:
                 flow = UPLOAD + task
                 shutil.rmtree(self.tmp / "objects" / "b-one", ignore_errors=True)
@@ -199,7 +199,7 @@ class Versitygw(S3Case):
                 log.unlink(missing_ok=True)
                 self.ok(self.run_flow(flow, url, env={"SLUICE_FAULT_LOG": str(log)}))
                 counts = collections.Counter(line for line in log.read_text().split() if line.startswith("upload."))
-                self.assertEqual(len(counts), {"large": 6, "small": 2}[name], counts)
+                self.assertEqual(len(counts), {"large": 6, "whole": 2, "small": 2}[name], counts)
                 for label, count in sorted(counts.items()):
                     for n in sorted({1, (count + 1) // 2, count}):
                         with self.subTest(name, label=label, n=n):
@@ -209,7 +209,7 @@ class Versitygw(S3Case):
                             self.assertIn(killed.rc, (-9, 137), killed)
                             self.ok(self.sluice("run", "--continue", killed.id, "-q"))
                             found = [p for p in (self.tmp / "objects" / "b-one").rglob("*") if p.is_file()]
-                            self.assertEqual([p.name for p in found if ".sgwtmp" not in p.parts], ["large.bin" if name == "large" else "small.txt"])
+                            self.assertEqual([p.name for p in found if ".sgwtmp" not in p.parts], ["small.txt" if name == "small" else "large.bin"])
                             self.assertEqual(sum(p.stat().st_size for p in found if ".sgwtmp" not in p.parts), size)
                             left = [p for p in found if ".sgwtmp" in p.parts]
                             self.assertEqual(left, [], "parts of an upload that nobody finishes")

@@ -67,7 +67,7 @@ static void fuzz_expr(sl_arena *a, sl_str text, sl_err *err)
     sl_list_add(a, list, sl_val_int(a, 7));
     sl_map_setc(a, vars, "list", list);
     sl_map_set_str(a, vars, "s", SL_S("text"));
-    sl_expr_env env = { .vars = vars, .brief = true };
+    sl_expr_env env = { .vars = vars, .jq_ms = -1 };
     sl_str out;
     (void)sl_expr_check(text, err);
     sl_err_clear(err);

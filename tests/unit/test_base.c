@@ -522,7 +522,7 @@ static size_t resident_bytes(void)
 static sl_str jq(sl_test_context *t, const char *program)
 {
     sl_err_clear(&t->err);
-    const sl_val *v = sl_jq(t->arena, sl_json_parse(t->arena, SL_S("{\"a\":[1,{\"b\":2.50}]}"), &t->err), sl_str_c(program), &t->err);
+    const sl_val *v = sl_jq(t->arena, sl_json_parse(t->arena, SL_S("{\"a\":[1,{\"b\":2.50}]}"), &t->err), sl_str_c(program), SL_JQ_MS, &t->err);
     return v ? sl_json(t->arena, v) : sl_fmt(t->arena, "%s: %s", t->err.code, t->err.message);
 }
 
