@@ -197,6 +197,30 @@ sl_reader *sl_reader_memory(sl_str data)
     return &m->reader;
 }
 
+typedef struct memory_writer {
+    sl_writer writer;
+    sl_buf *to;
+} memory_writer;
+
+static bool memory_write(sl_writer *self, const void *from, size_t n, sl_err *err)
+{
+    sl_buf *to = ((memory_writer *)self)->to;
+    sl_buf_add(to, (sl_str){ from, n });
+    return !to->overflow || sl_err_set(err, SL_ERR_LIMIT, "io.memory", "there are more than %zu bytes, too many to hold in memory", to->max);
+}
+
+static void memory_writer_close(sl_writer *self)
+{
+    free(self);
+}
+
+sl_writer *sl_writer_memory(sl_buf *to)
+{
+    memory_writer *m = sl_malloc(sizeof *m);
+    *m = (memory_writer){ { memory_write, sl_writer_no_finish, memory_writer_close }, to };
+    return &m->writer;
+}
+
 bool sl_io_copy(sl_reader *from, sl_writer *to, bool (*stop)(void *), void *stop_arg, int64_t *ret_bytes, sl_err *err)
 {
     char *block = sl_malloc(SL_IO_BLOCK);

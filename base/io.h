@@ -37,6 +37,7 @@ void sl_reader_no_close(sl_reader *self);
 sl_reader *sl_reader_file(const char *path, sl_err *err);
 sl_writer *sl_writer_file(const char *path, sl_err *err);
 sl_reader *sl_reader_memory(sl_str data);                /* the view must outlive the reader */
+sl_writer *sl_writer_memory(sl_buf *to);                 /* more than to->max is an error; `to` must outlive the writer, and stays */
 
 /* Filters. */
 sl_reader *sl_reader_gunzip(sl_reader *inner);           /* several members; truncation, bad CRC, junk and bombs are errors */

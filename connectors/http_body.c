@@ -13,18 +13,6 @@
 
 /* ---- encodings ---- */
 
-typedef struct to_buf {
-    sl_writer writer;
-    sl_buf *to;
-} to_buf;
-
-static bool buf_write(sl_writer *self, const void *from, size_t n, sl_err *err)
-{
-    sl_buf *to = ((to_buf *)self)->to;
-    sl_buf_add(to, (sl_str){ from, n });
-    return !to->overflow || sl_err_set(err, SL_ERR_LIMIT, "http.body", "the body is larger than %zu bytes", to->max);
-}
-
 static bool is_utf8_name(sl_str charset)
 {
     return charset.n == 0 || sl_str_ieq(charset, SL_S("UTF-8")) || sl_str_ieq(charset, SL_S("UTF8"));
@@ -33,8 +21,7 @@ static bool is_utf8_name(sl_str charset)
 static bool encode(sl_arena *a, sl_str text, sl_str charset, sl_str *ret, sl_err *err)
 {
     sl_buf b = sl_buf_new(a, SL_HTTP_BODY_MAX);
-    to_buf sink = { { buf_write, sl_writer_no_finish, sl_writer_no_close }, &b };
-    SL_WRITER w = sl_writer_charset(&sink.writer, charset, err);
+    SL_WRITER w = sl_writer_charset(sl_writer_memory(&b), charset, err);
     if (w == NULL || !w->write(w, text.p, text.n, err) || !w->finish(w, err))
         return sl_err_ctx(err, "the body in %.*s", SL_ARG(charset));
     *ret = sl_buf_str(&b);

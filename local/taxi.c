@@ -112,24 +112,11 @@ static bool parse_name(sl_str name, maker *m, bool *gzip)
     return true;
 }
 
-typedef struct memory_writer {
-    sl_writer writer;
-    sl_buf *to;
-} memory_writer;
-
-static bool memory_write(sl_writer *self, const void *from, size_t n, sl_err *err)
-{
-    (void)err;
-    sl_buf_add(((memory_writer *)self)->to, (sl_str){ from, n });
-    return true;
-}
-
 static sl_str compress(sl_arena *a, sl_str data)
 {
     sl_buf out = sl_buf_new(a, SIZE_MAX / 4);
-    memory_writer memory = { { memory_write, sl_writer_no_finish, sl_writer_no_close }, &out };
     sl_err err;
-    SL_WRITER z = sl_writer_gzip(&memory.writer, 1);
+    SL_WRITER z = sl_writer_gzip(sl_writer_memory(&out), 1);
     for (size_t at = 0; at < data.n; at += 1 << 20)
         (void)z->write(z, data.p + at, data.n - at < 1 << 20 ? data.n - at : 1 << 20, &err);
     (void)z->finish(z, &err);
