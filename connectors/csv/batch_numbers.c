@@ -46,8 +46,15 @@ static inline __attribute__((always_inline)) void load_chunk(shorts *s, const sl
  */
 static inline uint64_t classify(words right, uint64_t some, words *digits, uint64_t *plus, uint64_t *minus)
 {
-    uint64_t digit = digit_bytes(right), point = equal_bytes(right, '.'), zero = equal_bytes(right, '0');
-    uint64_t first = some & ~(some >> 1 & ALL(0x7F)), sign = equal_bytes(right, '-') & first;
+    uint64_t digit = digit_bytes(right), zero = equal_bytes(right, '0'), first = some & ~(some >> 1 & ALL(0x7F));
+    if (digit == some) { /* whole numbers, as in most columns */
+        uint64_t whole = whole_lanes(some) & ~whole_lanes((first & zero) >> 1 & ALL(0x7F) & digit);
+        *digits = right;
+        *plus = ALL(1) & whole;
+        *minus = 0;
+        return whole;
+    }
+    uint64_t point = equal_bytes(right, '.'), sign = equal_bytes(right, '-') & first;
     uint64_t begin = (first ^ sign) | (sign >> 1 & ALL(0x7F)), bare = begin & point;
     uint64_t bad = (some & ~(digit | point | sign)) | (point & ((point | ALL(0x80)) - ALL(1))) /* two of them */ | (point & ALL(1)) | (bare & ALL(0x80)) | ((begin & zero) >> 1 & ALL(0x7F) & digit);
     uint64_t good = whole_lanes(begin) & ~whole_lanes(bad), marks = (point | (ALL(1) & ~whole_lanes(point))) & good, negative = whole_lanes(sign);
