@@ -1,4 +1,4 @@
-/* connectors/core.c: io.kestra.plugin.core: log, debug, flow.Sleep, execution, kv, storage.PurgeCurrentExecutionFiles. */
+/* connectors/core.c: io.kestra.plugin.core: log, debug, flow.Sleep, execution, storage.PurgeCurrentExecutionFiles. */
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -253,91 +253,6 @@ static const sl_task_type output_values = {
     .pure = true,
 };
 
-/* ---- kv ---- */
-
-typedef struct kv_cfg {
-    sl_str key, ns, type, description, prefix;
-    const sl_val *value;
-    int64_t ttl_ms;
-    bool overwrite, error_on_missing;
-} kv_cfg;
-
-#define KV_KEY { .name = "key", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, key), .flags = SL_REQUIRED, .doc = "Name of the value." }
-#define KV_NS { .name = "namespace", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, ns), .doc = "Its namespace; the flow's when absent." }
-#define KV_ERROR { .name = "errorOnMissing", .type = SL_OPT_BOOL, .offset = SL_FIELD(kv_cfg, error_on_missing), .fallback = "false", .doc = "Fail when there is no such value." }
-
-static const sl_opt set_opts[] = {
-    KV_KEY,
-    { .name = "value", .type = SL_OPT_ANY, .offset = SL_FIELD(kv_cfg, value), .flags = SL_REQUIRED | SL_TYPED, .doc = "The value." },
-    KV_NS,
-    { .name = "kvType", .type = SL_OPT_ENUM, .offset = SL_FIELD(kv_cfg, type), .values = "STRING NUMBER BOOLEAN DATETIME DATE DURATION JSON", .doc = "Type to store it as." },
-    { .name = "overwrite", .type = SL_OPT_BOOL, .offset = SL_FIELD(kv_cfg, overwrite), .fallback = "true", .doc = "Replace an existing value." },
-    { .name = "ttl", .type = SL_OPT_DURATION, .offset = SL_FIELD(kv_cfg, ttl_ms), .doc = "How long it is valid." },
-    { .name = "kvDescription", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, description), .doc = "For people." },
-    { 0 },
-};
-
-static const sl_opt get_opts[] = { KV_KEY, KV_NS, KV_ERROR, { 0 } };
-static const sl_opt get_outs[] = { { .name = "value", .type = SL_OPT_ANY, .doc = "The value; null when there is none." }, { 0 } };
-static const sl_opt delete_outs[] = { { .name = "deleted", .type = SL_OPT_BOOL, .doc = "Whether there was one." }, { 0 } };
-static const sl_opt keys_opts[] = {
-    { .name = "prefix", .type = SL_OPT_STR, .offset = SL_FIELD(kv_cfg, prefix), .doc = "Beginning of the names." },
-    KV_NS,
-    { 0 },
-};
-static const sl_opt keys_outs[] = { { .name = "keys", .type = SL_OPT_STRS, .doc = "Names of the values." }, { 0 } };
-
-static sl_outcome kv_set_run(sl_task *t, void *cfg, sl_err *err)
-{
-    const kv_cfg *c = cfg;
-    return sl_task_kv_set(t, c->ns, c->key, c->value, c->type, c->ttl_ms, c->overwrite, c->description, err) ? SL_TASK_DONE : SL_TASK_FAILED;
-}
-
-static bool missing(sl_task *t, const kv_cfg *c, sl_err *err)
-{
-    sl_str ns = c->ns.n ? c->ns : sl_task_about(t)->ns;
-    return sl_err_set(err, SL_ERR_NOT_FOUND, "kv.missing", "The key '%.*s' does not exist in the namespace '%.*s'.", SL_ARG(c->key), SL_ARG(ns));
-}
-
-static sl_outcome kv_get_run(sl_task *t, void *cfg, sl_err *err)
-{
-    const kv_cfg *c = cfg;
-    const sl_val *v;
-    if (!sl_task_kv_get(t, c->ns, c->key, &v, err))
-        return SL_TASK_FAILED;
-    if (v == NULL && c->error_on_missing) {
-        missing(t, c, err);
-        return SL_TASK_FAILED;
-    }
-    sl_task_out(t, "value", v ? v : &sl_null_val);
-    return SL_TASK_DONE;
-}
-
-static sl_outcome kv_delete_run(sl_task *t, void *cfg, sl_err *err)
-{
-    const kv_cfg *c = cfg;
-    bool existed;
-    if (!sl_task_kv_delete(t, c->ns, c->key, &existed, err) || (!existed && c->error_on_missing && !missing(t, c, err)))
-        return SL_TASK_FAILED;
-    sl_task_out(t, "deleted", sl_val_bool(existed));
-    return SL_TASK_DONE;
-}
-
-static sl_outcome kv_keys_run(sl_task *t, void *cfg, sl_err *err)
-{
-    const kv_cfg *c = cfg;
-    const sl_val *keys;
-    if (!sl_task_kv_keys(t, c->ns, c->prefix, &keys, err))
-        return SL_TASK_FAILED;
-    sl_task_out(t, "keys", keys);
-    return SL_TASK_DONE;
-}
-
-static const sl_task_type kv_set = { .type = CORE "kv.Set", .doc = "Stores a value.", .cfg_size = sizeof(kv_cfg), .opts = set_opts, .outs = no_outs, .run = kv_set_run };
-static const sl_task_type kv_get = { .type = CORE "kv.Get", .doc = "Reads a stored value.", .cfg_size = sizeof(kv_cfg), .opts = get_opts, .outs = get_outs, .run = kv_get_run };
-static const sl_task_type kv_delete = { .type = CORE "kv.Delete", .doc = "Removes a stored value.", .cfg_size = sizeof(kv_cfg), .opts = get_opts, .outs = delete_outs, .run = kv_delete_run };
-static const sl_task_type kv_keys = { .type = CORE "kv.GetKeys", .doc = "Lists the names of stored values.", .cfg_size = sizeof(kv_cfg), .opts = keys_opts, .outs = keys_outs, .run = kv_keys_run };
-
 /* ---- storage.PurgeCurrentExecutionFiles ---- */
 
 static const sl_opt no_opts[] = { { 0 } };
@@ -363,5 +278,5 @@ static const sl_task_type purge = {
     .run = purge_run,
 };
 
-static const sl_task_type *const tasks[] = { &log_log, &debug_return, &debug_echo, &metric_publish, &flow_sleep, &execution_fail, &execution_labels, &output_values, &kv_set, &kv_get, &kv_delete, &kv_keys, &purge, NULL };
+static const sl_task_type *const tasks[] = { &log_log, &debug_return, &debug_echo, &metric_publish, &flow_sleep, &execution_fail, &execution_labels, &output_values, &purge, NULL };
 const sl_connector sl_connector_core = { .name = "core", .tasks = tasks };

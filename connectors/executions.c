@@ -8,7 +8,7 @@
 
 typedef struct executions_cfg {
     sl_str ns, flow_id, execution_id, start, end, level, expression, trigger;
-    const sl_val *states, *flows, *namespaces, *tasks, *inputs;
+    const sl_val *states, *flows, *namespaces, *tasks, *inputs, *levels;
     bool purge_execution, purge_log, purge_metrics, purge_files, enabled;
     int64_t batch_size;
 } executions_cfg;
@@ -34,7 +34,7 @@ static bool take_date(sl_str text, const char *name, int64_t *ret, sl_err *err)
 
 static bool query_of(const executions_cfg *c, sl_execution_query *q, sl_err *err)
 {
-    *q = (sl_execution_query){ .ns = c->ns, .flow_id = c->flow_id, .states = c->states };
+    *q = (sl_execution_query){ .ns = c->ns, .flow_id = c->flow_id, .id = c->execution_id, .states = c->states };
     return take_date(c->start, "startDate", &q->start_ms, err) && take_date(c->end, "endDate", &q->end_ms, err);
 }
 
@@ -88,7 +88,7 @@ static bool purge_all(sl_task *t, const executions_cfg *c, sl_execution_purge *w
 static sl_outcome purge_run(sl_task *t, void *cfg, sl_err *err)
 {
     const executions_cfg *c = cfg;
-    sl_execution_purge what = { c->purge_execution, c->purge_log, c->purge_metrics, c->purge_files, 0, 0, 0 };
+    sl_execution_purge what = { .execution = c->purge_execution, .log = c->purge_log, .metrics = c->purge_metrics, .files = c->purge_files };
     int64_t count = 0;
     if (!purge_all(t, c, &what, &count, err))
         return SL_TASK_FAILED;
@@ -274,14 +274,30 @@ static sl_outcome fetch_run(sl_task *t, void *cfg, sl_err *err)
 
 static const sl_task_type log_fetch = { .type = CORE "log.Fetch", .doc = "Fetches log entries into a file.", .cfg_size = sizeof(executions_cfg), .opts = fetch_opts, .outs = fetch_outs, .run = fetch_run };
 
-static const sl_opt purge_logs_opts[] = { NS, FLOW, START(0), END(SL_REQUIRED), { 0 } };
+static const sl_opt purge_logs_opts[] = {
+    NS, FLOW, ID("Only of this execution."),
+    { .name = "logLevels", .type = SL_OPT_STRS, .offset = SL_FIELD(executions_cfg, levels), .doc = "Only entries of these levels." },
+    START(0), END(SL_REQUIRED), { 0 },
+};
 static const sl_opt purge_logs_outs[] = { { .name = "count", .type = SL_OPT_INT, .doc = "Entries that were removed." }, { 0 } };
+
+static bool levels_of(const sl_val *list, unsigned *ret, sl_err *err)
+{
+    for (size_t i = 0; i < sl_val_count(list); i++) {
+        sl_level level;
+        if (!sl_level_parse(sl_text(sl_at(list, i)), &level))
+            return sl_err_set(err, SL_ERR_CONFIG, "execution.level", "'logLevels' must be of ERROR, WARN, INFO, DEBUG and TRACE, not '%.*s'", SL_ARG(sl_text(sl_at(list, i))));
+        *ret |= 1U << level;
+    }
+    return true;
+}
 
 static sl_outcome purge_logs_run(sl_task *t, void *cfg, sl_err *err)
 {
+    const executions_cfg *c = cfg;
     sl_execution_purge what = { .log = true };
     int64_t executions = 0;
-    if (!purge_all(t, cfg, &what, &executions, err))
+    if (!levels_of(c->levels, &what.levels, err) || !purge_all(t, cfg, &what, &executions, err))
         return SL_TASK_FAILED;
     sl_task_out_int(t, "count", what.log_count);
     return SL_TASK_DONE;

@@ -90,6 +90,8 @@ void sl_task_log_str(sl_task *t, sl_level level, sl_str message);
 void sl_task_out(sl_task *t, const char *name, const sl_val *value);
 void sl_task_out_str(sl_task *t, const char *name, sl_str value);
 void sl_task_out_int(sl_task *t, const char *name, int64_t value);
+/* The attempt as one of another task (a map with its type), which takes this one's outputs, checkpoint and key; kinds of tasks that hold others are refused. */
+sl_outcome sl_task_run_as(sl_task *t, const sl_val *task, sl_err *err);
 void sl_task_counter(sl_task *t, const char *name, double value);
 void sl_task_timer(sl_task *t, const char *name, double seconds);
 void sl_task_progress(sl_task *t, int64_t done, int64_t total);   /* total -1 = unknown */
@@ -127,6 +129,12 @@ bool sl_task_cache_dir(sl_task *t, const char *kind, sl_str *ret_path, sl_err *e
 /* Key-value store. */
 bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err);  /* *ret NULL when missing */
 bool sl_task_kv_set(sl_task *t, sl_str ns, sl_str key, const sl_val *value, sl_str type, int64_t ttl_ms, bool overwrite, sl_str description, sl_err *err);
+/*
+ * The value as `fn` makes it of what is there (NULL = nothing), which may be called again when somebody else writes meanwhile; its end
+ * stays, and its description where it has one.
+ */
+typedef bool (*sl_kv_change)(void *self, sl_arena *arena, const sl_val *old, const sl_val **ret, sl_err *err);
+bool sl_task_kv_change(sl_task *t, sl_str ns, sl_str key, sl_kv_change fn, void *self, sl_str description, sl_err *err);
 bool sl_task_kv_delete(sl_task *t, sl_str ns, sl_str key, bool *existed, sl_err *err);
 bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, sl_err *err);
 typedef struct sl_kv_purge {
@@ -176,6 +184,7 @@ typedef struct sl_called {
  */
 typedef struct sl_execution_query {
     sl_str ns, flow_id;                  /* ns: that one and those below; .n == 0: all that may be seen */
+    sl_str id;                           /* only this one; .n == 0: any */
     const sl_val *states;                /* list of names; NULL = any */
     int64_t start_ms, end_ms;            /* created in between; end 0 = no end */
     bool over;                           /* only those that have ended */
@@ -186,6 +195,7 @@ bool sl_task_find_executions(sl_task *t, const sl_execution_query *q, int64_t li
 bool sl_task_count_executions(sl_task *t, const sl_execution_query *q, const sl_val **ret, sl_err *err);
 typedef struct sl_execution_purge {
     bool execution, log, metrics, files; /* what is removed */
+    unsigned levels;                     /* of the log, without the execution: only these (bits 1 << sl_level); 0 = all */
     int64_t log_count, file_count, metric_count; /* and how much of it was there; added to */
 } sl_execution_purge;
 /* found: {id, namespace, flowId} as above. *removed: false when it runs (again). */

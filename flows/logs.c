@@ -126,17 +126,64 @@ bool sl_logs_read(sl_logs *l, sl_arena *arena, sl_str id, sl_level least, const 
     return rc == 0;
 }
 
+static void let_go(sl_logs *l, sl_str id)
+{
+    if (!sl_str_eqc(id, l->open.id))
+        return;
+    if (l->open.fd >= 0)
+        close(l->open.fd);
+    l->open.fd = -1;
+    l->open.id[0] = '\0';
+}
+
 bool sl_logs_delete(sl_logs *l, sl_str id, sl_err *err)
 {
     SL_ARENA a = sl_arena_new();
     pthread_mutex_lock(&l->lock);
-    if (sl_str_eqc(id, l->open.id)) {
-        if (l->open.fd >= 0)
-            close(l->open.fd);
-        l->open.fd = -1;
-        l->open.id[0] = '\0';
-    }
+    let_go(l, id);
     bool ok = sl_fs_remove(sl_logs_path(l, a, id).p, err);
+    pthread_mutex_unlock(&l->lock);
+    return ok;
+}
+
+/* Line by line; `kept` (NULL = nowhere) gets the others. */
+static bool cut(sl_arena *a, sl_reader *r, unsigned levels, sl_writer *kept, int64_t *count, int64_t *left, sl_err *err)
+{
+    sl_lines *lines = sl_lines_new(a, r, 1 << 20);
+    sl_str line;
+    int rc;
+    while ((rc = sl_lines_next(lines, &line, err)) == 1) {
+        SL_ARENA own = sl_arena_new();
+        sl_err ignored;
+        sl_level level;
+        const sl_val *v = sl_json_parse(own, line, &ignored);
+        if (v != NULL && sl_level_parse(sl_get_text(v, "level"), &level) && (levels & 1U << level) != 0) {
+            ++*count;
+            continue;
+        }
+        ++*left;
+        if (kept != NULL && (!kept->write(kept, line.p, line.n, err) || !kept->write(kept, "\n", 1, err)))
+            return false;
+    }
+    return rc == 0;
+}
+
+bool sl_logs_cut(sl_logs *l, sl_str id, unsigned levels, bool remove, int64_t *count, sl_err *err)
+{
+    SL_ARENA a = sl_arena_new();
+    const char *path = sl_logs_path(l, a, id).p;
+    int64_t left = 0;
+    *count = 0;
+    if (!sl_fs_exists(path))
+        return true;
+    pthread_mutex_lock(&l->lock);
+    SL_READER r = sl_reader_file(path, err);
+    SL_WRITER kept = r != NULL && remove ? sl_writer_file(path, err) : NULL; /* takes the place of the file when it is finished */
+    bool ok = r != NULL && (kept != NULL || !remove) && cut(a, r, levels, kept, count, &left, err);
+    if (ok && remove) {
+        let_go(l, id);
+        ok = left > 0 ? kept->finish(kept, err) : sl_fs_remove(path, err);
+    }
     pthread_mutex_unlock(&l->lock);
     return ok;
 }

@@ -27,6 +27,8 @@ void sl_logs_add(sl_logs *logs, const sl_log_entry *e, void (*also)(void *self, 
 bool sl_logs_read(sl_logs *logs, sl_arena *arena, sl_str execution_id, sl_level least, const sl_val **ret, sl_err *err);
 /* Removes the log of an execution; missing is fine. */
 bool sl_logs_delete(sl_logs *logs, sl_str execution_id, sl_err *err);
+/* How many entries of these levels (bits 1 << sl_level) there are; with `remove` they go. Of a log that nobody adds to any more. */
+bool sl_logs_cut(sl_logs *logs, sl_str execution_id, unsigned levels, bool remove, int64_t *ret_count, sl_err *err);
 /* The file itself: for following it, and for a download. */
 const char *sl_logs_dir(const sl_logs *l);
 sl_str sl_logs_path(const sl_logs *logs, sl_arena *arena, sl_str execution_id);

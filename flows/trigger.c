@@ -78,6 +78,7 @@ static const sl_opt webhook_opts[] = {
     { .name = "wait", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Answer at the end of the execution." },
     { .name = "returnOutputs", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "With wait: answer with the flow's outputs." },
     { .name = "responseContentType", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Media type of that answer (application/json)." },
+    { .name = "responseCode", .type = SL_OPT_INT, .flags = SL_STATIC, .doc = "Status of that answer (200)." },
     { 0 },
 };
 
@@ -187,6 +188,9 @@ void sl_trigger_check(sl_arena *arena, const sl_registry *registry, const sl_val
         check_schedule(arena, t, where, problems);
     if (known->kind == SL_TRIGGER_WEBHOOK && sl_get_text(t, "key").n > 256)
         sl_problem_add(problems, t->line, t->column, "%.*s: a webhook's key has at most 256 characters", SL_ARG(where));
+    int64_t code = sl_get_int(t, "responseCode", 200);
+    if (code < 200 || code > 599)
+        sl_problem_add(problems, t->line, t->column, "%.*s: 'responseCode' must be a status from 200 to 599", SL_ARG(where));
     sl_conditions_check(arena, sl_get(t, "conditions"), where, problems);
     sl_conditions_check(arena, sl_get(t, "scheduleConditions"), where, problems);
     check_multiple(t, known->kind == SL_TRIGGER_FLOW, where, problems);

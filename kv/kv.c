@@ -254,6 +254,8 @@ static bool put_locked(sl_kv *kv, sl_arena *a, head *h, sl_kv_kind kind, sl_str 
             return sl_err_set(err, SL_ERR_CONFLICT, "kv.exists", "Cannot set value for key '%.*s'. Key already exists and `overwrite` is set to `false`.", SL_ARG(key));
     } else if (rc < 0)
         return false;
+    if (o->if_version && o->version != version - 1)
+        return sl_err_set(err, SL_ERR_CONFLICT, "kv.changed", "the value of '%.*s' has changed meanwhile; try again", SL_ARG(key));
     uint8_t print[8];
     sl_str record;
     return sl_keyring_mac(&kv->ring, "fingerprint", value, print, sizeof print, err)

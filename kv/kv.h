@@ -27,6 +27,8 @@ typedef struct sl_kv_options {
     sl_str type, description;
     int64_t ttl_ms;                      /* 0 = for ever */
     bool no_overwrite;
+    bool if_version;                     /* only when `version` is the newest one (0 = there is none); else CONFLICT, code kv.changed */
+    int64_t version;
 } sl_kv_options;
 
 /* Opens or creates the store; checks the head. accept_rollback: take an older state as the truth from now on. */

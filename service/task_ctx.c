@@ -420,6 +420,31 @@ bool sl_task_kv_set(sl_task *t, sl_str ns, sl_str key, const sl_val *value, sl_s
     return sl_kv_put(t->engine->kv, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, json, &o, err);
 }
 
+bool sl_task_kv_change(sl_task *t, sl_str ns, sl_str key, sl_kv_change fn, void *self, sl_str description, sl_err *err)
+{
+    enum { TRIES = 100 };
+    sl_kv *kv = t->engine->kv;
+    ns = ns.n ? ns : t->info.ns;
+    for (int i = 0; i < TRIES; i++) {
+        sl_kv_entry e = { 0 };
+        bool found;
+        const sl_val *old = NULL, *changed;
+        sl_str json, type;
+        if (!sl_kv_find(kv, t->arena, SL_KV_VALUE, ns, key, false, &found, &e, err) && strcmp(err->code, "kv.expired") != 0)
+            return false;
+        if ((found && (old = sl_kv_decode(t->arena, &e, err)) == NULL) || !fn(self, t->arena, old, &changed, err) || !sl_kv_encode(t->arena, changed, SL_S(""), &json, &type, err))
+            return false;
+        sl_kv_options o = { .type = type, .description = found && e.description.n > 0 ? e.description : description, .if_version = true, .version = found ? e.version : 0 };
+        if (found && e.expires_ms > 0 && (o.ttl_ms = e.expires_ms - sl_now_ms()) <= 0)
+            continue;
+        if (sl_kv_put(kv, SL_KV_VALUE, ns, key, json, &o, err))
+            return true;
+        if (strcmp(err->code, "kv.changed") != 0 || sl_task_cancelled(t))
+            return false;
+    }
+    return false;
+}
+
 bool sl_task_kv_delete(sl_task *t, sl_str ns, sl_str key, bool *existed, sl_err *err)
 {
     return sl_kv_remove(t->engine->kv, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, existed, err);

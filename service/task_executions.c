@@ -31,12 +31,12 @@ static sl_str scope_of(const sl_task *t, const sl_execution_query *q)
 
 #define MATCHES                                                                                                                                        \
     " WHERE (?1 = '' OR ns = ?1 OR substr(ns, 1, length(?1) + 1) = ?1 || '.') AND (?2 = '' OR flow_id = ?2) AND created_ms >= ?3 AND created_ms <= ?4" \
-    " AND (?5 = '' OR state IN (SELECT value FROM json_each(?5))) AND over >= ?6 AND id <> ?7"
+    " AND (?5 = '' OR state IN (SELECT value FROM json_each(?5))) AND over >= ?6 AND id <> ?7 AND (?9 = '' OR id = ?9)"
 
 static sl_stmt *ask(sl_task *t, sl_store *s, const char *sql, const sl_execution_query *q, int64_t limit, sl_err *err)
 {
     sl_str flow = q->flow_id.n ? q->flow_id : SL_S(""), states = sl_val_count(q->states) ? sl_json(t->arena, q->states) : SL_S("");
-    return sl_db_query(sl_store_db(s), err, sql, "ssiisisi", scope_of(t, q), flow, q->start_ms, q->end_ms > 0 ? q->end_ms : INT64_MAX, states, (int64_t)q->over, t->info.execution_id, limit);
+    return sl_db_query(sl_store_db(s), err, sql, "ssiisisis", scope_of(t, q), flow, q->start_ms, q->end_ms > 0 ? q->end_ms : INT64_MAX, states, (int64_t)q->over, t->info.execution_id, limit, q->id.n ? q->id : SL_S(""));
 }
 
 bool sl_task_find_executions(sl_task *t, const sl_execution_query *q, int64_t limit, const sl_val **ret, sl_err *err)
@@ -99,13 +99,16 @@ static void purge_metrics(sl_engine *e, void *arg, int64_t now)
 bool sl_task_purge_execution(sl_task *t, const sl_val *found, sl_execution_purge *what, bool *removed, sl_err *err)
 {
     sl_str id = sl_get_text(found, "id"), ns = sl_get_text(found, "namespace");
-    const sl_val *log, *files;
+    const sl_val *files;
+    unsigned levels = what->levels ? what->levels : ~0U;
+    int64_t entries = 0;
     metrics_purge metrics = { .id = id };
     *removed = false;
     if (!may_reach(t, ns, err))
         return false;
-    if (what->log && sl_logs_read(t->engine->logs, t->arena, id, SL_TRACE, &log, err))
-        what->log_count += (int64_t)sl_val_count(log);
+    if (what->log && !sl_logs_cut(t->engine->logs, id, levels, !what->execution, &entries, err))
+        return false;
+    what->log_count += entries;
     if (what->metrics && (!sl_engine_call(t->engine, purge_metrics, &metrics, err) || !metrics.ok)) {
         *err = metrics.ok ? *err : metrics.err;
         return false;
@@ -117,7 +120,7 @@ bool sl_task_purge_execution(sl_task *t, const sl_val *found, sl_execution_purge
         what->file_count += (int64_t)sl_val_count(files);
     }
     if (!what->execution)
-        return (*removed = !what->log || sl_logs_delete(t->engine->logs, id, err));
+        return (*removed = true);
     sl_request r = { .verb = SL_DO_DELETE, .id = id, .keep_logs = !what->log, .keep_files = true };
     *removed = sl_execution_do(t->engine, &r, err);
     return *removed || err->kind == SL_ERR_NOT_FOUND || err->kind == SL_ERR_CONFLICT; /* somebody was quicker, or restarted it */

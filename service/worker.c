@@ -250,6 +250,37 @@ static sl_outcome call_task(sl_task *t, const sl_task_def *def, sl_err *err)
     return def->type->run(t, cfg, err);
 }
 
+sl_outcome sl_task_run_as(sl_task *t, const sl_val *task, sl_err *err)
+{
+    sl_task_def def = *t->job->run->def;
+    sl_problems problems = { .arena = t->arena };
+    const sl_registry *registry = sl_engine_registry(t->engine);
+    sl_str type = sl_type_canonical(t->arena, registry, sl_get_text(task, "type"));
+    const sl_task_type *outer = def.type;
+    def.type = sl_registry_find(registry, type);
+    if (sl_is(task, SL_MAP) && sl_get(task, "id") == NULL) {
+        sl_val *named = sl_map_shallow(t->arena, task);
+        sl_map_set_str(t->arena, named, "id", def.id);
+        task = named;
+    }
+    def.props = task;
+    if (type.n == 0)
+        sl_err_set(err, SL_ERR_CONFIG, "task.type", "the task that was made has no 'type'");
+    else if (def.type == NULL)
+        sl_err_set(err, SL_ERR_CONFIG, "task.type", "the task that was made has the type '%.*s', which %s", SL_ARG(type), sl_flowable_find(type) ? "holds other tasks; it must be one that does something itself" : "does not exist");
+    else if (def.type == outer)
+        sl_err_set(err, SL_ERR_CONFIG, "task.type", "the task that was made cannot be of the type '%.*s' itself", SL_ARG(type));
+    else {
+        sl_bind_check(def.type->opts, sl_common_opts, task, SL_S("the task that was made"), &problems);
+        if (def.type->check != NULL)
+            def.type->check(task, SL_S("the task that was made"), &problems);
+        if (problems.n == 0)
+            return call_task(t, &def, err);
+        sl_err_set(err, SL_ERR_CONFIG, "task.properties", "%.*s", SL_ARG(problems.first->message));
+    }
+    return SL_TASK_FAILED;
+}
+
 /* Outputs as they will be after a restart: through JSON, and bounded. */
 bool sl_task_settle_outputs(sl_task *t, const sl_val **ret, sl_err *err)
 {

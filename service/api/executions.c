@@ -273,7 +273,7 @@ static void webhook(sl_call *c)
     const sl_val *x = NULL;
     if (sl_get_bool(t, "returnOutputs", false) && sl_execution_json(c->store, c->arena, n.id, &x, &err) && x != NULL) {
         sl_str type = sl_get_text(t, "responseContentType");
-        sl_reply(c, 200, sl_get(x, "outputs") ? sl_get(x, "outputs") : sl_map(c->arena));
+        sl_reply(c, (int)sl_get_int(t, "responseCode", 200), sl_get(x, "outputs") ? sl_get(x, "outputs") : sl_map(c->arena));
         if (type.n > 0)
             c->resp->content_type = sl_cstr(c->arena, type);
     } else

@@ -10,7 +10,7 @@ import urllib.parse
 from scripted import Scripted
 from sluice import Case
 
-REQUEST, DOWNLOAD = "io.kestra.plugin.core.http.Request", "io.kestra.plugin.core.http.Download"
+REQUEST, DOWNLOAD, EVENTS = (f"io.kestra.plugin.core.http.{t}" for t in ("Request", "Download", "SseRequest"))
 
 
 def form(request):
@@ -119,6 +119,34 @@ class HttpTasks(Case):
         with Scripted(lambda r: (200, {"Content-Disposition": "attachment; filename=empty.csv"}, b"")) as s:
             out, _ = self.task(DOWNLOAD, s, failOnEmptyResponse=False)
             self.assertEqual((out["length"], self.file(out["uri"]).name, self.content(out["uri"])), (0, "empty.csv", b""))
+
+    def test_events(self):
+        sent = b"""\xef\xbb\xbf: hi\n\nevent: m\nid: 7\nretry: 1500\ndata: {"message": "a", "n": 1}\n\ndata: x\r\ndata:  y\r\n\r\ndata:12\rid\r\rid: 9\n\ndata\n\ndata: cut off"""
+        with Scripted(lambda r: (200, {"Content-Type": "text/event-stream"}, sent)) as s:
+            out, _ = self.task(EVENTS, s)
+            self.assertEqual(s.requests[-1].headers["accept"], "text/event-stream")
+            self.assertEqual((out["size"], out["events"]), (4, [
+                {"data": {"message": "a", "n": 1}, "name": "m", "id": "7", "retry": 1.5}, {"data": "x\n y"}, {"data": 12, "id": ""}, {"data": ""},
+            ]))
+            out, _ = self.task(EVENTS, s, concatJqExpression=".data.message # of some", failedOnMissingJq=False)
+            self.assertEqual((out["size"], out["result"], "events" in out), (4, "a", False))
+            _, err = self.task(EVENTS, s, rc=1, concatJqExpression=".data.message?")
+            self.assertIn("gives nothing for the event number 2, {\"data\":\"x\\n y\"}, and not a text", err)
+            _, err = self.task(EVENTS, s, rc=1, concatJqExpression=".data |")
+            self.assertIn("property 'concatJqExpression'", err)
+            _, err = self.task(EVENTS, s, rc=1, options={"maxContentLength": 20})
+            self.assertIn("the events are more than 20 bytes", err)
+        with Scripted(lambda r: (200, {"Content-Type": "text/event-stream"}, b"".join(b"data: %d\n\n" % i for i in range(5000)))) as s:
+            out, _ = self.task(EVENTS, s, concatJqExpression=".data")
+            self.assertEqual((out["size"], out["result"]), (5000, "".join(map(str, range(5000)))))
+        with Scripted(lambda r: (404, {}, b"not here")) as s:
+            _, err = self.task(EVENTS, s, rc=1)
+            self.assertIn("response code '404'", err)
+            out, _ = self.task(EVENTS, s, allowFailed=True)
+            self.assertEqual((out["size"], out["events"]), (0, []))
+        with Scripted(lambda r: (200, {"Content-Type": "text/html"}, b"<p>")) as s:
+            _, err = self.task(EVENTS, s)
+            self.assertIn("did not send events, but 'text/html'", err)
 
     def file(self, uri):
         found = [p for p in self.data.rglob(urllib.parse.unquote(uri.rsplit("/", 1)[1])) if p.is_file() and uri.split("/")[-2] in p.parts]

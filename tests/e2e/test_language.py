@@ -194,6 +194,51 @@ tasks:
         )
         self.assertEqual((self.value(doc, "r"), self.value(doc, "gone")), ("1 1 k", "gone true"))
 
+    def test_changed_key_values(self):
+        put = "io.kestra.plugin.core.kv.Put"
+        steps = [
+            ("x", "x"), ({"a": 1, "n": {"x": 1}}, {"a": 1, "n": {"x": 1}}), ({"n": {"y": 2}, "z": [1]}, {"a": 1, "n": {"x": 1, "y": 2}, "z": [1]}),
+            ([{"key": "a", "value": 7}, {"key": "n.x", "value": "{{ 1 + 1 }}"}, {"key": "q.w", "value": {"k": None}}], {"a": 7, "n": {"x": 2, "y": 2}, "z": [1], "q": {"w": {"k": None}}}),
+            ([{"value": "only"}], "only"), ([1, 2], [1, 2]), ([{"foo": 1}], [{"foo": 1}]), ("{{ {'r': 1} }}", {"r": 1}), (True, True),
+        ]
+        tasks = [t for i, (value, _) in enumerate(steps) for t in ({"id": f"p{i}", "type": put, "key": "k", "value": value}, {"id": f"g{i}", "type": "io.kestra.plugin.core.kv.Get", "key": "k"})]
+        doc = self.run_flow("tasks: " + json.dumps(tasks) + "\n")
+        self.assertEqual([self.value(doc, f"g{i}") for i in range(len(steps))], [kept for _, kept in steps])
+        for value, more, message in [
+            ([{"key": "a", "value": 1}], {}, "what is stored is no map"), ([{"key": "a", "value": 1}, {"value": 2}], {"key": "new"}, "with and without a key cannot be mixed"),
+            ([{"value": 1}, {"value": 2}], {}, "must be the only one"), ([{"key": " ", "value": 1}], {"key": "new"}, "must be a text that is not empty"),
+            ([{"key": "a." * 200 + "b", "value": 1}], {"key": "new"}, "has too many parts"), ("x", {"key": "new", "errorOnMissing": True}, "there is no value for the key 'new'"),
+        ]:
+            with self.subTest(message):
+                self.assertIn(message, self.run_flow("tasks: " + json.dumps([{"id": "p", "type": put, "key": "k", "value": value, **more}]) + "\n", rc=1)["err"])
+        # What is said of a value stays: its end, its description. Changes at the same time are all there.
+        many = [{"id": f"m{i}", "type": put, "key": "k2", "value": {f"v{i}": i}} for i in range(20)]
+        doc = self.run_flow("tasks: " + json.dumps([
+            {"id": "s", "type": "io.kestra.plugin.core.kv.Set", "key": "k2", "value": "{{ {} }}", "kvType": "JSON", "ttl": "PT1H", "kvDescription": "mine"},
+            {"id": "all", "type": FLOW + "Parallel", "tasks": many}, {"id": "g", "type": "io.kestra.plugin.core.kv.Get", "key": "k2"},
+        ]) + "\n")
+        self.assertEqual(self.value(doc, "g"), {f"v{i}": i for i in range(20)})
+        entry = next(e for e in json.loads(self.ok(self.sluice("kv", "list", "--output", "json", "--namespace", "n")).out) if e["key"] == "k2")
+        self.assertEqual(entry["description"], "mine")
+        self.assertTrue(entry["expirationDate"])
+
+    def test_templated_tasks(self):
+        kind = "io.kestra.plugin.core.templating.TemplatedTask"
+
+        def made(spec, **kw):
+            doc = self.run_flow("variables: {f: format}\ntasks: " + json.dumps([{"id": "t", "type": kind, "spec": spec}]) + "\n", **kw)
+            return doc["err"] if kw else next(t for t in doc["taskRuns"] if t["id"] == "t")["outputs"]
+
+        self.assertEqual(made("id: inner\n" + RETURN + "\n{{ vars.f }}: \"{{ 1 + 1 }} {{ task.id }} {{ '{{' }} 3 + 4 }}\"\n"), {"value": "2 t 7"})
+        self.assertIn("written", made("type: io.kestra.plugin.core.storage.Write\ncontent: hello\n")["uri"])
+        self.assertEqual(made("type: io.kestra.core.tasks.flows.Pause\ndelay: PT0S\n", rc=1).count("holds other tasks"), 1)
+        for spec, message in [
+            ("type: " + kind + "\nspec: x", "itself"), ("[1]", "has no 'type'"), ("", "has no 'type'"), ("a: [", "property 'spec'"), ("type: io.kestra.plugin.core.debug.Nope", "does not exist"),
+            (RETURN + "\nnope: 1", "unknown property 'nope'"), ("type: io.kestra.plugin.core.execution.Fail\nerrorMessage: from inside", "from inside"), ("type: io.kestra.plugin.core.kv.Get", "the property 'key' is missing"),
+        ]:
+            with self.subTest(spec):
+                self.assertIn(message, made(spec, rc=1))
+
     FOLDER = f"""
 tasks:
   - id: dir

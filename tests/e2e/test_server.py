@@ -410,7 +410,8 @@ class Triggers(Case):
         with Server(self) as s:
             s.flow(flow("f", [back("r", "{{ trigger.body.n }} {{ trigger.parameters.a[0] }}")],
                         "triggers:\n  - {id: w, type: " + CORE + "trigger.Webhook, key: k3y, conditions: [{type: " + CORE + "condition.Expression, expression: '{{ trigger.body.n > 1 }}'}]}\n"
-                        "  - {id: now, type: " + CORE + "trigger.Webhook, key: wait, wait: true, returnOutputs: true}\noutputs: [{id: o, type: STRING, value: done}]\n"))
+                        "  - {id: now, type: " + CORE + "trigger.Webhook, key: wait, wait: true, returnOutputs: true}\n"
+                        "  - {id: coded, type: " + CORE + "trigger.Webhook, key: coded, wait: true, returnOutputs: true, responseCode: 202, responseContentType: text/plain}\noutputs: [{id: o, type: STRING, value: done}]\n"))
             a = s.call("POST", "/executions/webhook/t/f/k3y?a=b", {"n": 2}, auth=None)
             self.assertEqual(a.status, 200, a)
             x = s.until(a.json["id"], "SUCCESS")
@@ -419,6 +420,10 @@ class Triggers(Case):
             self.assertEqual(s.call("POST", "/executions/webhook/t/f/k3y", {"n": 1}, auth=None).status, 204)
             self.assertEqual(s.call("POST", "/executions/webhook/t/f/wrong", {"n": 2}, auth=None).status, 404)
             self.assertEqual(s.call("POST", "/executions/webhook/t/f/wait?a=b", {"n": 2}, auth=None).json, {"o": "done"})
+            a = s.call("POST", "/executions/webhook/t/f/coded?a=b", {"n": 2}, auth=None)
+            self.assertEqual((a.status, a.headers["content-type"]), (202, "text/plain"))
+            bad = s.call("POST", "/flows", flow("g", [log()], "triggers: [{id: w, type: " + CORE + "trigger.Webhook, key: k, responseCode: 99}]\n"), "application/x-yaml")
+            self.assertIn("must be a status from 200 to 599", str(bad.json))
 
     def test_flow_triggers_and_preconditions(self):
         with Server(self) as s:
@@ -924,8 +929,14 @@ class Housekeeping(Case):
             state, out, run = self.task(s, "log.Fetch", executionId=x["id"])
             self.assertEqual(out["size"], 1)
             self.assertIn(b"hello", s.get(f"/executions/{run['id']}/file?path={out['uri']}").body)
+            metric = s.get(f"/logs/{x['id']}").json[1]["level"]
+            self.assertNotEqual(metric, "INFO")
+            state, out, run = self.task(s, "log.PurgeLogs", executionId=x["id"], logLevels=[metric, "ERROR"], endDate="{{ now() }}")
+            self.assertEqual((state, out["count"]), ("SUCCESS", 1))
+            self.assertEqual([e["level"] for e in s.get(f"/logs/{x['id']}").json], ["INFO"])
+            self.assertEqual(self.task(s, "log.PurgeLogs", logLevels=["LOUD"], endDate="{{ now() }}")[0], "FAILED")
             state, out, run = self.task(s, "log.PurgeLogs", namespace="t", flowId="good", endDate="{{ now() }}")
-            self.assertEqual((state, out["count"]), ("SUCCESS", 10))  # hello, and the metric, of five
+            self.assertEqual((state, out["count"]), ("SUCCESS", 9))  # hello, and the metric, of five, but one
             self.assertEqual(s.get(f"/logs/{x['id']}").json, [])
             # A flow elsewhere may not clear away what is not its own.
             state, out, run = self.task(s, "execution.PurgeExecutions", ns="t2", namespace="t", endDate="{{ now() }}")

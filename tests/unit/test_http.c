@@ -1,5 +1,6 @@
 /* tests/unit/test_http.c: what the HTTP client does about answers, with a transport that plays them from a list. */
 #include "net/http.h"
+#include "net/sse.h"
 #include "tests/unit/fixture.h"
 
 typedef struct answer {
@@ -127,4 +128,43 @@ SL_TEST(http, retry_after)
         CHECK_INT(sl_http_retry_after(&r), values[i].ms);
     }
     fixture_clock(0);
+}
+
+/* ---- server-sent events ---- */
+
+static bool note_event(void *self, const sl_sse_event *e, sl_err *err)
+{
+    (void)err;
+    sl_buf_fmt(self, "[%.*s|%.*s|%.*s|%.*s|%lld]", SL_ARG(e->data), SL_ARG(e->id), SL_ARG(e->name), SL_ARG(e->comment), (long long)e->retry_ms);
+    return true;
+}
+
+static sl_str events_of(sl_test_context *t, const char *text, size_t piece, size_t most)
+{
+    sl_buf out = sl_buf_new(t->arena, 10000);
+    sl_sse s = { .arena = t->arena, .event = note_event, .self = &out, .bytes_max = most };
+    for (size_t n = strlen(text), i = 0; i < n; i += piece)
+        if (!sl_sse_feed(&s, text + i, piece < n - i ? piece : n - i, &t->err))
+            return SL_S("!");
+    return sl_buf_str(&out);
+}
+
+SL_TEST(http, server_sent_events)
+{
+    static const struct {
+        const char *text, *want;
+    } streams[] = {
+        { "data: a\n\n", "[a||||-1]" },
+        { "data: a\rdata:b\r\rdata: c\r\n\r\ndata\n\n", "[a\nb||||-1][c||||-1][||||-1]" },
+        { "\xEF\xBB\xBF" "data: 1\n\ndata: cut off\n", "[1||||-1]" },
+        { ": one\n: two\nid: 7\nevent: m\nretry: 15\nother: x\ndata:  d\n\ndata: 2\n\n", "[ d|7|m|two|15][2||||-1]" },
+        { "id: 9\n\nevent: x\n\n:only\n\n", "" },
+        { "retry: x\nretry: -1\nretry: 99999999999999999999\ndata: 1\n\n", "[1||||-1]" },
+        { "data: 1\n\n\n\r\n\n", "[1||||-1]" },
+    };
+    for (size_t i = 0; i < SL_COUNT(streams); i++)
+        for (size_t piece = 1; piece < 12; piece++)
+            CHECK_STR(events_of(t, streams[i].text, piece, 1000), streams[i].want);
+    CHECK_STR(events_of(t, "data: 12345\n\n", 4, 10), "!");
+    CHECK(strcmp(t->err.code, "sse.size") == 0);
 }

@@ -54,6 +54,20 @@ static sl_str get(sl_test_context *t, sl_kv *kv, const char *ns, const char *key
     return found ? e.value : SL_S("-");
 }
 
+SL_TEST(kv, only_of_a_version)
+{
+    sl_kv *kv = fixture_kv(t);
+    CHECK_OK(kv != NULL);
+    sl_kv_options o = { .type = SL_S("STRING"), .if_version = true };
+    CHECK_OK(sl_kv_put(kv, SL_KV_VALUE, SL_S("a"), SL_S("k"), SL_S("1"), &o, &t->err));
+    CHECK(!sl_kv_put(kv, SL_KV_VALUE, SL_S("a"), SL_S("k"), SL_S("2"), &o, &t->err));
+    CHECK(strcmp(t->err.code, "kv.changed") == 0);
+    o.version = 1;
+    CHECK_OK(sl_kv_put(kv, SL_KV_VALUE, SL_S("a"), SL_S("k"), SL_S("3"), &o, &t->err));
+    CHECK(!sl_kv_put(kv, SL_KV_VALUE, SL_S("a"), SL_S("k"), SL_S("4"), &o, &t->err));
+    CHECK(sl_str_eqc(get(t, kv, "a", "k", false), "3"));
+}
+
 SL_TEST(kv, namespaces_inherit)
 {
     sl_kv *kv = fixture_kv(t);

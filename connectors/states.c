@@ -1,4 +1,4 @@
-/* connectors/values.c: io.kestra.plugin.core.state, kept in the key-value store, and kv.PurgeKV. */
+/* connectors/states.c: io.kestra.plugin.core.state, kept in the key-value store. */
 #include "base/arena.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -53,19 +53,31 @@ static bool read_state(sl_task *t, sl_str key, const sl_val **ret, sl_err *err)
     return true;
 }
 
+typedef struct setting {
+    const sl_val *data;
+    size_t count;
+} setting;
+
+static bool set_change(void *self, sl_arena *a, const sl_val *old, const sl_val **ret, sl_err *err)
+{
+    setting *s = self;
+    sl_val *all = sl_map_shallow(a, sl_is(old, SL_MAP) ? old : NULL);
+    (void)err;
+    for (size_t i = 0; i < sl_val_count(s->data); i++)
+        sl_map_set(a, all, s->data->map.entries[i].key, s->data->map.entries[i].value);
+    s->count = all->map.n;
+    *ret = all;
+    return true;
+}
+
 static sl_outcome set_run(sl_task *t, void *cfg, sl_err *err)
 {
     const state_cfg *c = cfg;
-    const sl_val *old;
+    setting s = { .data = c->data };
     sl_str key;
-    if (!key_of(t, c, &key, err) || !read_state(t, key, &old, err))
+    if (!key_of(t, c, &key, err) || !sl_task_kv_change(t, SL_S(""), key, set_change, &s, sl_fmt(sl_task_arena(t), "state '%.*s'", SL_ARG(c->name)), err))
         return SL_TASK_FAILED;
-    sl_val *all = sl_map_shallow(sl_task_arena(t), old);
-    for (size_t i = 0; i < sl_val_count(c->data); i++)
-        sl_map_set(sl_task_arena(t), all, c->data->map.entries[i].key, c->data->map.entries[i].value);
-    if (!sl_task_kv_set(t, SL_S(""), key, all, SL_S("JSON"), 0, true, sl_fmt(sl_task_arena(t), "state '%.*s'", SL_ARG(c->name)), err))
-        return SL_TASK_FAILED;
-    sl_task_out_int(t, "count", (int64_t)all->map.n);
+    sl_task_out_int(t, "count", (int64_t)s.count);
     sl_task_out_str(t, "key", key);
     return SL_TASK_DONE;
 }
@@ -118,52 +130,5 @@ static sl_outcome delete_run(sl_task *t, void *cfg, sl_err *err)
 
 static const sl_task_type state_delete = { .type = CORE "state.Delete", .aliases = OLD "Delete", .doc = "Forgets what was kept.", .cfg_size = sizeof(state_cfg), .opts = get_opts, .outs = delete_outs, .run = delete_run };
 
-/* ---- kv.PurgeKV ---- */
-
-typedef struct purge_cfg {
-    sl_str pattern, namespace_pattern;
-    const sl_val *namespaces, *behavior, *expired_only;
-    bool children;
-} purge_cfg;
-
-static const sl_opt behavior_opts[] = {
-    { .name = "type", .type = SL_OPT_STR, .doc = "key." },
-    { .name = "expiredOnly", .type = SL_OPT_BOOL, .doc = "Only keys whose time is up (true)." },
-    { 0 },
-};
-
-static const sl_opt purge_opts[] = {
-    { .name = "keyPattern", .type = SL_OPT_STR, .offset = SL_FIELD(purge_cfg, pattern), .fallback = "*", .doc = "Glob of the keys." },
-    { .name = "namespaces", .type = SL_OPT_STRS, .offset = SL_FIELD(purge_cfg, namespaces), .doc = "Namespaces; the flow's when neither these nor a pattern are given." },
-    { .name = "namespacePattern", .type = SL_OPT_STR, .offset = SL_FIELD(purge_cfg, namespace_pattern), .doc = "Glob of the namespaces." },
-    { .name = "includeChildNamespaces", .type = SL_OPT_BOOL, .offset = SL_FIELD(purge_cfg, children), .fallback = "true", .doc = "Those below the namespaces, too." },
-    { .name = "behavior", .type = SL_OPT_MAP, .offset = SL_FIELD(purge_cfg, behavior), .sub = behavior_opts, .doc = "{type: key, expiredOnly}." },
-    { .name = "expiredOnly", .type = SL_OPT_ANY, .offset = SL_FIELD(purge_cfg, expired_only), .flags = SL_DEPRECATED, .doc = "Older place of behavior.expiredOnly." },
-    { 0 },
-};
-
-static const sl_opt purge_outs[] = { { .name = "size", .type = SL_OPT_INT, .doc = "How many keys were removed." }, { 0 } };
-
-static sl_outcome purge_run(sl_task *t, void *cfg, sl_err *err)
-{
-    const purge_cfg *c = cfg;
-    sl_arena *a = sl_task_arena(t);
-    sl_str type = sl_get_text(c->behavior, "type");
-    sl_kv_purge what = { .pattern = c->pattern, .namespaces = c->namespaces, .namespace_pattern = c->namespace_pattern, .children = c->children };
-    const sl_val *flag = sl_get(c->behavior, "expiredOnly") ? sl_get(c->behavior, "expiredOnly") : c->expired_only;
-    what.expired_only = flag == NULL || sl_str_ieq(sl_val_text(a, flag), SL_S("true"));
-    if (type.n > 0 && !sl_str_eqc(type, "key")) {
-        sl_err_set(err, SL_ERR_CONFIG, "kv.behavior", "the behavior '%.*s' is not supported; only 'key' is", SL_ARG(type));
-        return SL_TASK_FAILED;
-    }
-    int64_t count = 0;
-    if (!sl_task_kv_purge(t, &what, &count, err))
-        return SL_TASK_FAILED;
-    sl_task_out_int(t, "size", count);
-    return SL_TASK_DONE;
-}
-
-static const sl_task_type kv_purge = { .type = CORE "kv.PurgeKV", .doc = "Removes keys, those whose time is up or all that match.", .cfg_size = sizeof(purge_cfg), .opts = purge_opts, .outs = purge_outs, .run = purge_run };
-
-static const sl_task_type *const tasks[] = { &state_set, &state_get, &state_delete, &kv_purge, NULL };
-const sl_connector sl_connector_values = { .name = "values", .tasks = tasks };
+static const sl_task_type *const tasks[] = { &state_set, &state_get, &state_delete, NULL };
+const sl_connector sl_connector_states = { .name = "states", .tasks = tasks };
