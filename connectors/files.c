@@ -99,7 +99,7 @@ bool sl_files_bring(sl_task *t, sl_str dir, const sl_val *c, sl_err *err)
     for (size_t i = 0; i < sl_val_count(namespaces); i++) {
         sl_str ns = sl_val_text(a, sl_at(namespaces, i));
         bringer b = { .t = t, .to = sl_get_bool(c, "folderPerNamespace", false) ? sl_fmt(a, "%.*s/%.*s", SL_ARG(dir), SL_ARG(ns)) : dir, .if_exists = sl_get_text(c, "ifExists"), .include = sl_get(c, "include"), .exclude = sl_get(c, "exclude") };
-        if (!sl_task_namespace_folder(t, ns, &b.from, err) || (sl_fs_exists(b.from.p) && !sl_fs_walk(b.from.p, SL_SCRIPT_FILES_MAX, bring_one, &b, err)))
+        if (!sl_task_namespace_folder(t, ns, false, &b.from, err) || (sl_fs_exists(b.from.p) && !sl_fs_walk(b.from.p, SL_SCRIPT_FILES_MAX, bring_one, &b, err)))
             return sl_err_ctx(err, "bringing files of the namespace '%.*s'", SL_ARG(ns));
     }
     return true;

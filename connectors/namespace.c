@@ -141,7 +141,7 @@ static sl_outcome upload_run(sl_task *t, void *cfg, sl_err *err)
 {
     const upload_cfg *c = cfg;
     uploader u = { .t = t, .c = c, .out = sl_map(sl_task_arena(t)) };
-    bool by_map = sl_is(c->files, SL_MAP), ok = sl_task_namespace_folder(t, namespace_of(t, c->ns), &u.folder, err) && upload_map(&u, c->files_map, err) && upload_map(&u, by_map ? c->files : NULL, err);
+    bool by_map = sl_is(c->files, SL_MAP), ok = sl_task_namespace_folder(t, namespace_of(t, c->ns), true, &u.folder, err) && upload_map(&u, c->files_map, err) && upload_map(&u, by_map ? c->files : NULL, err);
     u.globs = by_map ? NULL : patterns(sl_task_arena(t), c->files);
     if (ok && sl_val_count(u.globs) > 0)
         ok = sl_task_workdir(t, &u.from, err) && sl_fs_walk(u.from.p, SL_SCRIPT_FILES_MAX, upload_found, &u, err);
@@ -167,10 +167,10 @@ typedef struct visitor {
     sl_val *out;
 } visitor;
 
-static bool each_match(sl_task *t, const files_cfg *c, bool (*visit)(void *self, sl_str relative, int64_t size, sl_err *err), visitor *v, sl_err *err)
+static bool each_match(sl_task *t, const files_cfg *c, bool changes, bool (*visit)(void *self, sl_str relative, int64_t size, sl_err *err), visitor *v, sl_err *err)
 {
     *v = (visitor){ .t = t, .c = c, .globs = patterns(sl_task_arena(t), c->files), .out = sl_map(sl_task_arena(t)) };
-    if (!sl_task_namespace_folder(t, namespace_of(t, c->ns), &v->folder, err))
+    if (!sl_task_namespace_folder(t, namespace_of(t, c->ns), changes, &v->folder, err))
         return false;
     return !sl_fs_exists(v->folder.p) || sl_fs_walk(v->folder.p, SL_SCRIPT_FILES_MAX, visit, v, err);
 }
@@ -203,7 +203,7 @@ static const sl_opt download_opts[] = {
 static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
 {
     visitor v;
-    if (!each_match(t, cfg, download_one, &v, err))
+    if (!each_match(t, cfg, false, download_one, &v, err))
         return SL_TASK_FAILED;
     sl_task_out(t, "files", v.out);
     return SL_TASK_DONE;
@@ -253,7 +253,7 @@ static const sl_opt delete_outs[] = { { .name = "count", .type = SL_OPT_INT, .do
 static sl_outcome delete_run(sl_task *t, void *cfg, sl_err *err)
 {
     visitor v;
-    bool ok = each_match(t, cfg, delete_one, &v, err);
+    bool ok = each_match(t, cfg, true, delete_one, &v, err);
     sl_task_out_int(t, "count", ok ? (int64_t)sl_val_count(v.out) : 0);
     return ok ? SL_TASK_DONE : SL_TASK_FAILED;
 }

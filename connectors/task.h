@@ -109,8 +109,8 @@ void sl_task_set_var(sl_task *t, const char *name, const sl_val *value);
 bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err);
 /* A path to read the file from, valid while the attempt runs. */
 bool sl_task_local_file(sl_task *t, sl_str uri, sl_str *ret_path, sl_err *err);
-/* The folder of a namespace's files, which need not be there: of the flow's, of those above and below it. */
-bool sl_task_namespace_folder(sl_task *t, sl_str ns, sl_str *ret, sl_err *err);
+/* The folder of a namespace's files, which need not be there. changes: files in it will be written or removed. */
+bool sl_task_namespace_folder(sl_task *t, sl_str ns, bool changes, sl_str *ret, sl_err *err);
 /* A new file of this task run; its URI is known now and readable after finish(). */
 bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err);
 /* Moves (or copies) a local file into storage. */

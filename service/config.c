@@ -40,6 +40,7 @@ const sl_opt sl_config_opts[] = {
     { .name = "workers", .type = SL_OPT_INT, .offset = SL_FIELD(file_config, c.workers), .fallback = "8", .doc = "Task attempts that run at the same time, 1 to 64." },
     { .name = "processEnvironment", .type = SL_OPT_STRS, .offset = SL_FIELD(file_config, c.process_environment), .doc = "Names of the server's environment variables that script tasks may see besides PATH." },
     { .name = "containerHostAccess", .type = SL_OPT_BOOL, .offset = SL_FIELD(file_config, c.container_host_access), .fallback = "false", .doc = "Containers of script tasks may mount folders of this machine (volumes) and be privileged." },
+    { .name = "namespaceIsolation", .type = SL_OPT_BOOL, .offset = SL_FIELD(file_config, c.namespace_isolation), .fallback = "false", .doc = "Flows reach values, files, flows and ends of executions of their own namespace, those below and, to read and run, those above; else of all." },
     { .name = "localFiles", .type = SL_OPT_STRS, .offset = SL_FIELD(file_config, c.local_files), .doc = "Folders of this machine whose files flows may name as file:///…; none when absent." },
     { .name = "pluginDefaults", .type = SL_OPT_LIST, .offset = SL_FIELD(file_config, c.plugin_defaults), .doc = "Properties for all tasks of a type, in every flow: {type, forced, values}." },
     { .name = "globals", .type = SL_OPT_MAP, .offset = SL_FIELD(file_config, c.globals), .doc = "Read as {{ globals }} in every flow." },

@@ -11,7 +11,7 @@ typedef struct sl_config {
     sl_str host, data_dir;
     int64_t port, workers;
     const sl_val *process_environment; /* list of names */
-    bool container_host_access;
+    bool container_host_access, namespace_isolation;
     const sl_val *local_files;
     const sl_val *plugin_defaults;     /* list */
     const sl_val *globals;             /* map */

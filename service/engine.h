@@ -38,6 +38,7 @@ typedef struct sl_engine_options {
     sl_endpoints endpoints;
     const sl_val *process_env;          /* list of names that child processes may see besides PATH; NULL = none */
     bool container_host_access;         /* containers of scripts may mount folders of this machine, and be privileged */
+    bool namespace_isolation;           /* service/reach.h */
     const sl_val *local_files;          /* list of folders whose files file:///… may name; NULL = none */
     const sl_val *plugin_defaults;      /* the server's, a list; NULL = none */
     const sl_val *globals;              /* {{ globals }}; NULL = none */

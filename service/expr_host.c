@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "base/summed.h"
+#include "service/reach.h"
 #include "service/secret_env.h"
 #include "service/engine_private.h"
 #include "service/stored.h"
@@ -19,6 +20,8 @@ static bool host_kv(void *self, sl_arena *arena, sl_str key, sl_str ns, const sl
     sl_kv_entry entry;
     bool found;
     *ret = NULL;
+    if (ns.p != NULL && !sl_reach(h->engine, h->ns, ns, false, err))
+        return false;
     if (!sl_kv_find(h->engine->kv, arena, SL_KV_VALUE, ns.p ? ns : h->ns, key, ns.p == NULL, &found, &entry, err))
         return false;
     return !found || (*ret = sl_kv_decode(arena, &entry, err)) != NULL;

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "flows/context.h"
 #include "flows/precondition.h"
+#include "service/reach.h"
 #include "service/scheduler_private.h"
 
 sl_flow_ref *sl_scheduler_flow(sl_engine *e, sl_trigger_entry *t, int64_t now)
@@ -214,6 +215,9 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
     if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || !wanted)
         return;
     sl_arena *a = e->turn_arena;
+    sl_err err;
+    if (!sl_reach(e, t->row.ns, x->flow->ns, false, &err))
+        return;
     sl_firing f = { .t = t, .spec = spec, .vars = upstream_vars(a, x), .correlation = sl_get_text(x->labels, "system.correlationId") };
     sl_val *more = sl_map(a);
     sl_map_setc(a, more, "$labels", x->labels);
@@ -226,7 +230,6 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
         return;
     sl_expr_host host;
     sl_expr_env env = env_of(e, a, &f, &host);
-    sl_err err;
     bool hold;
     if (!sl_conditions_hold(a, sl_get(spec, "conditions"), &env, &hold, &err)) {
         sl_log(SL_WARN, "trigger", "%.*s.%.*s: a condition of the trigger '%.*s' counts as false: %s", SL_ARG(t->row.ns), SL_ARG(t->row.flow_id), SL_ARG(t->row.id), err.message);

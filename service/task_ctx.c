@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "base/summed.h"
+#include "service/reach.h"
 
 void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
 {
@@ -306,16 +307,11 @@ bool sl_task_open_in(sl_task *t, sl_str uri, sl_reader **ret, sl_err *err)
     return sl_task_local_file(t, uri, &path, err) && (*ret = sl_reader_file(path.p, err)) != NULL;
 }
 
-static bool below(sl_str ns, sl_str above)
+bool sl_task_namespace_folder(sl_task *t, sl_str ns, bool changes, sl_str *ret, sl_err *err)
 {
-    return sl_str_starts(ns, above) && (ns.n == above.n || ns.p[above.n] == '.');
-}
-
-bool sl_task_namespace_folder(sl_task *t, sl_str ns, sl_str *ret, sl_err *err)
-{
-    sl_str own = t->info.ns, path = sl_str_replace(t->arena, ns, SL_S("."), SL_S("/"));
-    if (!below(ns, own) && !below(own, ns))
-        return sl_err_set(err, SL_ERR_AUTH, "files.foreign", "files of the namespace '%.*s' are not for flows of '%.*s'", SL_ARG(ns), SL_ARG(own));
+    sl_str path = sl_str_replace(t->arena, ns, SL_S("."), SL_S("/"));
+    if (!sl_reach(t->engine, t->info.ns, ns, changes, err))
+        return false;
     if (!sl_path_is_safe(path))
         return sl_err_set(err, SL_ERR_CONFIG, "files.namespace", "'%.*s' is not a namespace", SL_ARG(ns));
     *ret = sl_fmt(t->arena, "%s/%.*s/_files", t->engine->storage.root, SL_ARG(path));
@@ -397,70 +393,6 @@ bool sl_task_workdir(sl_task *t, sl_str *ret, sl_err *err)
 bool sl_task_workdir_shared(const sl_task *t)
 {
     return t->workdir_shared;
-}
-
-/* ---- values ---- */
-
-bool sl_task_kv_get(sl_task *t, sl_str ns, sl_str key, const sl_val **ret, sl_err *err)
-{
-    sl_kv_entry entry;
-    bool found;
-    *ret = NULL;
-    if (!sl_kv_find(t->engine->kv, t->arena, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, false, &found, &entry, err))
-        return false;
-    return !found || (*ret = sl_kv_decode(t->arena, &entry, err)) != NULL;
-}
-
-bool sl_task_kv_set(sl_task *t, sl_str ns, sl_str key, const sl_val *value, sl_str type, int64_t ttl_ms, bool overwrite, sl_str description, sl_err *err)
-{
-    sl_str json, own;
-    if (!sl_kv_encode(t->arena, value, type, &json, &own, err))
-        return false;
-    sl_kv_options o = { .type = own, .ttl_ms = ttl_ms, .no_overwrite = !overwrite, .description = description };
-    return sl_kv_put(t->engine->kv, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, json, &o, err);
-}
-
-bool sl_task_kv_change(sl_task *t, sl_str ns, sl_str key, sl_kv_change fn, void *self, sl_str description, sl_err *err)
-{
-    enum { TRIES = 100 };
-    sl_kv *kv = t->engine->kv;
-    ns = ns.n ? ns : t->info.ns;
-    for (int i = 0; i < TRIES; i++) {
-        sl_kv_entry e = { 0 };
-        bool found;
-        const sl_val *old = NULL, *changed;
-        sl_str json, type;
-        if (!sl_kv_find(kv, t->arena, SL_KV_VALUE, ns, key, false, &found, &e, err) && strcmp(err->code, "kv.expired") != 0)
-            return false;
-        if ((found && (old = sl_kv_decode(t->arena, &e, err)) == NULL) || !fn(self, t->arena, old, &changed, err) || !sl_kv_encode(t->arena, changed, SL_S(""), &json, &type, err))
-            return false;
-        sl_kv_options o = { .type = type, .description = found && e.description.n > 0 ? e.description : description, .if_version = true, .version = found ? e.version : 0 };
-        if (found && e.expires_ms > 0 && (o.ttl_ms = e.expires_ms - sl_now_ms()) <= 0)
-            continue;
-        if (sl_kv_put(kv, SL_KV_VALUE, ns, key, json, &o, err))
-            return true;
-        if (strcmp(err->code, "kv.changed") != 0 || sl_task_cancelled(t))
-            return false;
-    }
-    return false;
-}
-
-bool sl_task_kv_delete(sl_task *t, sl_str ns, sl_str key, bool *existed, sl_err *err)
-{
-    return sl_kv_remove(t->engine->kv, SL_KV_VALUE, ns.n ? ns : t->info.ns, key, existed, err);
-}
-
-bool sl_task_kv_keys(sl_task *t, sl_str ns, sl_str prefix, const sl_val **ret, sl_err *err)
-{
-    sl_kv_entry *entries;
-    size_t n;
-    if (!sl_kv_entries(t->engine->kv, t->arena, SL_KV_VALUE, ns.n ? ns : t->info.ns, prefix, &entries, &n, err))
-        return false;
-    sl_val *list = sl_list(t->arena);
-    for (size_t i = 0; i < n; i++)
-        sl_list_add(t->arena, list, sl_val_str(t->arena, entries[i].key));
-    *ret = list;
-    return true;
 }
 
 bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err)

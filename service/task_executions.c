@@ -3,19 +3,15 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "service/execution.h"
+#include "service/reach.h"
 #include "service/scheduler.h"
 #include "service/task_ctx.h"
 
-/* The namespace that keeps the house in order may reach all others. */
-#define HOUSEKEEPING "system"
-
 static bool may_reach(const sl_task *t, sl_str ns, sl_err *err)
 {
-    sl_str own = t->info.ns;
-    if (sl_str_eqc(own, HOUSEKEEPING) || sl_str_eq(own, ns) || (ns.n > own.n && sl_str_starts(ns, own) && ns.p[own.n] == '.'))
-        return true;
-    return sl_err_set(err, SL_ERR_CONFIG, "execution.namespace", "a flow of the namespace '%.*s' reaches executions of it and those below, not of '%.*s'; flows of the namespace '" HOUSEKEEPING "' reach all", SL_ARG(own),
-                      SL_ARG(ns));
+    return sl_reach_below(t->info.ns, ns)
+           || sl_err_set(err, SL_ERR_CONFIG, "execution.namespace", "a flow of the namespace '%.*s' reaches executions of it and those below, not of '%.*s'; flows of the namespace '" SL_HOUSEKEEPING "' reach all",
+                         SL_ARG(t->info.ns), SL_ARG(ns));
 }
 
 /* A connection of its own: however long it reads, the engine goes on. */
@@ -26,7 +22,7 @@ static sl_store *reader(sl_task *t, sl_err *err)
 
 static sl_str scope_of(const sl_task *t, const sl_execution_query *q)
 {
-    return q->ns.n ? q->ns : sl_str_eqc(t->info.ns, HOUSEKEEPING) ? SL_S("") : t->info.ns;
+    return q->ns.n ? q->ns : sl_str_eqc(t->info.ns, SL_HOUSEKEEPING) ? SL_S("") : t->info.ns;
 }
 
 #define MATCHES                                                                                                                                        \
@@ -166,53 +162,4 @@ bool sl_task_toggle_trigger(sl_task *t, sl_str ns, sl_str flow_id, sl_str trigge
     if (t->engine->scheduler == NULL)
         return sl_err_set(err, SL_ERR_CONFIG, "trigger.server", "triggers live on a server; this is a single run");
     return may_reach(t, r.ns, err) && sl_trigger_do(t->engine, &r, err);
-}
-
-/* ---- values of other namespaces ---- */
-
-static bool is_below(sl_str ns, sl_str above)
-{
-    return sl_str_starts(ns, above) && ns.n > above.n && ns.p[above.n] == '.';
-}
-
-static bool named(const sl_task *t, const sl_kv_purge *p, sl_str ns)
-{
-    if (p->namespace_pattern.n > 0)
-        return sl_glob_match(p->namespace_pattern, ns);
-    sl_str own = t->info.ns;
-    size_t n = sl_val_count(p->namespaces);
-    for (size_t i = 0; i < (n ? n : 1); i++) {
-        sl_str wanted = n ? sl_text(sl_at(p->namespaces, i)) : own;
-        if (sl_str_eq(ns, wanted) || (p->children && is_below(ns, wanted)))
-            return true;
-    }
-    return false;
-}
-
-static bool purge_entries(sl_task *t, const sl_kv_purge *p, const sl_kv_entry *entries, size_t n, int64_t *count, sl_err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        bool existed;
-        sl_err ignored;
-        if (!sl_glob_match(p->pattern, entries[i].key) || !named(t, p, entries[i].ns) || !may_reach(t, entries[i].ns, &ignored))
-            continue;
-        if (!sl_kv_remove(t->engine->kv, SL_KV_VALUE, entries[i].ns, entries[i].key, &existed, err))
-            return false;
-        *count += existed;
-    }
-    return true;
-}
-
-bool sl_task_kv_purge(sl_task *t, const sl_kv_purge *p, int64_t *count, sl_err *err)
-{
-    sl_kv_entry *entries;
-    size_t n;
-    sl_str all = { NULL, 0 };
-    *count = 0;
-    for (size_t i = 0; p->namespace_pattern.n == 0 && i < sl_val_count(p->namespaces); i++)
-        if (!may_reach(t, sl_text(sl_at(p->namespaces, i)), err))
-            return false;
-    if (!sl_kv_expired(t->engine->kv, t->arena, SL_KV_VALUE, &entries, &n, err) || !purge_entries(t, p, entries, n, count, err))
-        return false;
-    return p->expired_only || (sl_kv_entries(t->engine->kv, t->arena, SL_KV_VALUE, all, SL_S(""), &entries, &n, err) && purge_entries(t, p, entries, n, count, err));
 }

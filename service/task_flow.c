@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "service/reach.h"
 #include "service/task_ctx.h"
 
 typedef struct calling {
@@ -102,6 +103,8 @@ static bool make(sl_task *t, calling *c, sl_err *err)
     const sl_flow_call *call = c->call;
     sl_problems problems = { .arena = t->arena };
     sl_new_execution n;
+    if (!sl_reach(t->engine, t->info.ns, call->ns, false, err))
+        return false;
     if (!c->found || c->row.deleted)
         return sl_err_set(err, SL_ERR_NOT_FOUND, "subflow.unknown", "Unable to find flow '%.*s'.'%.*s'", SL_ARG(call->ns), SL_ARG(call->flow_id));
     sl_flow_ref *ref = sl_flow_cache_get(t->engine->flows, c->row.source, c->row.revision, NULL, err);

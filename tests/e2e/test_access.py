@@ -1,5 +1,6 @@
 """Who may do what: every route of the API's own description x every kind of caller x variants of its path."""
 
+import json
 import sqlite3
 import time
 import unittest
@@ -95,6 +96,46 @@ class Access(Case):
             self.assertEqual(s.call("PUT", "/triggers", {"namespace": "a.bc", "flowId": "f", "triggerId": "t"}, auth=own).status, 403)
             self.assertEqual(s.call("POST", "/me/api-tokens", {"name": "x", "role": "admin"}, auth=own).status, 403)
             self.assertEqual(s.call("POST", "/me/api-tokens", {"name": "x", "role": "viewer", "namespace": "a"}, auth=own).status, 403)
+
+    def test_flows_reach_other_namespaces_or_not(self):
+        CORE = "io.kestra.plugin.core."
+        path = self.tmp / "sluice.yaml"
+        reach = {  # task -> what is there in a namespace above, below, beside
+            "get": {"type": CORE + "kv.Get", "key": "k", "errorOnMissing": True}, "keys": {"type": CORE + "kv.GetKeys"}, "files": {"type": CORE + "namespace.DownloadFiles", "files": "**"},
+            "set": {"type": CORE + "kv.Set", "key": "n", "value": "x"}, "put": {"type": CORE + "kv.Put", "key": "n", "value": "x"}, "delete": {"type": CORE + "kv.Delete", "key": "n"},
+            "upload": {"type": CORE + "namespace.UploadFiles", "filesMap": {"u.txt": "{{ outputs.w.uri }}"}}, "call": {"type": CORE + "flow.Subflow", "flowId": "callee"},
+            "remove": {"type": CORE + "namespace.DeleteFiles", "files": "u.txt"},
+        }
+        changes = {"set", "put", "delete", "upload", "remove"}
+        for isolated in (False, True):
+            path.write_text(f"namespaceIsolation: {str(isolated).lower()}\n")
+            with self.subTest(isolated), Server(self, "--config", str(path)) as s:
+                for ns in ("a", "a.b.c", "a.x"):
+                    s.flow(FLOW.replace("id: f", "id: callee").replace("a.b", ns))
+                    s.call("PUT", f"/namespaces/{ns}/kv/k", '"v"', "text/plain")
+                for ns, near in (("a", "above"), ("a.b.c", "below"), ("a.x", "beside")):
+                    tasks = [{"id": name, "namespace": ns, "allowFailure": True, **task} for name, task in reach.items()]
+                    tasks.append({"id": "expression", "type": CORE + "debug.Return", "format": "{{ kv('k', '" + ns + "') }}", "allowFailure": True})
+                    write = {"id": "w", "type": CORE + "storage.Write", "content": "x"}
+                    s.flow("id: caller\nnamespace: a.b\ntasks:\n" + "".join(f"  - {json.dumps(t)}\n" for t in [write, *tasks]))
+                    x = s.run("a.b", "caller")
+                    refused = {r["taskId"] for r in x["taskRunList"] if r["state"]["current"] == "WARNING"}
+                    wanted = set() if not isolated or near == "below" else changes if near == "above" else {*reach, "expression"}
+                    self.assertEqual(refused, wanted, (near, s.get(f"/logs/{x['id']}/download").body))
+                    if refused:
+                        self.assertIn(f"may not change anything in '{ns}' (namespaceIsolation in sluice.yaml)".encode(), s.get(f"/logs/{x['id']}/download").body)
+                # Ends of executions: what fires is what may.
+                for ns in ("a.b", "a.y"):
+                    s.flow(f"id: after\nnamespace: {ns}\ntasks:\n  - {{id: l, type: {CORE}log.Log, message: x}}\ntriggers:\n  - {{id: t, type: {CORE}trigger.Flow, conditions: [{{type: {CORE}condition.ExecutionFlow, namespace: a.b.c, flowId: callee}}]}}\n")
+                before = {ns: s.search(namespace=ns, flowId="after")["total"] for ns in ("a.b", "a.y")}
+                s.run("a.b.c", "callee")
+                s.run("a.b.c", "callee")
+                wanted = {"a.b": 2, "a.y": 0 if isolated else 2}
+                end = time.monotonic() + 20
+                while (now := {ns: s.search(namespace=ns, flowId="after")["total"] - n for ns, n in before.items()}) != wanted and time.monotonic() < end:
+                    time.sleep(0.05)
+                self.assertEqual(now, wanted)
+                self.assertEqual(s.stop(), 0)
 
     def test_sessions_of_browsers(self):
         with Server(self) as s:

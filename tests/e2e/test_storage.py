@@ -294,7 +294,8 @@ class Namespaces(Case):
             self.assertIn("has a file 'x.txt' already", self.log)
             go(write("w", "newer"), {**up, "filesMap": "{\"x.txt\": \"{{ outputs.w.uri }}\"}"})
             self.assertEqual(self.files(s)["/x.txt"], "newer")
-            for bad, said in (({"namespace": "other"}, "are not for flows of"), ({"destination": "../.."}, "is not a path below")):
+            go(write("w", "x"), {**up, "namespace": "other.one", "filesMap": {"y.txt": "{{ outputs.w.uri }}"}}, {"id": "g", "type": CORE + "namespace.DownloadFiles", "namespace": "other.one", "files": "y.txt"})
+            for bad, said in (({"namespace": "other/../t"}, "is not a namespace"), ({"destination": "../.."}, "is not a path below")):
                 go(write("w", "x"), {**up, "filesMap": {"x.txt": "{{ outputs.w.uri }}"}, **bad}, state="FAILED")
                 self.assertIn(said, self.log)
             o = go({"id": "g", "type": CORE + "namespace.DownloadFiles", "namespace": "t", "files": ["in/**"], "destination": "out"}, {"id": "r", "type": CORE + "debug.Return", "format": "{{ read(outputs.g.files['/out/in/sub/b.csv']) }}"},
