@@ -295,7 +295,7 @@ static void set_body(CURL *c, exchange *x)
         curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
         curl_easy_setopt(c, CURLOPT_READFUNCTION, on_send);
         curl_easy_setopt(c, CURLOPT_READDATA, x);
-        curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
+        curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10); /* what is read into it is still in the second cache when it is sent */
         x->body_left = req->body;
         x->body_remaining = size;
     }
