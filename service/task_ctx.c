@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/behind.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/fs.h"
@@ -348,7 +349,10 @@ static bool new_file(sl_task *t, sl_str name, sl_str *path, sl_str *uri, sl_err 
 bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err)
 {
     sl_str path;
-    return new_file(t, name, &path, ret_uri, err) && (*ret = sl_writer_summed(path.p, err)) != NULL;
+    sl_writer *file = new_file(t, name, &path, ret_uri, err) ? sl_writer_summed(path.p, err) : NULL;
+    if (file != NULL)
+        *ret = sl_writer_behind(file);
+    return file != NULL;
 }
 
 bool sl_task_store_file(sl_task *t, const char *from, sl_str name, sl_str *ret_uri, sl_err *err)

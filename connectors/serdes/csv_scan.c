@@ -7,15 +7,16 @@
 
 /* Of 64 bytes: bit i tells of byte i. */
 typedef struct masks {
-    uint64_t separators, lines, returns, quotes, nuls, high;
+    uint64_t separators, lines, returns, quotes, nuls, high, controls, marked;
 } masks;
 
 #if defined(__AVX512VBMI2__)
-static inline masks look(const char *p, char separator, char quote)
+static inline masks look(const char *p, char separator, char quote, char mark)
 {
     __m512i v = _mm512_loadu_si512(p);
     return (masks){ _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(separator)), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r')),
-                    quote ? _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(quote)) : 0, _mm512_cmpeq_epi8_mask(v, _mm512_setzero_si512()), _mm512_movepi8_mask(v) };
+                    quote ? _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(quote)) : 0, _mm512_cmpeq_epi8_mask(v, _mm512_setzero_si512()), _mm512_movepi8_mask(v),
+                    _mm512_cmplt_epu8_mask(v, _mm512_set1_epi8(' ')), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\\')) | _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(mark)) };
 }
 #elif defined(__AVX2__)
 static inline uint64_t equal(__m256i a, __m256i b, char c)
@@ -24,11 +25,17 @@ static inline uint64_t equal(__m256i a, __m256i b, char c)
     return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, x)) | (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(b, x)) << 32;
 }
 
-static inline masks look(const char *p, char separator, char quote)
+static inline uint64_t below_blank(__m256i a, __m256i b)
+{
+    const __m256i x = _mm256_set1_epi8(31);
+    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(a, x), a)) | (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(b, x), b)) << 32;
+}
+
+static inline masks look(const char *p, char separator, char quote, char mark)
 {
     __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p), b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
     uint64_t high = (uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
-    return (masks){ equal(a, b, separator), equal(a, b, '\n'), equal(a, b, '\r'), quote ? equal(a, b, quote) : 0, equal(a, b, '\0'), high };
+    return (masks){ equal(a, b, separator), equal(a, b, '\n'), equal(a, b, '\r'), quote ? equal(a, b, quote) : 0, equal(a, b, '\0'), high, below_blank(a, b), equal(a, b, '\\') | equal(a, b, mark) };
 }
 #elif defined(__x86_64__)
 static inline uint64_t equal(const __m128i v[4], char c)
@@ -40,18 +47,19 @@ static inline uint64_t equal(const __m128i v[4], char c)
     return r;
 }
 
-static inline masks look(const char *p, char separator, char quote)
+static inline masks look(const char *p, char separator, char quote, char mark)
 {
     __m128i v[4];
-    uint64_t high = 0;
+    uint64_t high = 0, controls = 0;
     for (int i = 0; i < 4; i++) {
         v[i] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * (ptrdiff_t)i));
         high |= (uint64_t)(uint32_t)_mm_movemask_epi8(v[i]) << (16 * i);
+        controls |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(v[i], _mm_set1_epi8(31)), v[i])) << (16 * i);
     }
-    return (masks){ equal(v, separator), equal(v, '\n'), equal(v, '\r'), quote ? equal(v, quote) : 0, equal(v, '\0'), high };
+    return (masks){ equal(v, separator), equal(v, '\n'), equal(v, '\r'), quote ? equal(v, quote) : 0, equal(v, '\0'), high, controls, equal(v, '\\') | equal(v, mark) };
 }
 #else
-static inline masks look(const char *p, char separator, char quote)
+static inline masks look(const char *p, char separator, char quote, char mark)
 {
     masks m = { 0 };
     for (int i = 0; i < 64; i++) {
@@ -61,6 +69,8 @@ static inline masks look(const char *p, char separator, char quote)
         m.quotes |= (uint64_t)(quote != '\0' && p[i] == quote) << i;
         m.nuls |= (uint64_t)(p[i] == '\0') << i;
         m.high |= (uint64_t)((unsigned char)p[i] >> 7) << i;
+        m.controls |= (uint64_t)((unsigned char)p[i] < ' ') << i;
+        m.marked |= (uint64_t)(p[i] == '\\' || p[i] == mark) << i;
     }
     return m;
 }
@@ -135,10 +145,11 @@ void SL_LEVEL_NAME(sl_csv_scan)(const char *text, size_t n, char separator, char
     uint32_t *end = marks->ends, *line = marks->lines, *inner = marks->inner;
     carry c = { .boundary = 1 };
     size_t limit = n;
-    uint64_t quotes = 0, high = 0;
+    uint64_t quotes = 0, high = 0, special = 0;
+    const char mark = quote == '"' ? '\\' : '"';
     for (size_t at = 0; at < limit; at += 64) {
         const char *p = text + at;
-        masks m = look(p, separator, quote);
+        masks m = look(p, separator, quote, mark);
         uint64_t inside = c.quoted;
         if ((m.quotes | inside) != 0) {
             inside ^= parity(m.quotes);
@@ -151,6 +162,7 @@ void SL_LEVEL_NAME(sl_csv_scan)(const char *text, size_t n, char separator, char
         c = (carry){ (uint64_t)((int64_t)inside >> 63), bounds >> 63 };
         quotes |= m.quotes;
         high |= m.high;
+        special |= m.marked | (m.controls & ~((m.lines | m.returns | m.separators) & ~inside));
         if (odd != 0 && at + (size_t)__builtin_ctzll(odd) < limit)
             limit = at + (size_t)__builtin_ctzll(odd);
     }
@@ -160,4 +172,5 @@ void SL_LEVEL_NAME(sl_csv_scan)(const char *text, size_t n, char separator, char
     marks->limit = limit;
     marks->quotes = quotes != 0;
     marks->high = high != 0;
+    marks->special = special != 0;
 }

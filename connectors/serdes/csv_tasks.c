@@ -9,7 +9,7 @@
 #include "connectors/serdes/serdes.h"
 #include "connectors/serdes/shape.h"
 
-enum { FIELD_MAX = 16777216, RECORD_FACTOR = 4, KEY_ROOM = 32, SHORT = 8 };
+enum { FIELD_MAX = 16777216, RECORD_FACTOR = 4, KEY_ROOM = 32, SHORT = 8, CLEAN = 24 };
 
 typedef struct csv_cfg {
     sl_str from, separator, quote, line_end, charset, bad_lines, empty_header, quote_mode, date, time, date_time, zone;
@@ -63,6 +63,8 @@ typedef struct reading {
     sl_out *out;
     sl_arena *arena;              /* of the header */
     sl_str *keys;                 /* as Ion writes them, with ':' */
+    sl_str *openings;             /* what stands before each value of a record that needs no escapes: `{name:"`, `,name:"`, … */
+    size_t openings_bytes;
     size_t columns;
     int64_t count, bad;
 } reading;
@@ -146,6 +148,43 @@ static inline bool write_record(reading *r, const sl_str *fields, size_t n, bool
     return sl_out_pass(r->out, err);
 }
 
+/* What stands before each value, its quote included. */
+static void make_openings(reading *r)
+{
+    bool header = r->c->header;
+    r->openings = SL_ARRAY(r->arena, sl_str, r->columns);
+    for (size_t i = 0; i < r->columns; i++) {
+        sl_str text = sl_fmt(r->arena, "%c%.*s\"", i > 0 ? ',' : header ? '{' : '[', SL_ARG(header ? r->keys[i] : SL_S("")));
+        r->openings[i] = (sl_str){ memcpy(sl_alloc(r->arena, text.n + KEY_ROOM), text.p, text.n), text.n };
+        r->openings_bytes += text.n;
+    }
+}
+
+/* One of records that hold nothing to escape, behind whose end bytes may be read. */
+static inline bool write_clean(reading *r, const sl_csv_index *x, size_t row, sl_err *err)
+{
+    sl_buf *b = sl_out_buffer(r->out);
+    const uint32_t *end = x->ends + row * r->columns;
+    size_t bytes = end[r->columns - 1] - (uint32_t)(end[-1] + 1);
+    char *from = sl_buf_room(b, bytes + r->openings_bytes + r->columns + 4 + KEY_ROOM + CLEAN), *to = from;
+    if (from == NULL)
+        return sl_err_set(err, SL_ERR_LIMIT, "csv.record", "the record at line %lld is too long", (long long)sl_csv_line(r->csv));
+    for (size_t i = 0; i < r->columns; i++) {
+        sl_str f = sl_csv_index_field(x, row, i);
+        to = put_key(to, r->openings[i]);
+        memcpy(to, f.p, CLEAN);
+        if (f.n > CLEAN)
+            memcpy(to, f.p, f.n);
+        to[f.n] = '"';
+        to += f.n + 1;
+    }
+    *to++ = r->c->header ? '}' : ']';
+    *to++ = '\n';
+    b->n += (size_t)(to - from);
+    r->count++;
+    return sl_out_pass(r->out, err);
+}
+
 /* A line that is wrong: by the property an error, a warning, or nothing. */
 static bool bad_line(reading *r, sl_err *err)
 {
@@ -163,7 +202,12 @@ static bool write_plain(reading *r, sl_str *fields, sl_err *err)
 {
     const sl_csv_index *plain;
     while ((plain = sl_csv_next_plain(r->csv, r->columns)) != NULL) {
-        for (size_t row = 0; row < plain->rows; row++) {
+        if (r->openings == NULL)
+            make_openings(r);
+        for (size_t row = 0; plain->clean && row < plain->rows; row++)
+            if (!write_clean(r, plain, row, err))
+                return false;
+        for (size_t row = 0; !plain->clean && row < plain->rows; row++) {
             for (size_t i = 0; i < r->columns; i++)
                 fields[i] = sl_csv_index_field(plain, row, i);
             if (!write_record(r, fields, r->columns, true, err))

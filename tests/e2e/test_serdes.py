@@ -98,6 +98,20 @@ class Serdes(SerdesCase):
                 got = self.rows(CSV + "CsvToIon", out.getvalue())
                 self.assertEqual([list(r.values()) for r in got], [[None if v == "\\N" else v for v in r] for r in rows])
 
+    def test_what_needs_escapes_between_what_does_not(self):
+        rng = random.Random(11)
+        calm = [["".join(rng.choice("ab 1-é:'") for _ in range(rng.choice([0, 1, 7, 8, 9, 23, 24, 25, 60]))) for _ in range(5)] for _ in range(4000)]
+        for special, properties in (
+            ("\t", {}), ("a\\b", {}), ("\x01", {}), ("\\N", {}), ("x\ny", {}), ("x\r\ny", {}), ("é\x7f", {}), ('a"b', {"textDelimiter": "|"}), ("a\tb", {"fieldSeparator": "\t"}), ("a,b", {}), ("\x1f", {"header": False}), ("", {"header": False}),
+        ):
+            rows = [["c1", "a longer name, with a comma and more than thirty-two bytes", "c 3", "c4", "c5"], *calm, ["1", special, "3", "4", "5"], *calm[:2000]]
+            out = io.StringIO(newline="")
+            csv.writer(out, lineterminator="\n", delimiter=properties.get("fieldSeparator", ","), quotechar=properties.get("textDelimiter", '"')).writerows(rows)
+            with self.subTest(special=special, **properties):
+                got = self.rows(CSV + "CsvToIon", out.getvalue(), **properties)
+                want = [[None if v == "\\N" else v for v in r] for r in rows]
+                self.assertTrue(got == want if properties.get("header") is False else got == [dict(zip(rows[0], r)) for r in want[1:]])
+
     def test_dialects(self):
         read = lambda data, **p: self.rows(CSV + "CsvToIon", data, **p)
         self.assertEqual(read("a;b\n1;'x;''y'\n", fieldSeparator=";", textDelimiter="'"), [{"a": "1", "b": "x;'y"}])

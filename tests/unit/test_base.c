@@ -1,6 +1,7 @@
 /* tests/unit/test_base.c: strings, numbers, dates, YAML, JSON, streams, redaction, paths. */
 #include <math.h>
 
+#include "base/behind.h"
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/ion.h"
@@ -558,4 +559,66 @@ SL_TEST(memory, what_is_given_back_comes_again)
     /* Code, constants and what was written are all still there. */
     CHECK_STR(sl_fmt(t->arena, "%.5s %d", written, 42), "keptx 42");
     CHECK(sl_memory_give_back() > 1 << 20);
+}
+
+/* ---- a writer whose bytes another thread takes along ---- */
+
+typedef struct taker {
+    sl_writer writer;
+    size_t bytes, fails_at;      /* 0: never */
+    uint32_t crc;
+    bool finished, closed;
+} taker;
+
+static bool taker_write(sl_writer *self, const void *from, size_t n, sl_err *err)
+{
+    taker *k = (taker *)self;
+    k->bytes += n;
+    k->crc = sl_crc32c(k->crc, from, n);
+    return k->fails_at == 0 || k->bytes < k->fails_at || sl_err_set(err, SL_ERR_LIMIT, "full", "it is full");
+}
+
+static bool taker_finish(sl_writer *self, sl_err *err)
+{
+    (void)err;
+    ((taker *)self)->finished = true;
+    return true;
+}
+
+static void taker_close(sl_writer *self) { ((taker *)self)->closed = true; }
+
+/* Pieces of odd sizes, `most` bytes in all; how it went. */
+static bool send_behind(taker *k, size_t most, bool finish, uint32_t *crc, sl_err *err)
+{
+    char piece[70001];
+    SL_WRITER w = sl_writer_behind(&k->writer);
+    *crc = 0;
+    for (size_t sent = 0, n = 1; sent < most; sent += n) {
+        n = (n * 7 + 13) % sizeof piece;
+        n = n < most - sent ? n : most - sent;
+        memset(piece, (int)(sent % 251), n);
+        *crc = sl_crc32c(*crc, piece, n);
+        if (!w->write(w, piece, n, err))
+            return false;
+    }
+    return !finish || w->finish(w, err);
+}
+
+SL_TEST(io, behind)
+{
+    static const size_t sizes[] = { 0, 1, 100000, 4 << 20, (4 << 20) + 1, 9000001, 40 << 20 };
+    for (size_t i = 0; i < SL_COUNT(sizes); i++) {
+        taker k = { .writer = { taker_write, taker_finish, taker_close } };
+        uint32_t crc;
+        CHECK_OK(send_behind(&k, sizes[i], true, &crc, &t->err));
+        CHECK(k.bytes == sizes[i] && k.crc == crc && k.finished && k.closed);
+        taker left = { .writer = { taker_write, taker_finish, taker_close } };
+        CHECK_OK(send_behind(&left, sizes[i], false, &crc, &t->err));
+        CHECK(left.bytes <= sizes[i] && !left.finished && left.closed);
+        taker full = { .writer = { taker_write, taker_finish, taker_close }, .fails_at = sizes[i] / 2 + 1 };
+        if (sizes[i] == 0)
+            continue;
+        CHECK(!send_behind(&full, sizes[i], true, &crc, &t->err));
+        CHECK(strcmp(t->err.code, "full") == 0 && !full.finished && full.closed);
+    }
 }

@@ -188,16 +188,19 @@ SL_TEST(csv_batch, marks)
     for (int round = 0; round < 2000; round++) {
         size_t n = 1 + next(&seed) % SIZE, used = 3 + next(&seed) % (sizeof letters - 4);
         for (size_t i = 0; i < sizeof text; i++)
-            text[i] = round % 2 ? letters[next(&seed) % used] : letters[next(&seed) % sizeof letters];
+            text[i] = round % 3 == 2 ? 'a' : round % 3 ? letters[next(&seed) % used] : letters[next(&seed) % sizeof letters];
+        if (round % 3 == 2) /* one byte of any value among plain ones */
+            text[next(&seed) % n] = (char)(next(&seed) % 256);
+        char separator = round % 5 == 0 ? '\t' : ',', quote = "\"'"[round % 7 == 0];
         sl_csv_marks first = { 0 };
         for (size_t i = 0; i < SL_COUNT(levels) && sl_cpu_level() >= levels[i].least; i++) {
             sl_csv_marks m = { .ends = SL_ARRAY(t->arena, uint32_t, WORDS), .lines = SL_ARRAY(t->arena, uint32_t, WORDS), .inner = SL_ARRAY(t->arena, uint32_t, WORDS) };
-            levels[i].scan(text, n, ',', '"', &m);
+            levels[i].scan(text, n, separator, quote, &m);
             if (i == 0) {
                 first = m;
                 continue;
             }
-            bool same = m.ends_n == first.ends_n && m.lines_n == first.lines_n && m.inner_n == first.inner_n && m.limit == first.limit && m.quotes == first.quotes && m.high == first.high
+            bool same = m.ends_n == first.ends_n && m.lines_n == first.lines_n && m.inner_n == first.inner_n && m.limit == first.limit && m.quotes == first.quotes && m.high == first.high && m.special == first.special
                         && memcmp(m.ends, first.ends, m.ends_n * sizeof *m.ends) == 0 && memcmp(m.lines, first.lines, m.lines_n * sizeof *m.lines) == 0 && memcmp(m.inner, first.inner, m.inner_n * sizeof *m.inner) == 0;
             if (!same)
                 sl_test_fail(t, __FILE__, __LINE__, "round %d, level %zu: other marks", round, i);
