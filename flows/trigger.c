@@ -14,17 +14,24 @@
         { .name = "stopAfter", .type = SL_OPT_STRS, .flags = SL_STATIC, .doc = "States of an execution that disable the trigger." },                    \
         { .name = "logLevel", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted and ignored." },                                                 \
         { .name = "logToFile", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Accepted and ignored." },                                               \
-        { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored." }
+        { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored." },                                              \
+        { .name = "version", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted and ignored: one version of each plugin is built in." },          \
+        { .name = "assets", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Accepted and ignored." }
+
+#define CONCURRENT(text) { .name = "allowConcurrent", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = text }
+#define ON_ERROR(text) { .name = "failOnTriggerError", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = text }
+#define AT_ONCE CONCURRENT("Accepted: nothing waits for an earlier execution."), ON_ERROR("Accepted: what cannot be run becomes a failed execution.")
 
 #define SCHEDULED                                                                                                                                     \
     { .name = "timezone", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time zone of the dates; the server's when absent." },                         \
         { .name = "recoverMissedSchedules", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "ALL LAST NONE", .doc = "Which missed dates are made up for (ALL)." }, \
-        { .name = "allowConcurrent", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A date may fire while an earlier execution runs." },              \
-        { .name = "failOnTriggerError", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Accepted: an error of a condition always makes a failed execution." }
+        CONCURRENT("A date may fire while an earlier execution runs."), ON_ERROR("Accepted: an error of a condition always makes a failed execution.")
 
 const sl_opt sl_polling_opts[] = {
     COMMON,
     { .name = "interval", .type = SL_OPT_DURATION, .flags = SL_STATIC, .fallback = "PT60S", .doc = "Time between two looks." },
+    CONCURRENT("Look while an execution that an earlier look has made still runs."),
+    ON_ERROR("A look that fails becomes a failed execution; else it is a word on the trigger, and the next look follows."),
     { 0 },
 };
 
@@ -67,6 +74,7 @@ static const sl_opt preconditions_opts[] = {
 
 static const sl_opt flow_opts[] = {
     COMMON,
+    AT_ONCE,
     { .name = "states", .type = SL_OPT_STRS, .flags = SL_STATIC, .doc = "States of the other execution that fire (all final ones)." },
     { .name = "preconditions", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = preconditions_opts, .doc = "Several executions that have to end within a window." },
     { 0 },
@@ -74,6 +82,7 @@ static const sl_opt flow_opts[] = {
 
 static const sl_opt webhook_opts[] = {
     COMMON,
+    AT_ONCE,
     { .name = "key", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_LATE, .doc = "Secret part of the address; at most 256 characters." },
     { .name = "wait", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Answer at the end of the execution." },
     { .name = "returnOutputs", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "With wait: answer with the flow's outputs." },

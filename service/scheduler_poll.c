@@ -110,7 +110,8 @@ void sl_poll_turn(sl_engine *e, sl_trigger_entry *t, int64_t now)
     int64_t wake = t->row.next_ms;
     bool again = sl_get_bool(t->row.state, "again", false);
     if (wake <= now || again) {
-        if (look_of(e, t) != NULL || (!again && sl_scheduler_alive(e, t, SL_S(SL_TICK_POLLED)) > 0))
+        bool concurrent = sl_get_bool(sl_scheduler_spec(e, t), "allowConcurrent", false);
+        if (look_of(e, t) != NULL || (!again && !concurrent && sl_scheduler_alive(e, t, SL_S(SL_TICK_POLLED)) > 0))
             return; /* their end makes the scheduler look again */
         t->row.next_ms = wake = now + sl_trigger_interval(sl_scheduler_spec(e, t));
         look(e, t, now);
@@ -128,9 +129,11 @@ static const sl_val *without_result(sl_arena *a, const sl_val *outputs)
     return vars;
 }
 
-static void fire(sl_engine *e, sl_trigger_entry *t, const sl_live *l, const sl_val *outputs, int64_t now)
+/* refusal: the execution has failed already; .n == 0: it has not. */
+static void fire(sl_engine *e, sl_trigger_entry *t, const sl_live *l, const sl_val *outputs, sl_str refusal, int64_t now)
 {
-    sl_firing f = { .t = t, .spec = sl_scheduler_spec(e, t), .ref = sl_scheduler_flow(e, t, now), .vars = without_result(e->turn_arena, outputs), .id = l->poll->execution_id, .tick_kind = SL_S(SL_TICK_POLLED), .tick_ms = now };
+    sl_firing f = { .t = t, .spec = sl_scheduler_spec(e, t), .ref = sl_scheduler_flow(e, t, now), .vars = without_result(e->turn_arena, outputs), .id = l->poll->execution_id, .tick_kind = SL_S(SL_TICK_POLLED), .tick_ms = now,
+                    .refusal = refusal };
     if (f.ref != NULL)
         sl_scheduler_launch(e, &f, now);
     t->row.last_ms = now;
@@ -149,12 +152,13 @@ void sl_poll_ended(sl_engine *e, sl_live *l, int64_t now)
         return;
     const sl_val *result = r ? sl_get(r->outputs, SL_POLL_RESULT) : NULL;
     sl_val *state = sl_map(a);
-    bool fires = sl_get_bool(result, "fires", false);
+    bool fires = sl_get_bool(result, "fires", false), fails = result == NULL && sl_get_bool(sl_scheduler_spec(e, t), "failOnTriggerError", false);
     t->row.problem = (sl_str){ NULL, 0 };
     if (result == NULL) {
         t->row.problem = sl_fmt(a, "its last look failed: %.*s", SL_ARG(r ? r->error : SL_S("it did not start")));
         sl_log(SL_WARN, "trigger", "%.*s.%.*s: %.*s: %.*s", SL_ARG(t->row.ns), SL_ARG(t->row.flow_id), SL_ARG(t->row.id), SL_ARG(t->row.problem));
-        sl_map_set_str(a, state, "execution", l->poll->execution_id);
+        if (!fails)
+            sl_map_set_str(a, state, "execution", l->poll->execution_id);
         sl_map_opt(a, state, "kept", sl_get(t->row.state, "kept"));
     } else {
         if (!fires)
@@ -164,7 +168,7 @@ void sl_poll_ended(sl_engine *e, sl_live *l, int64_t now)
         sl_map_set_bool(a, state, "again", sl_get_bool(result, "again", false));
     }
     t->row.state = state;
-    if (fires)
-        fire(e, t, l, r->outputs, now);
+    if (fires || fails)
+        fire(e, t, l, r ? r->outputs : NULL, fails ? sl_fmt(e->turn_arena, "the trigger: %.*s", SL_ARG(t->row.problem)) : SL_S(""), now);
     sl_scheduler_save(e, t, now);
 }

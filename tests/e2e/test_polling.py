@@ -103,6 +103,21 @@ class Http(Case):
             states = {x["state"]["current"] for x in s.search()["results"]}
             self.assertLessEqual(states, {"SUCCESS", "RUNNING"})
 
+    def test_several_executions_at_a_time_and_an_error_that_fails_one(self):
+        page = Page()
+        page.body = b"yes"
+        with Server(self) as s:
+            s.flow(flow("f", [sleep()], trigger("t", CORE + "http.Trigger", uri=page.url, allowConcurrent=True)))
+            wait(lambda: s.search(flowId="f")["total"] >= 3)
+            s.flow(flow("f", [sleep()]))
+            page.status = 404
+            s.flow(flow("g", [log()], trigger("t", CORE + "http.Trigger", uri=page.url, responseCondition="{{ nothing.there }}", failOnTriggerError=True)))
+            wait(lambda: s.search(flowId="g", state="FAILED")["total"] >= 2)
+            x = s.search(flowId="g")["results"][0]
+            self.assertIn(b"the trigger: its last look failed: ", s.get(f"/logs/{x['id']}/download").body)
+            self.assertEqual(len({x["id"] for x in s.search(flowId="g")["results"]}), len(s.search(flowId="g")["results"]))
+            self.assertEqual(s.stop(), 0)
+
     def test_a_condition_holds_it_back(self):
         page = Page()
         with Server(self) as s:
