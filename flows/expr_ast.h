@@ -11,7 +11,7 @@ typedef enum ex_kind {
 } ex_kind;
 
 typedef enum ex_op {
-    OP_OR, OP_AND, OP_CONTAINS, OP_IN, OP_NOT_IN, OP_EQ, OP_NE, OP_LT, OP_GT, OP_LE, OP_GE, OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_MOD,
+    OP_OR, OP_AND, OP_CONTAINS, OP_IN, OP_NOT_IN, OP_IS_IN, OP_EQ, OP_NE, OP_LT, OP_GT, OP_LE, OP_GE, OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_MOD,
     OP_CONCAT, OP_RANGE, OP_COALESCE, OP_IF_UNDEFINED, OP_NOT, OP_PLUS, OP_MINUS,
 } ex_op;
 
@@ -99,4 +99,8 @@ bool ex_truth(ex_context *x, const ex_node *at, const sl_val *v, bool *ret);
 const sl_val *ex_call_macro(ex_context *x, const ex_node *call, const tp_node *macro);
 const sl_val *ex_call_block(ex_context *x, const ex_node *call);
 const sl_val *ex_range(ex_context *x, const ex_node *at, const sl_val *from, const sl_val *to, const sl_val *step);
+/* Lists and maps as Java prints them, for `~`, `isIn` and `format`: [a, b], {k=v}; null is "null". */
+void ex_java_text(sl_arena *arena, sl_buf *to, const sl_val *v);
+/* The filter `format` (expr_format.c). */
+const sl_val *ex_format(ex_context *x, const ex_node *at, const sl_val *in, const sl_val *const *args);
 int ex_compare(const sl_val *a, const sl_val *b);

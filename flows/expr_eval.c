@@ -221,21 +221,20 @@ static const sl_val *arithmetic(ex_context *x, const ex_node *n, const sl_val *a
     return sl_val_double(x->arena, d);
 }
 
-/* `~` prints lists and maps as Java does: [a, b], {k=v}. */
-static void java_text(sl_arena *a, sl_buf *b, const sl_val *v)
+void ex_java_text(sl_arena *a, sl_buf *b, const sl_val *v)
 {
     if (v->type == SL_LIST) {
         sl_buf_char(b, '[');
         for (size_t i = 0; i < v->list.n; i++) {
             sl_buf_addc(b, i ? ", " : "");
-            java_text(a, b, v->list.items[i]);
+            ex_java_text(a, b, v->list.items[i]);
         }
         sl_buf_char(b, ']');
     } else if (v->type == SL_MAP) {
         sl_buf_char(b, '{');
         for (size_t i = 0; i < v->map.n; i++) {
             sl_buf_fmt(b, "%s%.*s=", i ? ", " : "", SL_ARG(v->map.entries[i].key));
-            java_text(a, b, v->map.entries[i].value);
+            ex_java_text(a, b, v->map.entries[i].value);
         }
         sl_buf_char(b, '}');
     } else
@@ -246,9 +245,9 @@ static const sl_val *concat(ex_context *x, const ex_node *n, const sl_val *a, co
 {
     sl_buf out = sl_buf_new(x->arena, SL_EXPR_OUTPUT_MAX);
     if (a->type != SL_NULL)
-        java_text(x->arena, &out, a);
+        ex_java_text(x->arena, &out, a);
     if (b->type != SL_NULL)
-        java_text(x->arena, &out, b);
+        ex_java_text(x->arena, &out, b);
     if (out.overflow)
         return ex_fail(x, n, "expr.size", "the text is larger than %d bytes", SL_EXPR_OUTPUT_MAX);
     return sl_val_str(x->arena, sl_buf_str(&out));
@@ -279,6 +278,21 @@ static const sl_val *contains(ex_context *x, const ex_node *n, const sl_val *in,
         return &sl_true_val;
     }
     return sl_val_bool(contains_one(x, in, what));
+}
+
+/* `isIn` compares texts, and a map's keys and values; what is no list and no map holds nothing. */
+static const sl_val *is_in(ex_context *x, const sl_val *what, const sl_val *in)
+{
+    sl_buf wanted = sl_buf_new(x->arena, SL_EXPR_OUTPUT_MAX);
+    ex_java_text(x->arena, &wanted, what);
+    sl_str key = sl_buf_str(&wanted);
+    bool map = in->type == SL_MAP, hit = false;
+    for (size_t i = 0; what->type != SL_NULL && !hit && i < (map || in->type == SL_LIST ? sl_val_count(in) : 0); i++) {
+        sl_buf one = sl_buf_new(x->arena, SL_EXPR_OUTPUT_MAX);
+        ex_java_text(x->arena, &one, map ? in->map.entries[i].value : in->list.items[i]);
+        hit = sl_str_eq(sl_buf_str(&one), key) || (map && sl_str_eq(in->map.entries[i].key, key));
+    }
+    return sl_val_bool(hit);
 }
 
 const sl_val *ex_range(ex_context *x, const ex_node *at, const sl_val *from, const sl_val *to, const sl_val *increment)
@@ -324,6 +338,7 @@ static const sl_val *binary(ex_context *x, const ex_node *n)
     switch (n->op) {
     case OP_CONTAINS: return contains(x, n, a, b);
     case OP_IN: return contains(x, n, b, a);
+    case OP_IS_IN: return is_in(x, a, b);
     case OP_NOT_IN: {
         const sl_val *v = contains(x, n, b, a);
         return v ? sl_val_bool(!v->b) : NULL;

@@ -306,6 +306,38 @@ FUNCTION(f_ksuid)
     return sl_val_str(x->arena, sl_str_dup(x->arena, (sl_str){ text, sizeof text }));
 }
 
+/* https://github.com/ai/nanoid: characters of an alphabet, each as likely as the others. A length that is no number counts as none. */
+FUNCTION(f_nano_id)
+{
+    (void)in;
+    enum { LENGTH = 21, LENGTH_MAX = 1000 };
+    sl_str alphabet = sl_is(args[1], SL_STRING) ? args[1]->s : SL_S("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_");
+    int64_t length = sl_is(args[0], SL_INT) ? args[0]->i : LENGTH;
+    if (length < 0 || length > LENGTH_MAX)
+        return ex_fail(x, at, "expr.args", "`nanoId` has a length from 0 to %d, not %lld", LENGTH_MAX, (long long)length);
+    size_t n = 0, starts[256];
+    for (size_t i = 0; i < alphabet.n; i++) {
+        if (((unsigned char)alphabet.p[i] & 0xC0) == 0x80)
+            continue;
+        if (n == SL_COUNT(starts) - 1)
+            return ex_fail(x, at, "expr.args", "the alphabet of `nanoId` has at most %zu characters", SL_COUNT(starts) - 1);
+        starts[n++] = i;
+    }
+    if (n == 0)
+        return needs(x, at, "an alphabet that is not empty");
+    starts[n] = alphabet.n;
+    sl_buf b = sl_buf_new(x->arena, SL_EXPR_OUTPUT_MAX);
+    while (length > 0) {
+        unsigned char r;
+        sl_random(&r, sizeof r);
+        if (r >= 256 / n * n)
+            continue;
+        sl_buf_add(&b, sl_str_sub(alphabet, starts[r % n], starts[r % n + 1]));
+        length--;
+    }
+    return sl_val_str(x->arena, sl_buf_str(&b));
+}
+
 FUNCTION(f_uuid)
 {
     (void)in;
@@ -433,6 +465,7 @@ const ex_entry ex_functions[] = {
     { "uuid", "", f_uuid, false },
     { "id", "", f_id, false },
     { "ksuid", "", f_ksuid, false },
+    { "nanoId", "length alphabet", f_nano_id, false },
     { "randomInt", "lower upper", f_random_int, false },
     { "randomPort", "", f_random_port, false },
     { "range", "start end increment", f_range, false },

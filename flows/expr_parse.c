@@ -387,7 +387,7 @@ static const struct {
     { "equals", 30, OP_EQ },      { "!=", 30, OP_NE },          { "<", 30, OP_LT },              { ">", 30, OP_GT },    { "<=", 30, OP_LE },
     { ">=", 30, OP_GE },          { "+", 40, OP_ADD },          { "-", 40, OP_SUB },             { "*", 60, OP_MUL },   { "/", 60, OP_DIV },
     { "%", 60, OP_MOD },          { "~", 110, OP_CONCAT },      { "..", 120, OP_RANGE },         { "??", 120, OP_COALESCE },
-    { "???", 120, OP_IF_UNDEFINED },
+    { "???", 120, OP_IF_UNDEFINED }, { "isIn", 120, OP_IS_IN },
 };
 
 enum { PRECEDENCE_TEST = 20, PRECEDENCE_FILTER = 100 };

@@ -357,6 +357,14 @@ FILTER(f_sha512)
     return hash(x, at, in, "SHA512");
 }
 
+/* Each end of a line becomes <br />. */
+FILTER(f_nl2br)
+{
+    UNUSED_ARGS;
+    sl_str lines = sl_str_replace(x->arena, text(x, in), SL_S("\r\n"), SL_S("\n"));
+    return str(x, sl_str_replace(x->arena, lines, SL_S("\n"), SL_S("<br />")));
+}
+
 FILTER(f_string)
 {
     UNUSED_ARGS;
@@ -391,5 +399,7 @@ const ex_entry ex_text_filters[] = {
     { "sha256", "", f_sha256, false },
     { "sha512", "", f_sha512, false },
     { "string", "", f_string, false },
+    { "nl2br", "", f_nl2br, false },
+    { "format", "a b c d e f g h", ex_format, false },
     { 0 },
 };
