@@ -15,7 +15,7 @@ typedef struct condition_type {
     bool (*holds)(eval *e, const sl_val *c, bool *ret);
 } condition_type;
 
-enum { TYPES = 17 }; /* the last one ends the table */
+enum { TYPES = 19 }; /* the last one ends the table */
 static const condition_type types[TYPES];
 
 static sl_str bare_name(sl_str type)
@@ -285,6 +285,22 @@ static bool expression(eval *e, const sl_val *c, bool *ret)
     return true;
 }
 
+/* ---- the trigger's own flow ---- */
+
+static bool own_flow(eval *e, const sl_val *c, bool *ret)
+{
+    const sl_val *flow = sl_get(e->env->vars, "flow");
+    *ret = sl_str_eq(sl_get_text(c, "namespace"), sl_get_text(flow, "namespace")) && sl_str_eq(sl_get_text(c, "flowId"), sl_get_text(flow, "id"));
+    return true;
+}
+
+static bool own_namespace(eval *e, const sl_val *c, bool *ret)
+{
+    sl_str wanted = sl_get_text(c, "namespace"), is = sl_get_text(sl_get(e->env->vars, "flow"), "namespace");
+    *ret = sl_get_bool(c, "prefix", false) ? sl_str_starts(is, wanted) : sl_str_eq(is, wanted);
+    return true;
+}
+
 /* ---- the execution that ended: {{ trigger }} of a Flow trigger ---- */
 
 static sl_str upstream(const eval *e, const char *name)
@@ -381,6 +397,8 @@ static const condition_type types[TYPES] = {
     { "Not", "conditions date", none_of },
     { "Or", "conditions date", any_of },
     { "Expression", "expression", expression },
+    { "Flow", "namespace flowId", own_flow },
+    { "FlowNamespace", "namespace prefix", own_namespace },
     { "ExecutionFlow", "namespace flowId", execution_flow },
     { "ExecutionNamespace", "namespace comparison prefix", execution_namespace },
     { "ExecutionStatus", "in notIn", execution_status },

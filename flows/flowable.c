@@ -292,6 +292,7 @@ const sl_opt sl_flow_opts[] = {
     { .name = "retry", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = sl_retry_opts, .doc = "Retry for tasks without their own." },
     { .name = "disabled", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "The flow cannot be started." },
     { .name = "deleted", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Ignored." },
+    { .name = "updated", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Ignored." },
     { .name = "workerGroup", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Accepted and ignored." },
     { .name = "extend", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Ignored: metadata of a catalogue." },
     { 0 },

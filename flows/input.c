@@ -8,12 +8,12 @@
 #include "base/yaml.h"
 #include "flows/model.h"
 
-static const char TYPES[] = "STRING ENUM SELECT INT FLOAT BOOLEAN BOOL DATETIME DATE TIME DURATION FILE JSON YAML URI SECRET ARRAY MULTISELECT EMAIL";
+#define TYPES "STRING ENUM SELECT INT FLOAT BOOLEAN BOOL DATETIME DATE TIME DURATION FILE JSON YAML URI SECRET ARRAY MULTISELECT EMAIL"
 
 const sl_opt sl_input_opts[] = {
     { .name = "id", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Name of the input; dots make nested maps." },
     { .name = "name", .type = SL_OPT_STR, .flags = SL_STATIC | SL_DEPRECATED, .doc = "Older name of id." },
-    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = TYPES, .doc = "What the value must be." },
+    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = TYPES " FORM", .doc = "What the value must be; a FORM is several inputs." },
     { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
     { .name = "displayName", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Label of a form." },
     { .name = "required", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A value or a default is needed (true)." },
@@ -33,6 +33,7 @@ const sl_opt sl_input_opts[] = {
     { .name = "before", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "The date must be earlier." },
     { .name = "itemType", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = TYPES, .doc = "Type of the elements." },
     { .name = "extension", .type = SL_OPT_STR, .flags = SL_STATIC | SL_DEPRECATED, .doc = "Extension of the stored file." },
+    { .name = "inputs", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Of a FORM: its inputs, read as inputs.FORM.INPUT." },
     { .name = "allowedFileExtensions", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Allowed extensions." },
     { 0 },
 };
@@ -66,6 +67,60 @@ static bool has_cycle(sl_arena *a, const sl_val *inputs, sl_str id, sl_val *stat
     return false;
 }
 
+static bool is_form(const sl_val *input)
+{
+    return sl_is(input, SL_MAP) && sl_str_eqc(sl_get_text(input, "type"), "FORM");
+}
+
+/* An input of a form: with the form's name before its own, and where it has no dependsOn, the form's. */
+static const sl_val *of_form(sl_arena *a, const sl_val *form, const sl_val *input)
+{
+    if (!sl_is(input, SL_MAP))
+        return input;
+    sl_val *own = sl_map_shallow(a, input);
+    own->line = input->line;
+    own->column = input->column;
+    (void)sl_map_remove(own, SL_S("name"));
+    sl_map_set_str(a, own, "id", sl_fmt(a, "%.*s.%.*s", SL_ARG(id_of(form)), SL_ARG(id_of(input))));
+    if (sl_get(own, "dependsOn") == NULL)
+        sl_map_opt(a, own, "dependsOn", sl_get(form, "dependsOn"));
+    return own;
+}
+
+const sl_val *sl_inputs_flat(sl_arena *a, const sl_val *inputs)
+{
+    bool forms = false;
+    for (size_t i = 0; i < sl_val_count(inputs); i++)
+        forms |= is_form(sl_at(inputs, i));
+    if (!forms)
+        return inputs;
+    sl_val *out = sl_list(a);
+    for (size_t i = 0; i < sl_val_count(inputs); i++) {
+        const sl_val *one = sl_at(inputs, i), *own = sl_get(one, "inputs");
+        if (!is_form(one))
+            sl_list_add(a, out, one);
+        for (size_t k = 0; is_form(one) && k < sl_val_count(own); k++)
+            sl_list_add(a, out, of_form(a, one, sl_at(own, k)));
+    }
+    return out;
+}
+
+static void check_form(const sl_val *form, sl_problems *problems)
+{
+    sl_str where = sl_fmt(problems->arena, "input '%.*s'", SL_ARG(id_of(form)));
+    const sl_val *inputs = sl_get(form, "inputs");
+    sl_bind_check(sl_input_opts, NULL, form, where, problems);
+    if (id_of(form).n == 0)
+        sl_problem_add(problems, form->line, form->column, "an input needs an 'id'");
+    if (!sl_is(inputs, SL_LIST) || sl_val_count(inputs) == 0)
+        sl_problem_add(problems, form->line, form->column, "%.*s: a FORM needs 'inputs'", SL_ARG(where));
+    if (sl_get(form, "defaults") != NULL)
+        sl_problem_add(problems, form->line, form->column, "%.*s: a FORM has no 'defaults'; its inputs have", SL_ARG(where));
+    for (size_t i = 0; i < sl_val_count(inputs); i++)
+        if (is_form(sl_at(inputs, i)))
+            sl_problem_add(problems, sl_at(inputs, i)->line, sl_at(inputs, i)->column, "%.*s: a FORM cannot be in another one", SL_ARG(where));
+}
+
 static void check_one(const sl_val *inputs, const sl_val *input, sl_problems *problems)
 {
     sl_arena *a = problems->arena;
@@ -74,6 +129,8 @@ static void check_one(const sl_val *inputs, const sl_val *input, sl_problems *pr
     sl_bind_check(sl_input_opts, NULL, input, where, problems);
     if (id.n == 0)
         sl_problem_add(problems, input->line, input->column, "an input needs an 'id'");
+    if (sl_get(input, "inputs") != NULL)
+        sl_problem_add(problems, input->line, input->column, "%.*s: only a FORM has 'inputs'", SL_ARG(where));
     if (sl_str_eqc(type, "ARRAY") && sl_get(input, "itemType") == NULL)
         sl_problem_add(problems, input->line, input->column, "%.*s: an ARRAY needs an 'itemType'", SL_ARG(where));
     bool choice = sl_str_eqc(type, "SELECT") || sl_str_eqc(type, "ENUM") || sl_str_eqc(type, "MULTISELECT");
@@ -93,6 +150,10 @@ static void check_one(const sl_val *inputs, const sl_val *input, sl_problems *pr
 void sl_inputs_check(const sl_val *inputs, sl_problems *problems)
 {
     sl_val *seen = sl_map(problems->arena);
+    for (size_t i = 0; i < sl_val_count(inputs); i++)
+        if (is_form(sl_at(inputs, i)))
+            check_form(sl_at(inputs, i), problems);
+    inputs = sl_inputs_flat(problems->arena, inputs);
     for (size_t i = 0; i < sl_val_count(inputs); i++) {
         const sl_val *input = sl_at(inputs, i);
         if (!sl_is(input, SL_MAP)) {

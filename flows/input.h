@@ -8,6 +8,8 @@
 #include "base/bind.h"
 #include "flows/expr.h"
 
+/* The inputs as they are resolved: those of a FORM in its place, as FORM.INPUT. The same list where there is none. */
+const sl_val *sl_inputs_flat(sl_arena *arena, const sl_val *inputs);
 /*
  * given: map of what the caller gave (texts or native values). env: for expressions in defaults, conditions and options.
  * *ret: the map for {{ inputs }}. Every problem is reported; false when there is any. Ids with dots make nested maps.

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/yaml.h"
 #include "flows/expr.h"
+#include "flows/input.h"
 #include "flows/model.h"
 #include "flows/trigger.h"
 
@@ -500,8 +501,8 @@ static void parse_sections(loader *l, const sl_val *doc)
             if (!nested && !f->all[i]->disabled)
                 check_templates(l, e->value, sl_fmt(l->arena, "task '%.*s': '%.*s'", SL_ARG(f->all[i]->id), SL_ARG(e->key)));
         }
-    f->inputs = sl_get(doc, "inputs");
-    sl_inputs_check(f->inputs, l->problems);
+    sl_inputs_check(sl_get(doc, "inputs"), l->problems);
+    f->inputs = sl_inputs_flat(l->arena, sl_get(doc, "inputs"));
     f->variables = sl_is(sl_get(doc, "variables"), SL_MAP) ? sl_get(doc, "variables") : NULL;
     f->outputs = sl_get(doc, "outputs");
     check_outputs(l, f->outputs, SL_S(""));

@@ -161,7 +161,7 @@ static bool find_or_make(run *r, bool *ret_started, sl_err *err)
     const sl_val *found, *d;
     if (!sl_docker_inspect(&r->docker, r->name, &found, err))
         return false;
-    *ret_started = found != NULL && has_started(found) && !sl_runner_mounts(&r->c);
+    *ret_started = found != NULL && has_started(found) && !sl_runner_mounts(&r->c) && r->c.resume;
     if (*ret_started) {
         sl_task_log(r->t, SL_INFO, "the container %.*s of before the interruption is taken up again; its output comes when it has ended", SL_ARG(r->name));
         return true;

@@ -25,6 +25,8 @@ static const sl_opt runner_opts[] = {
     O("fileHandlingStrategy", SL_OPT_ENUM, files, .values = "VOLUME MOUNT", .fallback = "VOLUME", .doc = "VOLUME: files are copied; MOUNT: the working folder is mounted."),
     O("delete", SL_OPT_BOOL, remove, .fallback = "true", .doc = "Remove the container at the end."),
     O("wait", SL_OPT_BOOL, wait, .fallback = "true", .doc = "Only true is supported."),
+    O("resume", SL_OPT_BOOL, resume, .fallback = "true", .doc = "Take up a container that was running at an interruption; else it is removed, and the script runs again."),
+    O("version", SL_OPT_STR, version, .doc = "Accepted and ignored: one version of each plugin is built in."),
     O("killGracePeriod", SL_OPT_DURATION, grace_ms, .doc = "Between TERM and KILL when the task is stopped; else KILL at once."),
     { 0 },
 };

@@ -9,9 +9,9 @@
 #include "connectors/script/container.h"
 
 typedef struct sl_runner_cfg {
-    sl_str type, host, user, network, pull, files, shm;
+    sl_str type, version, host, user, network, pull, files, shm;
     const sl_val *config, *credentials, *entry_point, *extra_hosts, *ports, *volumes, *devices, *cpu, *memory;
-    bool privileged, remove, wait;
+    bool privileged, remove, wait, resume;
     int64_t grace_ms;
 } sl_runner_cfg;
 

@@ -165,7 +165,7 @@ bool sl_call_asked(sl_call *c, sl_str ns, sl_str flow_id, const sl_val **ret)
     for (size_t i = 0; i < sl_val_count(runs); i++) {
         const sl_task_def *d = sl_flow_task(ref->flow, sl_get_text(sl_at(runs, i), "taskId"));
         if (d != NULL && d->flowable == SL_PAUSE && sl_str_eqc(sl_get_text(sl_get(sl_at(runs, i), "state"), "current"), "PAUSED") && sl_get(d->props, "onResume") != NULL)
-            *ret = sl_val_copy(c->arena, sl_get(d->props, "onResume"));
+            *ret = sl_val_copy(c->arena, sl_inputs_flat(c->arena, sl_get(d->props, "onResume")));
     }
     sl_flow_cache_put(sl_engine_flows(c->engine), ref);
     return true;

@@ -87,6 +87,13 @@ tasks:
                 a = s.call("POST", f"/executions/{x}{path}", body, type)
                 self.assertEqual([len(i["errors"]) for i in a.json["inputs"]], [1, 1], a)
             self.assertEqual(s.state(x), "PAUSED")
+            s.flow(flow("form", [{"id": "p", "type": CORE + "flow.Pause", "onResume": [{"id": "f", "type": "FORM", "inputs": [{"id": "n", "type": "INT"}]}]}, back("r", "{{ inputs.g.a }} {{ outputs.p.onResume.f.n }}")],
+                        "inputs: [{id: g, type: FORM, inputs: [{id: a, type: INT}]}]\n"))
+            x = s.run("t", "form", wait=False, inputs={"g.a": "5"})["id"]
+            s.until(x, "PAUSED")
+            type, body = form({"f.n": "6"})
+            self.assertEqual(s.call("POST", f"/executions/{x}/resume", body, type).status, 204)
+            self.assertEqual(s.until(x, "SUCCESS")["taskRunList"][1]["outputs"]["value"], "5 6")
             s.flow(flow("resume", [log()], "inputs: [{id: a, type: INT}]\n"))
             self.assertEqual(s.call("POST", "/executions/t/resume/validate").json["id"], "resume")
 

@@ -135,6 +135,24 @@ tasks:
         self.assertRegex(done.err, "is taken up again")
         self.assertEqual(json.loads(done.out.splitlines()[0])["taskRuns"][0]["outputs"]["vars"], {"end": True})
 
+    def test_not_taken_up_after_a_crash(self):
+        runner = {"type": "io.kestra.plugin.scripts.runner.docker.Docker", "resume": False}
+        path = self.tmp / "flow.yaml"
+        path.write_text(flow({"taskRunner": runner, "inputFiles": {"wait": "yes"}, "commands": ["echo first", "sleep 2"]}))
+        process = subprocess.Popen([PROGRAM, "run", str(path)], env=self.env(), cwd=self.tmp, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if "execution" in line:
+                id = line.split()[1].rstrip(":")
+            if "first" in line:
+                break
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        before = [line.split()[0] for line in self.podman.containers()]
+        done = self.ok(self.sluice("run", "--continue", id))
+        self.assertNotIn("is taken up again", done.err)
+        self.assertIn("first", done.err)
+        self.assertEqual((len(before), self.podman.containers()), (1, []))
+
     def test_killed(self):
         with Server(self, env={"DOCKER_HOST": self.podman.host}) as server:
             server.flow(flow({"commands": ["echo up", "sleep 100"]}, id="killed"))

@@ -114,6 +114,30 @@ tasks:
         self.assertIn("Timeout after PT0.5S", doc["err"])
         self.assertLess(doc["durationMs"], 10000)
 
+    def test_forms(self):
+        body = """
+inputs:
+  - id: where
+    type: FORM
+    displayName: A section
+    inputs:
+      - {id: region, type: SELECT, values: [eu, us], defaults: eu}
+      - {id: zone, type: INT, dependsOn: {inputs: [where.region], condition: "{{ inputs.where.region == 'us' }}"}, defaults: 1}
+  - {id: name, type: STRING, dependsOn: {inputs: [where.region]}, defaults: "{{ inputs.where.region }}-1"}
+tasks:
+  - {id: r, RETURN, format: "{{ inputs }} {{ inputs.where.zone }}"}
+""".replace("RETURN", RETURN)
+        self.assertEqual(self.value(self.run_flow(body), "r"), '{"where":{"region":"eu","zone":1},"name":"eu-1"} 1')
+        self.assertEqual(self.value(self.run_flow(body, "-i", "where.region=us", "-i", "where.zone=7"), "r"), '{"where":{"region":"us","zone":7},"name":"us-1"} 7')
+        self.assertIn("where.region", self.flow("id: f\nnamespace: n\n" + body, "-i", "where.region=asia").err)
+        for bad, message in (
+            ("{id: f, type: FORM}", "a FORM needs 'inputs'"), ("{id: f, type: FORM, inputs: [{id: g, type: FORM, inputs: [{id: x, type: INT}]}]}", "a FORM cannot be in another one"), ("{id: f, type: STRING, inputs: [{id: g, type: INT}]}", "only a FORM has 'inputs'"),
+            ("{id: f, type: FORM, inputs: [{id: x, type: INT}, {id: x, type: INT}]}", "Duplicate input 'f.x'"), ("{id: f, type: FORM, defaults: {x: 1}, inputs: [{id: x, type: INT}]}", "has no 'defaults'"), ("{type: FORM, inputs: [{id: x, type: INT}]}", "an input needs an 'id'"),
+            ("{id: f, type: FORM, inputs: [{id: x, type: INT, dependsOn: {inputs: [y]}}]}", "depends on a non-existent input 'y'"),
+        ):
+            with self.subTest(bad):
+                self.assertIn(message, self.flow(f"id: f\nnamespace: n\ninputs:\n  - {bad}\ntasks:\n  - {{id: r, {RETURN}}}\n").err)
+
     def test_inputs_of_all_types(self):
         (self.tmp / "in.txt").write_text("content")
         body = """

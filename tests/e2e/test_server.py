@@ -431,6 +431,8 @@ class Triggers(Case):
             s.flow(flow("both", [log()], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, " + both + "}\n"))
             s.flow(flow("each", [back("r", "{{ inputs.of }}")], "inputs: [{id: of, type: STRING}]\ntriggers:\n  - id: f\n    type: " + CORE + "trigger.Flow\n    inputs: {of: '{{ trigger.flowId }}'}\n"
                         "    conditions:\n      - {type: " + CORE + "condition.ExecutionNamespace, namespace: t}\n      - {type: " + CORE + "condition.ExecutionStatus, in: [SUCCESS]}\n"
+                        "      - {type: " + CORE + "condition.FlowCondition, namespace: t, flowId: each}\n      - {type: " + CORE + "condition.FlowNamespaceCondition, namespace: t, prefix: true}\n"
+                        "      - {type: " + CORE + "condition.Not, conditions: [{type: " + CORE + "condition.FlowCondition, namespace: t, flowId: other}, {type: " + CORE + "condition.FlowNamespaceCondition, namespace: tt}]}\n"
                         "      - {type: " + CORE + "condition.Not, conditions: [{type: " + CORE + "condition.ExecutionFlow, namespace: t, flowId: both}]}\n"))
             seen = "{field: EXPRESSION, type: IS_TRUE, value: \"{{ labels.team == 'x' and flow.id == 'filtered' and execution.state == 'SUCCESS' and inputs.q == 'qq' and outputs.l.value == 'v' }}\"}"
             s.flow(flow("filtered", [back("r", "{{ trigger.outputs }}")], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, preconditions: {id: p, where: [{id: w, filters: [" + seen + "]}]}}\n", ns="u"))
