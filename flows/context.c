@@ -30,21 +30,34 @@ const sl_val *sl_context_flow_vars(sl_arena *a, const sl_flow *f, const sl_val *
     return flow_vars(a, f, globals);
 }
 
-/* system.x labels appear under labels.system.x. */
-static const sl_val *label_vars(sl_arena *a, const sl_val *labels)
+/* The map that is (or now is) under that name; NULL: something else is. */
+static sl_val *inner_map(sl_arena *a, sl_val *map, sl_str name)
 {
-    sl_val *out = sl_map(a), *internal = NULL;
+    const sl_val *found = sl_get_str(map, name);
+    if (found == NULL)
+        sl_map_set(a, map, name, found = sl_map(a));
+    return found->type == SL_MAP ? (sl_val *)(uintptr_t)found : NULL; /* made here */
+}
+
+const sl_val *sl_context_labels(sl_arena *a, const sl_val *labels, const char *without)
+{
+    enum { PARTS_MAX = 16 };
+    sl_val *out = sl_map(a);
     for (size_t i = 0; i < sl_val_count(labels); i++) {
         const sl_entry *e = &labels->map.entries[i];
-        if (!sl_str_starts(e->key, SL_S("system."))) {
-            sl_map_set(a, out, e->key, e->value);
+        sl_val *at = out;
+        sl_str rest = e->key;
+        if (without != NULL && sl_str_eqc(rest, without))
             continue;
+        ptrdiff_t dot;
+        for (int parts = 0; at != NULL && parts < PARTS_MAX && (dot = sl_str_find(rest, SL_S("."))) > 0; parts++) {
+            at = inner_map(a, at, sl_str_sub(rest, 0, (size_t)dot));
+            rest = sl_str_sub(rest, (size_t)dot + 1, rest.n);
         }
-        if (internal == NULL) {
-            internal = sl_map(a);
-            sl_map_setc(a, out, "system", internal);
-        }
-        sl_map_set(a, internal, sl_str_sub(e->key, 7, e->key.n), e->value);
+        if (at == NULL || sl_is(sl_get_str(at, rest), SL_MAP)) /* both `a` and `a.b` are labels */
+            sl_map_set(a, out, e->key, e->value);
+        else
+            sl_map_set(a, at, rest, e->value);
     }
     return out;
 }
@@ -208,7 +221,7 @@ const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r
     sl_map_opt(a, vars, "item", r ? item_vars(a, r->in) : NULL);
     if (x->variables != NULL)
         sl_map_setc(a, vars, "vars", x->variables);
-    sl_map_setc(a, vars, "labels", label_vars(a, x->labels));
+    sl_map_setc(a, vars, "labels", sl_context_labels(a, x->labels, NULL));
     const sl_val *trigger = sl_get(x->trigger, "variables");
     if (trigger != NULL)
         sl_map_setc(a, vars, "trigger", trigger);

@@ -159,6 +159,7 @@ static const sl_val *upstream_vars(sl_arena *a, const sl_exec *x)
     sl_map_set_int(a, v, "flowRevision", x->flow->revision);
     sl_map_set_str(a, v, "state", sl_str_c(sl_state_name(x->state)));
     sl_map_setc(a, v, "outputs", x->outputs ? x->outputs : sl_map(a));
+    sl_map_setc(a, v, "executionLabels", sl_context_labels(a, x->labels, "system.correlationId"));
     return v;
 }
 

@@ -429,7 +429,7 @@ class Triggers(Case):
         with Server(self) as s:
             both = "preconditions: {id: p, flows: [{namespace: t, flowId: a}, {namespace: t, flowId: b}]}"
             s.flow(flow("both", [log()], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, " + both + "}\n"))
-            s.flow(flow("each", [back("r", "{{ inputs.of }}")], "inputs: [{id: of, type: STRING}]\ntriggers:\n  - id: f\n    type: " + CORE + "trigger.Flow\n    inputs: {of: '{{ trigger.flowId }}'}\n"
+            s.flow(flow("each", [back("r", "{{ inputs.of }} {{ trigger.executionLabels.my.team ?? '' }}")], "inputs: [{id: of, type: STRING}]\ntriggers:\n  - id: f\n    type: " + CORE + "trigger.Flow\n    inputs: {of: '{{ trigger.flowId }}'}\n"
                         "    conditions:\n      - {type: " + CORE + "condition.ExecutionNamespace, namespace: t}\n      - {type: " + CORE + "condition.ExecutionStatus, in: [SUCCESS]}\n"
                         "      - {type: " + CORE + "condition.FlowCondition, namespace: t, flowId: each}\n      - {type: " + CORE + "condition.FlowNamespaceCondition, namespace: t, prefix: true}\n"
                         "      - {type: " + CORE + "condition.Not, conditions: [{type: " + CORE + "condition.FlowCondition, namespace: t, flowId: other}, {type: " + CORE + "condition.FlowNamespaceCondition, namespace: tt}]}\n"
@@ -437,7 +437,7 @@ class Triggers(Case):
             seen = "{field: EXPRESSION, type: IS_TRUE, value: \"{{ labels.team == 'x' and flow.id == 'filtered' and execution.state == 'SUCCESS' and inputs.q == 'qq' and outputs.l.value == 'v' }}\"}"
             s.flow(flow("filtered", [back("r", "{{ trigger.outputs }}")], "triggers:\n  - {id: f, type: " + CORE + "trigger.Flow, preconditions: {id: p, where: [{id: w, filters: [" + seen + "]}]}}\n", ns="u"))
             s.flow(flow("told", [back("r", "{{ trigger.outputs | json }}")], "triggers:\n  - id: f\n    type: " + CORE + "trigger.Flow\n    " + both + "\n", ns="u"))
-            given = "labels: {team: x}\ninputs: [{id: q, type: STRING, defaults: qq}]\noutputs: [{id: o, type: STRING, value: '{{ outputs.l.value }}'}, {id: same, type: STRING, value: first}]\n"
+            given = "labels: {team: x, my.team: y}\ninputs: [{id: q, type: STRING, defaults: qq}]\noutputs: [{id: o, type: STRING, value: '{{ outputs.l.value }}'}, {id: same, type: STRING, value: first}]\n"
             s.flow(flow("a", [back("l", "v")], given))
             s.flow(flow("b", [log()], "outputs: [{id: p, type: STRING, value: w}, {id: same, type: STRING, value: second}]\n"))
             s.flow(flow("c", [{"id": "x", "type": CORE + "execution.Fail"}]))
@@ -451,7 +451,7 @@ class Triggers(Case):
             self.assertEqual([x["taskRunList"][0]["outputs"]["value"] for x in s.search(flowId="filtered")["results"]], ['{"o":"v","same":"first"}'])
             self.assertEqual([json.loads(x["taskRunList"][0]["outputs"]["value"]) for x in s.search(flowId="told")["results"]], [{"o": "v", "p": "w", "same": "first"}])
             each = s.search(flowId="each")["results"]
-            self.assertEqual(sorted(x["taskRunList"][0]["outputs"]["value"] for x in each), ["a", "b"])
+            self.assertEqual(sorted(x["taskRunList"][0]["outputs"]["value"] for x in each), ["a y", "b "])
             first = next(x for x in each if x["inputs"]["of"] == "a")
             self.assertIn({"key": "system.correlationId", "value": a["id"]}, first["labels"])
 
