@@ -95,7 +95,7 @@ static void add_parents(sl_arena *a, sl_val *vars, const sl_taskrun *r)
         sl_map_setc(a, vars, "parent", parents->list.items[0]);
 }
 
-/* States of the task runs: by id as tasks.ID.state, and as a list for tasksWithState(). Costly for long flows, so only where one is asked for. */
+/* States of the task runs: by id as tasks.ID.state, right in a loop as tasks.ID.VALUE.state, and as a list for tasksWithState(). Costly for long flows, so only where one is asked for. */
 static void add_states(sl_arena *a, sl_val *vars, const sl_exec *x)
 {
     sl_val *tasks = sl_map(a), *runs = sl_list(a);
@@ -103,7 +103,9 @@ static void add_states(sl_arena *a, sl_val *vars, const sl_exec *x)
         sl_val *one = sl_map(a), *run = sl_map(a);
         const sl_val *state = sl_val_str(a, sl_str_c(sl_state_name(r->state)));
         sl_map_setc(a, one, "state", state);
-        sl_map_set(a, tasks, r->def->id, one);
+        bool of_loop = r->in != NULL && r->in->outer != NULL;
+        sl_val *by_value = of_loop ? inner_map(a, tasks, r->def->id) : tasks;
+        sl_map_set(a, by_value, of_loop ? r->value : r->def->id, one);
         sl_map_set_str(a, run, "taskId", r->def->id);
         if (r->value.p != NULL)
             sl_map_set_str(a, run, "value", r->value);

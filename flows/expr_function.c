@@ -414,14 +414,20 @@ FUNCTION(f_min)
     return extreme(x, at, args, -1);
 }
 
-FUNCTION(f_print_context)
+/* All variables as a map, without what is secret. */
+FUNCTION(f_fetch_context)
 {
     (void)in;
     (void)at;
     (void)args;
     sl_val *shown = sl_map_shallow(x->arena, x->env->vars);
     (void)sl_map_remove(shown, SL_S(SL_CONTEXT_RUNS));
-    return sl_val_str(x->arena, sl_json(x->arena, sl_redact_val(x->arena, shown)));
+    return sl_redact_val(x->arena, shown);
+}
+
+FUNCTION(f_print_context)
+{
+    return sl_val_str(x->arena, sl_json(x->arena, f_fetch_context(x, at, in, args)));
 }
 
 FUNCTION(f_http)
@@ -472,7 +478,7 @@ const ex_entry ex_functions[] = {
     { "max", "a b c d e f g h", f_max, false },
     { "min", "a b c d e f g h", f_min, false },
     { "printContext", "", f_print_context, false },
-    { "fetchContext", "", f_print_context, false },
+    { "fetchContext", "", f_fetch_context, false },
     { "http", "uri method query body contentType headers options accept", f_http, false },
     { 0 },
 };

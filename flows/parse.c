@@ -484,6 +484,22 @@ static void check_slas(loader *l, const sl_val *slas)
     }
 }
 
+/* Does some text name `tasks`, other than as a key, or ask for all variables? Too often does no harm. */
+static bool mentions_states(sl_str text)
+{
+    if (sl_str_find(text, SL_S("Context(")) >= 0)
+        return true;
+    for (ptrdiff_t at; (at = sl_str_find(text, SL_S("tasks"))) >= 0;) {
+        text = sl_str_sub(text, (size_t)at + 5, text.n);
+        sl_str rest = text;
+        while (rest.n > 0 && (rest.p[0] == '"' || rest.p[0] == '\'' || rest.p[0] == ' '))
+            rest = sl_str_sub(rest, 1, rest.n);
+        if (rest.n > 0 && rest.p[0] != ':')
+            return true;
+    }
+    return false;
+}
+
 static void parse_sections(loader *l, const sl_val *doc)
 {
     sl_flow *f = l->flow;
@@ -513,7 +529,7 @@ static void parse_sections(loader *l, const sl_val *doc)
     f->sla = sl_get(doc, "sla");
     check_slas(l, f->sla);
     f->checks = sl_get(doc, "checks");
-    f->wants_states = sl_str_find(f->source, SL_S("tasksWithState")) >= 0 || sl_str_find(f->source, SL_S("tasks.")) >= 0 || sl_str_find(f->source, SL_S("tasks[")) >= 0;
+    f->wants_states = mentions_states(f->source);
     (void)sl_retry_parse(l->arena, sl_get(doc, "retry"), SL_S("flow"), &f->retry, l->problems);
 }
 

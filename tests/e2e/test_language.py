@@ -114,6 +114,22 @@ tasks:
         self.assertIn("Timeout after PT0.5S", doc["err"])
         self.assertLess(doc["durationMs"], 10000)
 
+    def test_states_of_tasks_and_all_variables(self):
+        doc = self.run_flow(f"""
+variables: {{v: 1}}
+tasks:
+  - id: outer
+    type: {FLOW}ForEach
+    values: [p, q]
+    tasks:
+      - {{id: l, {RETURN}, format: x}}
+      - {{id: seq, type: {FLOW}Sequential, tasks: [{{id: d, {RETURN}, format: x}}]}}
+  - {{id: fail, type: io.kestra.plugin.core.execution.Fail, allowFailure: true}}
+  - {{id: r, {RETURN}, format: "{{{{ tasks.l.p.state }}}} {{{{ tasks.seq.q.state }}}} {{{{ tasks.d.state }}}} {{{{ tasks.outer.state }}}} {{{{ tasks.fail.state }}}} {{{{ tasks | keys | length }}}}"}}
+  - {{id: c, {RETURN}, format: "{{{{ fetchContext().vars.v }}}} {{{{ fetchContext().tasks.fail.state }}}} {{{{ fromJson(printContext()).flow.id }}}} {{{{ printContext() is json }}}}"}}
+""")
+        self.assertEqual((self.value(doc, "r"), self.value(doc, "c")), ("SUCCESS SUCCESS SUCCESS SUCCESS WARNING 6", "1 WARNING f true"))
+
     def test_forms(self):
         body = """
 inputs:
