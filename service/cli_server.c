@@ -241,7 +241,7 @@ static int run(sl_cli *c)
     bool explicit_dir = sl_cli_has(c, "--data-dir") || getenv("SLUICE_DATA_DIR") != NULL;
     const char *dir = !explicit_dir && config.data_dir.n > 0 ? sl_fs_absolute(c->arena, config.data_dir.p).p : c->data_dir;
     sl_engine_options o = { .data_dir = dir, .registry = &sl_all_connectors, .workers = (int)config.workers, .process_env = config.process_environment, .container_host_access = config.container_host_access, .namespace_isolation = config.namespace_isolation, .local_files = config.local_files, .plugin_defaults = config.plugin_defaults,
-                            .globals = config.globals, .storage = &config.storage, .serve = true };
+                            .globals = config.globals, .environment = config.environment, .url = config.url, .storage = &config.storage, .serve = true };
     sl_cloud *cloud = NULL;
     if (sl_cli_has(c, "--local")) {
         sl_cloud_options lo = { .data_dir = sl_fmt(c->arena, "%s/local", dir).p };

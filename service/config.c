@@ -43,6 +43,8 @@ const sl_opt sl_config_opts[] = {
     { .name = "namespaceIsolation", .type = SL_OPT_BOOL, .offset = SL_FIELD(file_config, c.namespace_isolation), .fallback = "false", .doc = "Flows reach values, files, flows and ends of executions of their own namespace, those below and, to read and run, those above; else of all." },
     { .name = "localFiles", .type = SL_OPT_STRS, .offset = SL_FIELD(file_config, c.local_files), .doc = "Folders of this machine whose files flows may name as file:///…; none when absent." },
     { .name = "pluginDefaults", .type = SL_OPT_LIST, .offset = SL_FIELD(file_config, c.plugin_defaults), .doc = "Properties for all tasks of a type, in every flow: {type, forced, values}." },
+    { .name = "url", .type = SL_OPT_STR, .offset = SL_FIELD(file_config, c.url), .doc = "How people reach this server: {{ kestra.url }}, for links in messages." },
+    { .name = "environment", .type = SL_OPT_STR, .offset = SL_FIELD(file_config, c.environment), .doc = "Its name, such as production: {{ kestra.environment }}." },
     { .name = "globals", .type = SL_OPT_MAP, .offset = SL_FIELD(file_config, c.globals), .doc = "Read as {{ globals }} in every flow." },
     { .name = "retention", .type = SL_OPT_MAP, .offset = SL_FIELD(file_config, retention), .sub = retention_opts, .doc = "How long executions are kept." },
     { .name = "storage", .type = SL_OPT_MAP, .offset = SL_FIELD(file_config, storage), .sub = storage_opts, .doc = "An object store behind the internal storage; a local folder alone when absent." },

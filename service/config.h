@@ -8,7 +8,7 @@
 #include "service/stored.h"
 
 typedef struct sl_config {
-    sl_str host, data_dir;
+    sl_str host, data_dir, environment, url;
     int64_t port, workers;
     const sl_val *process_environment; /* list of names */
     bool container_host_access, namespace_isolation;

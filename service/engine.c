@@ -33,7 +33,7 @@ static char *join(const char *dir, const char *name)
     return p;
 }
 
-static const sl_val *envs(sl_arena *a, const sl_val *configured)
+static const sl_val *envs(sl_arena *a, const sl_engine_options *o)
 {
     extern char **environ;
     sl_val *map = sl_map(a), *globals = sl_map(a);
@@ -46,7 +46,11 @@ static const sl_val *envs(sl_arena *a, const sl_val *configured)
                 sl_map_set(a, map, sl_str_lower(a, (sl_str){ *e + n, (size_t)(equals - *e) - n }), sl_val_c(a, equals + 1));
         }
     sl_map_setc(a, globals, "envs", map);
-    sl_map_setc(a, globals, "globals", configured ? configured : sl_map(a));
+    sl_map_setc(a, globals, "globals", o->globals ? o->globals : sl_map(a));
+    sl_val *kestra = sl_map(a);
+    sl_map_opt_str(a, kestra, "environment", o->environment);
+    sl_map_opt_str(a, kestra, "url", o->url);
+    sl_map_setc(a, globals, "kestra", kestra);
     return globals;
 }
 
@@ -107,7 +111,7 @@ sl_engine *sl_engine_open(const sl_engine_options *options, sl_err *err)
     e->storage_root = join(options->data_dir, "storage");
     e->work_root = join(options->data_dir, "work");
     e->storage.root = e->storage_root;
-    e->globals = envs(e->arena, options->globals);
+    e->globals = envs(e->arena, options);
     e->flows = sl_flow_cache_new(options->registry, options->plugin_defaults);
     e->watch = sl_watch_new();
     e->turn_arena = sl_arena_new();

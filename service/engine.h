@@ -42,6 +42,7 @@ typedef struct sl_engine_options {
     const sl_val *local_files;          /* list of folders whose files file:///… may name; NULL = none */
     const sl_val *plugin_defaults;      /* the server's, a list; NULL = none */
     const sl_val *globals;              /* {{ globals }}; NULL = none */
+    sl_str environment, url;            /* {{ kestra.environment }}, {{ kestra.url }}; .n == 0: none */
     const struct sl_stored_cfg *storage; /* the object store behind the internal storage; NULL = none */
     bool serve;                         /* go on when nothing runs; fire triggers; let go of executions that have ended */
     void *self;
