@@ -34,10 +34,41 @@ static void note(sl_arena *a, sl_history *h, sl_state state, int attempt, int64_
     h->items[h->n++] = (sl_change){ state, attempt, now };
 }
 
+/* Lists of tasks have no outputs of their own, ever. */
+static bool only_holds(const sl_task_def *d)
+{
+    return d->flowable == SL_SEQUENTIAL || d->flowable == SL_PARALLEL || d->flowable == SL_DAG || d->flowable == SL_ALLOW_FAILURE || (d->flowable == SL_FOR_EACH && !d->isolated);
+}
+
+/* {{ outputs }} names it, if only as an empty map. What may have outputs yet is not named too soon: replacing is dear. */
+static bool has_begun(const sl_taskrun *r)
+{
+    if (r->state == SL_SKIPPED || r->state == SL_CREATED)
+        return false;
+    if (r->def->flowable != SL_RUNNABLE)
+        return only_holds(r->def) || sl_state_final(r->state);
+    return r->attempt > 1 || r->state == SL_RETRYING || (sl_state_final(r->state) && (r->state != SL_KILLED || r->attempt > 0));
+}
+
+void sl_exec_name_outputs(sl_exec *x, const sl_taskrun *r)
+{
+    sl_val *map = x->task_outputs;
+    if (!has_begun(r) || sl_val_count(r->outputs) > 0)
+        return;
+    for (sl_scope *s = r->in; s != NULL; s = s->owner ? s->owner->in : NULL)
+        if (s->outer != NULL && s->outer->owner->def->isolated) {
+            map = s->outputs = s->outputs ? s->outputs : sl_map(x->arena);
+            break;
+        }
+    if (sl_get_str(map, r->def->id) == NULL)
+        sl_map_set(x->arena, map, r->def->id, sl_map(x->arena));
+}
+
 void sl_exec_set_run_state(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now)
 {
     r->state = state;
     note(x->arena, &r->history, state, r->attempt, now);
+    sl_exec_name_outputs(x, r);
     sl_exec_mark(x, r);
 }
 

@@ -9,6 +9,8 @@ void sl_exec_act(sl_exec *x, sl_action_kind kind, sl_taskrun *r);
 void sl_exec_set_run_state(sl_exec *x, sl_taskrun *r, sl_state state, int64_t now);
 void sl_exec_set_state(sl_exec *x, sl_state state, int64_t now);
 void sl_exec_wake_at(sl_exec *x, sl_taskrun *r, int64_t at_ms);
+/* A task that was begun and has no outputs is in {{ outputs }} all the same, as an empty map, once for all values of loops. */
+void sl_exec_name_outputs(sl_exec *x, const sl_taskrun *r);
 void sl_exec_set_outputs(sl_exec *x, sl_taskrun *r, const sl_val *outputs);
 /* LoopUntil: a round does not see outputs of the one before. */
 void sl_exec_forget_outputs(sl_exec *x, const sl_scope *s);

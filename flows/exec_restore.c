@@ -28,6 +28,7 @@ static void rebuild_tree(sl_exec *x)
         }
         r->in = s;
         sl_exec_set_outputs(x, r, r->outputs);
+        sl_exec_name_outputs(x, r);
         bool live = !sl_state_final(r->state);
         x->paused += r->state == SL_PAUSED;
         x->aside += live && r->role == SL_PHASE_ASIDE;

@@ -25,7 +25,7 @@ class Proxy:
 
     def __init__(self, target, seed, share):
         self.target, self.random, self.share = int(target.rsplit(":", 1)[1]), random.Random(seed), share
-        self.done, self.deck, self.in_a_row = collections.Counter(), [], collections.Counter()
+        self.done, self.deck, self.lately = collections.Counter(), [], collections.defaultdict(list)
         self.lock = threading.Lock()
         self.server = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
@@ -40,13 +40,18 @@ class Proxy:
             threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
     def choose(self, what):
-        """Each fault in turn, in an order of chance, so that none is left out; but a call is tried five times, so not four times in a row."""
+        """
+        Each fault in turn, in an order of chance, so that none is left out; but a call is tried five times within some seconds, so not
+        more than three times in ten of these, whoever calls.
+        """
         with self.lock:
-            fault = None
-            if self.random.random() < self.share and self.in_a_row[what] < 3:
+            fault, now = None, time.monotonic()
+            self.lately[what] = [t for t in self.lately[what] if t > now - 10]
+            if self.random.random() < self.share and len(self.lately[what]) < 3:
                 self.deck = self.deck or self.random.sample(FAULTS, len(FAULTS))
                 fault = self.deck.pop()
-            self.in_a_row[what] = self.in_a_row[what] + 1 if fault not in (None, "slow") else 0
+            if fault not in (None, "slow"):
+                self.lately[what].append(now)
             self.done[fault] += 1
             return fault
 
