@@ -95,13 +95,13 @@ static void add_parents(sl_arena *a, sl_val *vars, const sl_taskrun *r)
         sl_map_setc(a, vars, "parent", parents->list.items[0]);
 }
 
-/* States of the task runs: by id as tasks.ID.state, right in a loop as tasks.ID.VALUE.state, and as a list for tasksWithState(). Costly for long flows, so only where one is asked for. */
-static void add_states(sl_arena *a, sl_val *vars, const sl_exec *x)
+/* States of the task runs: by id as tasks.ID.state, right in a loop as tasks.ID.VALUE.state, and as a list for tasksWithState(). Costly for long flows, so only where one is asked for. own: the run that looks, which has not been started in its own eyes. */
+static void add_states(sl_arena *a, sl_val *vars, const sl_exec *x, const sl_taskrun *own)
 {
     sl_val *tasks = sl_map(a), *runs = sl_list(a);
     for (const sl_taskrun *r = x->first; r != NULL; r = r->next) {
         sl_val *one = sl_map(a), *run = sl_map(a);
-        const sl_val *state = sl_val_str(a, sl_str_c(sl_state_name(r->state)));
+        const sl_val *state = sl_val_str(a, sl_str_c(sl_state_name(r == own ? SL_CREATED : r->state)));
         sl_map_setc(a, one, "state", state);
         bool of_loop = r->in != NULL && r->in->outer != NULL;
         sl_val *by_value = of_loop ? inner_map(a, tasks, r->def->id) : tasks;
@@ -230,7 +230,7 @@ const sl_val *sl_context_vars(sl_arena *a, const sl_exec *x, const sl_taskrun *r
     if (sl_get(trigger, "date") != NULL)
         sl_map_setc(a, vars, "schedule", trigger); /* older name */
     if (x->flow->wants_states)
-        add_states(a, vars, x);
+        add_states(a, vars, x, r);
     if (r == NULL)
         return vars;
     sl_val *task = sl_map(a);

@@ -3,12 +3,14 @@
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 import time
 import unittest
 import urllib.request
 
+import generated
 from server import Server
 from sluice import Case
 
@@ -16,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STARTER = pathlib.Path(os.environ.get("KESTRA_TOOLS", ROOT.parent / "shared" / "tools")) / "kestra-engine"
 INSTALLED = pathlib.Path(os.environ.get("K", "/var/tmp/kestra-engine"), "classes", "local", "Engine.class")
 RECORD = ROOT / "tests" / "data" / "engine" / "flows.json" # what the engine (1.3.31) made of flows.yaml
+MADE = ROOT / "tests" / "data" / "engine" / "generated.json" # and of the first of the flows of generated.py
 API = "http://127.0.0.1:18090/api/v1/main"
 
 
@@ -49,6 +52,10 @@ def plain(v):
         v = re.sub(r"/[^/ ]*$", "/FILE", v) if v.startswith("kestra:") else v
         return re.sub(r"[0-9A-Za-z]{20,23}", "ID", v)
     return v
+
+
+def write(path, shapes):
+    path.write_text("{\n" + ",\n".join(f"{json.dumps(str(k))}: {json.dumps(v, ensure_ascii=False, sort_keys=True)}" for k, v in shapes.items()) + "\n}\n")
 
 
 def shape(x):
@@ -126,10 +133,29 @@ class Engine(Case):
         ids = {name: call("POST", f"/executions/t/{name}", b"")["id"] for name in flows}
         shapes = {name: shape(settled(lambda path: call("GET", path), id)) for name, id in ids.items()}
         if os.environ.get("SLUICE_RECORD"):
-            RECORD.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False, sort_keys=True)}" for k, v in shapes.items()) + "\n}\n")
+            write(RECORD, shapes)
         recorded = json.loads(RECORD.read_text())
         wrong = {name: found for name in flows if not differs(flows[name]) and (found := differences(shapes[name], recorded[name]))}
         self.assertEqual(wrong, {}, "the engine is not what was recorded (SLUICE_RECORD=1 records it anew)")
+
+    def test_generated_flows(self):
+        """Those that are recorded; others each time, beside ours."""
+        recorded = json.loads(MADE.read_text())
+        first = random.randrange(1000, 1 << 30)
+        print(f"flows {first} to {first + 39}", flush=True)
+        with Server(self) as s:
+            for numbers in (range(len(recorded)), range(first, first + 40)):
+                ids = {}
+                for i in numbers:
+                    call("POST", "/flows", generated.flow(i).encode())
+                    s.flow(generated.flow(i))
+                    ids[i] = call("POST", f"/executions/t/made{i}", b"")["id"], s.run("t", f"made{i}", wait=False)["id"]
+                theirs = {i: shape(settled(lambda path: call("GET", path), id)) for i, (id, _) in ids.items()}
+                ours = {i: shape(settled(lambda path: s.get(path).json, id, 0.1)) for i, (_, id) in ids.items()}
+                if numbers.start == 0 and os.environ.get("SLUICE_RECORD"):
+                    write(MADE, theirs)
+                wrong = {i: found for i in numbers if (found := differences(theirs[i], ours[i]))}
+                self.assertEqual(wrong, {})
 
 
 class Flows(Case):
@@ -148,3 +174,13 @@ class Flows(Case):
                 if differs(flows[name]) == (found == []):
                     wrong.append("\n".join([name, *(found or ["  is said to differ, and does not"])]))
         self.assertEqual(wrong, [], "\n".join(wrong))
+
+    def test_generated_flows(self):
+        recorded = {int(k): v for k, v in json.loads(MADE.read_text()).items()}
+        self.assertGreater(len(recorded), 50)
+        with Server(self) as s:
+            for i in recorded:
+                s.flow(generated.flow(i))
+            ids = {i: s.run("t", f"made{i}", wait=False)["id"] for i in recorded}
+            wrong = {i: found for i, id in ids.items() if (found := differences(recorded[i], shape(settled(lambda path: s.get(path).json, id, 0.05))))}
+        self.assertEqual(wrong, {})
