@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -168,24 +169,47 @@ static bool cut(sl_arena *a, sl_reader *r, unsigned levels, sl_writer *kept, int
     return rc == 0;
 }
 
-bool sl_logs_cut(sl_logs *l, sl_str id, unsigned levels, bool remove, int64_t *count, sl_err *err)
+static int64_t size_of(const char *path)
 {
-    SL_ARENA a = sl_arena_new();
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+/* Nobody waits while it is read; what is added meanwhile shows in its size. *done: false = it has been, begin anew. */
+static bool cut_once(sl_logs *l, sl_arena *a, sl_str id, unsigned levels, bool remove, bool *done, int64_t *count, sl_err *err)
+{
     const char *path = sl_logs_path(l, a, id).p;
-    int64_t left = 0;
+    int64_t left = 0, size = size_of(path);
     *count = 0;
-    if (!sl_fs_exists(path))
+    *done = true;
+    if (size < 0)
         return true;
-    pthread_mutex_lock(&l->lock);
     SL_READER r = sl_reader_file(path, err);
     SL_WRITER kept = r != NULL && remove ? sl_writer_file(path, err) : NULL; /* takes the place of the file when it is finished */
-    bool ok = r != NULL && (kept != NULL || !remove) && cut(a, r, levels, kept, count, &left, err);
-    if (ok && remove) {
+    if (r == NULL || (kept == NULL && remove) || !cut(a, r, levels, kept, count, &left, err))
+        return false;
+    if (!remove)
+        return true;
+    pthread_mutex_lock(&l->lock);
+    *done = size_of(path) == size;
+    bool ok = true;
+    if (*done) {
         let_go(l, id);
         ok = left > 0 ? kept->finish(kept, err) : sl_fs_remove(path, err);
     }
     pthread_mutex_unlock(&l->lock);
     return ok;
+}
+
+bool sl_logs_cut(sl_logs *l, sl_str id, unsigned levels, bool remove, int64_t *count, sl_err *err)
+{
+    enum { TRIES = 5 };
+    SL_ARENA a = sl_arena_new();
+    bool done = false;
+    for (int i = 0; i < TRIES && !done; i++)
+        if (!cut_once(l, a, id, levels, remove, &done, count, err))
+            return false;
+    return done || sl_err_set(err, SL_ERR_CONFLICT, "log.busy", "the log of the execution %.*s is still being written", SL_ARG(id));
 }
 
 int64_t sl_logs_lost(sl_logs *l)
