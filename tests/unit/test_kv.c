@@ -66,6 +66,7 @@ SL_TEST(kv, only_of_a_version)
     CHECK_OK(sl_kv_put(kv, SL_KV_VALUE, SL_S("a"), SL_S("k"), SL_S("3"), &o, &t->err));
     CHECK(!sl_kv_put(kv, SL_KV_VALUE, SL_S("a"), SL_S("k"), SL_S("4"), &o, &t->err));
     CHECK(sl_str_eqc(get(t, kv, "a", "k", false), "3"));
+    sl_kv_close(kv);
 }
 
 SL_TEST(kv, namespaces_inherit)
