@@ -116,12 +116,9 @@ tasks:
         )
         self.assertEqual((out["vars"], sorted(out["outputFiles"])), ({"n": 3, "true": True}, ["data.json", "out.json"]))
 
-    def test_taken_up_after_a_crash(self):
-        """The container outlives us; the script runs once, and all that it printed is there."""
-        path = self.tmp / "flow.yaml"
-        path.write_text(flow({"commands": ["echo first", "for i in $(seq 40); do test -e go && break; sleep 0.1; done", "sleep 1", "echo '::{\"outputs\": {\"end\": true}}::'"]}))
+    def killed_at_first(self, path):
+        """Runs the flow until its script prints "first"; the execution."""
         process = subprocess.Popen([PROGRAM, "run", str(path)], env=self.env(), cwd=self.tmp, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        id = None
         for line in process.stderr:
             if "execution" in line:
                 id = line.split()[1].rstrip(":")
@@ -129,6 +126,13 @@ tasks:
                 break
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
+        return id
+
+    def test_taken_up_after_a_crash(self):
+        """The container outlives us; the script runs once, and all that it printed is there."""
+        path = self.tmp / "flow.yaml"
+        path.write_text(flow({"commands": ["echo first", "for i in $(seq 40); do test -e go && break; sleep 0.1; done", "sleep 1", "echo '::{\"outputs\": {\"end\": true}}::'"]}))
+        id = self.killed_at_first(path)
         names = [line.split()[0] for line in self.podman.containers()]
         self.assertEqual(len(names), 1)
         done = self.ok(self.sluice("run", "--continue", id, "--output", "json"))
@@ -139,14 +143,7 @@ tasks:
         runner = {"type": "io.kestra.plugin.scripts.runner.docker.Docker", "resume": False}
         path = self.tmp / "flow.yaml"
         path.write_text(flow({"taskRunner": runner, "inputFiles": {"wait": "yes"}, "commands": ["echo first", "sleep 2"]}))
-        process = subprocess.Popen([PROGRAM, "run", str(path)], env=self.env(), cwd=self.tmp, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for line in process.stderr:
-            if "execution" in line:
-                id = line.split()[1].rstrip(":")
-            if "first" in line:
-                break
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        id = self.killed_at_first(path)
         before = [line.split()[0] for line in self.podman.containers()]
         done = self.ok(self.sluice("run", "--continue", id))
         self.assertNotIn("is taken up again", done.err)
