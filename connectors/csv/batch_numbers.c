@@ -19,6 +19,8 @@ typedef struct shorts {
     words key[EIGHTS], bytes[EIGHTS], digits[EIGHTS];
     uint64_t plus[EIGHTS], minus[EIGHTS];
     unsigned rest[EIGHTS];        /* lanes of what is no number */
+    size_t place[EIGHTS];         /* which eight of the chunk it is */
+    uint64_t same;                /* key of a number, or of a null, that is counted already; 1 = none */
     int64_t nulls, others;
     unsigned classes;             /* those that were met */
     bool truths;
@@ -99,7 +101,7 @@ static void add_rest(sl_csv_column *c, shorts *s, const sl_csv_index *x, size_t 
     const uint64_t *keys = (const uint64_t *)s->key, *bytes = (const uint64_t *)s->bytes;
     for (size_t eight = 0; eight < n; eight++)
         for (unsigned left = s->rest[eight]; left != 0; left &= left - 1) {
-            size_t i = eight * LANES + (unsigned)__builtin_ctz(left);
+            size_t i = s->place[eight] * LANES + (unsigned)__builtin_ctz(left);
             if (bytes[i] <= 8 && is_truth(keys[i], bytes[i])) {
                 s->truths = true;
                 s->key_min[0] = keys[i] < s->key_min[0] ? keys[i] : s->key_min[0];
@@ -114,13 +116,18 @@ static void add_rest(sl_csv_column *c, shorts *s, const sl_csv_index *x, size_t 
 
 static inline __attribute__((always_inline)) void add_chunk(sl_csv_column *c, shorts *s, const sl_csv_index *x, size_t from, size_t count, size_t k, bool careful)
 {
-    size_t n = (count + LANES - 1) / LANES;
+    size_t eights = (count + LANES - 1) / LANES, n = 0;
     words key_min = s->key_min, key_max = s->key_max;
     unsigned rest = 0;
     load_chunk(s, x, from, count, k, careful);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < eights; i++) {
         words blank = 64 - 8 * s->bytes[i], right = shifted_right(in_byte_order(s->key[i]), blank), key = right << (blank & 63);
-        uint64_t some = ~equal_bytes(right, '\0'), good = classify(right, some, &s->digits[i], &s->plus[i], &s->minus[i]);
+        /* As in columns that hardly change: nothing but their number is news. Long values have the key 0, too. */
+        if (all_lanes(key, s->same) && (s->same != 0 || zero_lanes(s->bytes[i]) == 0xFF)) {
+            s->nulls += s->same == 0 ? LANES : 0;
+            continue;
+        }
+        uint64_t some = ~equal_bytes(right, '\0'), good = classify(right, some, &s->digits[n], &s->plus[n], &s->minus[n]);
         unsigned numbers = lanes_at(good, 0), nulls = 0;
         s->key[i] = key;
         key_min = lesser(key_min, key | ~in_lanes(numbers));
@@ -130,11 +137,13 @@ static inline __attribute__((always_inline)) void add_chunk(sl_csv_column *c, sh
             nulls = zero_lanes(s->bytes[i]);
             s->nulls += __builtin_popcount(nulls);
         }
-        rest |= s->rest[i] = ~(numbers | nulls) & 0xFF;
+        s->same = ((numbers | nulls) & 1) != 0 ? key[0] : 1;
+        s->place[n] = i;
+        rest |= s->rest[n++] = ~(numbers | nulls) & 0xFF;
     }
     s->key_min = key_min;
     s->key_max = key_max;
-    s->nulls -= (int64_t)(n * LANES - count); /* those that filled the last eight */
+    s->nulls -= (int64_t)(eights * LANES - count); /* those that filled the last eight */
     add_classes(s, s->plus, 0, n);
     add_classes(s, s->minus, 8, n);
     if (rest != 0)
@@ -178,6 +187,7 @@ void SL_LEVEL_NAME(sl_csv_column_add_shorts)(sl_csv_column *c, const sl_csv_inde
     s.classes = 0;
     s.truths = false;
     s.widths = 0;
+    s.same = 1;
     s.key_max = (words){ 0 };
     s.key_min = ~(words){ 0 };
     for (size_t from = 0; from < x->rows; from += CHUNK) {

@@ -91,6 +91,16 @@ static inline uint64_t any_bit(words w)
     return all;
 }
 
+/* Is every lane this word? */
+static inline bool all_lanes(words w, uint64_t word)
+{
+#if defined(__AVX512F__)
+    return _mm512_cmpneq_epi64_mask((__m512i)w, _mm512_set1_epi64((long long)word)) == 0;
+#else
+    return any_bit(w ^ word) == 0;
+#endif
+}
+
 static inline unsigned zero_lanes(words w)
 {
 #if defined(__AVX512F__)
