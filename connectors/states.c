@@ -1,7 +1,6 @@
 /* connectors/states.c: io.kestra.plugin.core.state, kept in the key-value store. */
 #include "base/arena.h"
 #include "base/io.h"
-#include "base/json.h"
 #include "connectors/connectors.h"
 
 #define CORE "io.kestra.plugin.core."

@@ -1,6 +1,5 @@
 /* service/task_executions.c: what a task may ask of, and do to, other executions (connectors/task.h). */
 #include "base/arena.h"
-#include "base/fs.h"
 #include "base/json.h"
 #include "service/execution.h"
 #include "service/reach.h"

@@ -59,7 +59,7 @@ bool sl_task_kv_change(sl_task *t, sl_str ns, sl_str key, sl_kv_change fn, void 
         if (strcmp(err->code, "kv.changed") != 0 || sl_task_cancelled(t))
             return false;
     }
-    return false;
+    return sl_err_set(err, SL_ERR_CONFLICT, "kv.changed", "the value of '%.*s' was changed by others each of %d times that this task tried; try again", SL_ARG(key), TRIES);
 }
 
 bool sl_task_kv_delete(sl_task *t, sl_str ns, sl_str key, bool *existed, sl_err *err)
