@@ -200,16 +200,21 @@ const sl_kek *sl_kv_kek(const sl_kv *kv)
     return &kv->ring.kek;
 }
 
-bool sl_kv_key_ok(sl_str key, sl_err *err)
+static bool name_ok(const char *what, sl_str name, size_t longest, sl_err *err)
 {
-    bool ok = key.n > 0 && key.n <= 255;
-    for (size_t i = 0; i < key.n; i++) {
-        char c = key.p[i];
+    bool ok = name.n > 0 && name.n <= longest;
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
         bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
         ok &= alnum || (i > 0 && (c == '.' || c == '_' || c == '-'));
     }
-    return ok || sl_err_set(err, SL_ERR_CONFIG, "kv.key", "the key '%.*s' is not allowed: it must start with a letter or digit and hold only letters, digits, '.', '_' and '-'",
-                            (int)(key.n < 100 ? key.n : 100), key.p);
+    return ok || sl_err_set(err, SL_ERR_CONFIG, "kv.key", "the %s '%.*s' is not allowed: it must start with a letter or digit and hold only letters, digits, '.', '_' and '-', at most %zu of them", what,
+                            (int)(name.n < 100 ? name.n : 100), name.p, longest);
+}
+
+bool sl_kv_key_ok(sl_str key, sl_err *err)
+{
+    return name_ok("key", key, 255, err);
 }
 
 static sl_str entry_aad(sl_arena *a, sl_str ns, sl_kv_kind kind, sl_str key, int64_t version, sl_str type, int64_t created, int64_t expires)
@@ -302,7 +307,7 @@ static bool do_put(sl_kv *kv, sl_arena *a, head *h, void *self, sl_err *err)
 bool sl_kv_put(sl_kv *kv, sl_kv_kind kind, sl_str ns, sl_str key, sl_str value, const sl_kv_options *options, sl_err *err)
 {
     static const sl_kv_options none = { 0 };
-    if (!sl_kv_key_ok(key, err))
+    if (!sl_kv_key_ok(key, err) || !name_ok("namespace", ns, 150, err))
         return false;
     if (value.n > SL_KV_VALUE_MAX)
         return sl_err_set(err, SL_ERR_LIMIT, "kv.size", "the value of '%.*s' is larger than %d bytes; put large data into a file", SL_ARG(key), SL_KV_VALUE_MAX);

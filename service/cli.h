@@ -59,5 +59,7 @@ void sl_cli_problems(const char *file, const sl_problems *problems);
 sl_flow *sl_cli_flow(sl_cli *c, const char *path);
 /* -i key=value and --input-json as a map; false after a message. */
 bool sl_cli_inputs(sl_cli *c, const sl_val **ret);
+/* Warns of those that the flow does not have. */
+void sl_cli_unused_inputs(sl_cli *c, const sl_flow *flow, const sl_val *given);
 /* Makes the engine use the local cloud. */
 void sl_cli_use_cloud(sl_cli *c, const sl_cloud *cloud, sl_engine_options *o);

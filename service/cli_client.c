@@ -14,6 +14,7 @@ struct sl_client {
     sl_cli *cli;
     sl_http *http;
     sl_str url, token;
+    sl_val *headers;
 };
 
 static void done(void *http)
@@ -36,7 +37,7 @@ sl_client *sl_client_open(sl_cli *c)
 {
     sl_client *k = SL_NEW(c->arena, sl_client);
     const char *url = getenv("SLUICE_URL"), *token = getenv("SLUICE_TOKEN");
-    *k = (sl_client){ .cli = c };
+    *k = (sl_client){ .cli = c, .headers = sl_map(c->arena) };
     if (url != NULL && *url != '\0') {
         k->url = sl_str_c(url);
         while (k->url.n > 0 && k->url.p[k->url.n - 1] == '/')
@@ -68,10 +69,18 @@ sl_str sl_client_path(sl_cli *c, const char *fmt, ...)
     return sl_buf_str(&b);
 }
 
+void sl_client_header(sl_client *k, const char *name, sl_str value)
+{
+    sl_map_set_str(k->cli->arena, k->headers, name, value);
+}
+
 static sl_http_request request_of(sl_client *k, const char *method, sl_str path, const char *type, sl_str body)
 {
     sl_arena *a = k->cli->arena;
     sl_val *headers = sl_map(a);
+    for (size_t i = 0; i < k->headers->map.n; i++)
+        if (sl_text(k->headers->map.entries[i].value).n > 0)
+            sl_map_set(a, headers, k->headers->map.entries[i].key, k->headers->map.entries[i].value);
     if (k->token.n > 0)
         sl_map_set_str(a, headers, "Authorization", sl_fmt(a, "Bearer %.*s", SL_ARG(k->token)));
     if (body.p != NULL && type != NULL)

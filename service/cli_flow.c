@@ -70,6 +70,7 @@ static int render(sl_cli *c)
     sl_err err;
     if (flow == NULL || !sl_cli_inputs(c, &given))
         return 2;
+    sl_cli_unused_inputs(c, flow, given);
     sl_engine_options o = { .data_dir = c->data_dir, .registry = &sl_all_connectors, .workers = 1 };
     sl_engine *e = sl_engine_open(&o, &err);
     if (e == NULL)

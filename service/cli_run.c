@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "flows/input.h"
 #include "local/cloud.h"
 #include "service/cli.h"
 #include "service/execution.h"
@@ -154,6 +155,31 @@ bool sl_cli_inputs(sl_cli *c, const sl_val **ret)
     return true;
 }
 
+/* Is it one, a part of one, or does it hold some? Ids have dots. */
+static bool meets(sl_str id, sl_str key)
+{
+    size_t n = id.n < key.n ? id.n : key.n;
+    const sl_str longer = id.n > key.n ? id : key;
+    return memcmp(id.p, key.p, n) == 0 && (longer.n == n || longer.p[n] == '.');
+}
+
+void sl_cli_unused_inputs(sl_cli *c, const sl_flow *flow, const sl_val *given)
+{
+    enum { NEAR = 2 };
+    const sl_val *inputs = sl_inputs_flat(c->arena, flow->inputs);
+    for (size_t i = 0; sl_is(given, SL_MAP) && i < given->map.n; i++) {
+        sl_str key = given->map.entries[i].key, near = { NULL, 0 };
+        bool known = false;
+        for (size_t k = 0; k < sl_val_count(inputs) && !known; k++) {
+            sl_str id = sl_get_text(sl_at(inputs, k), "id");
+            known = meets(id, key);
+            near = sl_str_distance(id, key, NEAR) <= NEAR ? id : near;
+        }
+        if (!known)
+            (void)sl_cli_fail(0, "warning: the flow has no input '%.*s', its value is not used%s%.*s%s", SL_ARG(key), near.n ? "; did you mean '" : "", SL_ARG(near), near.n ? "'?" : "");
+    }
+}
+
 static bool labels_of(sl_cli *c, const sl_val **ret)
 {
     sl_val *labels = sl_map(c->arena);
@@ -268,6 +294,8 @@ static int run(sl_cli *c)
         return 2;
     if (!sl_cli_inputs(c, &inputs) || !labels_of(c, &labels))
         return 2;
+    if (flow != NULL)
+        sl_cli_unused_inputs(c, flow, inputs);
     sl_val *everywhere = sl_list(c->arena); /* who runs it may read what they may read */
     sl_list_add(c->arena, everywhere, sl_val_c(c->arena, "/"));
     screen s = { .terminal = isatty(STDERR_FILENO) == 1, .quiet = sl_cli_has(c, "--quiet"), .started_ms = sl_mono_ms() };

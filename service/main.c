@@ -1,4 +1,5 @@
 /* service/main.c: finds the command, reads its options, runs it. */
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -36,6 +37,8 @@ const sl_cli_opt sl_common_options[] = {
     { 0 },
 };
 
+static int lost;                  /* errno of the first output that could not be written; 0 = all was */
+
 void sl_cli_print(const char *fmt, ...)
 {
     SL_ARENA a = sl_arena_new();
@@ -43,7 +46,8 @@ void sl_cli_print(const char *fmt, ...)
     va_start(ap, fmt);
     sl_str s = sl_redact(a, sl_vfmt(a, fmt, ap));
     va_end(ap);
-    (void)fwrite(s.p, 1, s.n, stdout);
+    if (fwrite(s.p, 1, s.n, stdout) < s.n && lost == 0)
+        lost = errno;
 }
 
 int sl_cli_fail(int code, const char *fmt, ...)
@@ -216,7 +220,7 @@ int main(int argc, char **argv)
         print_help(NULL);
         return argc < 2 ? 2 : 0;
     }
-    int used = 0;
+    int used = 1;
     const sl_command *cmd = strcmp(argv[1], "--version") == 0 ? &sl_command_version : find_command(argc, argv, &used);
     if (cmd == NULL)
         return sl_cli_fail(2, "there is no command '%s'; `sluice --help` lists them", argv[1]);
@@ -236,7 +240,12 @@ int main(int argc, char **argv)
     sl_log_init(sl_cli_has(&c, "--trace") ? SL_TRACE : sl_cli_has(&c, "--verbose") ? SL_DEBUG : SL_WARN, false);
     c.data_dir = sl_fs_absolute(arena, sl_cli_has(&c, "--data-dir") ? sl_cli_text(&c, "--data-dir").p : default_data_dir(arena)).p;
     rc = cmd->run(&c);
-    if (fflush(stdout) != 0)
-        return sl_cli_fail(1, "the output could not be written");
-    return rc;
+    if (fflush(stdout) != 0 && lost == 0)
+        lost = errno;
+    if (lost == 0)
+        return rc;
+    errno = lost;
+    sl_err err;
+    sl_err_errno(&err, "write to", "the standard output");
+    return lost == EPIPE ? 1 : sl_cli_error(1, &err); /* EPIPE: who reads has seen enough */
 }

@@ -44,7 +44,7 @@ typedef struct sl_api_route {
 } sl_api_route;
 
 /* Tables of the modules, each ends with {0}. */
-extern const sl_api_route sl_api_flows[], sl_api_flows_many[], sl_api_executions[], sl_api_execution_actions[], sl_api_logs[], sl_api_metrics[], sl_api_triggers[], sl_api_triggers_many[], sl_api_graph[], sl_api_validate[], sl_api_kv[], sl_api_files[], sl_api_users[], sl_api_login[], sl_api_plugins[], sl_api_misc[];
+extern const sl_api_route sl_api_flows[], sl_api_flows_many[], sl_api_executions[], sl_api_execution_actions[], sl_api_logs[], sl_api_metrics[], sl_api_triggers[], sl_api_triggers_many[], sl_api_graph[], sl_api_validate[], sl_api_kv[], sl_api_secrets[], sl_api_files[], sl_api_users[], sl_api_login[], sl_api_plugins[], sl_api_misc[];
 extern const sl_api_route *const sl_api_tables[]; /* ends with NULL */
 
 sl_api *sl_api_new(sl_engine *e);

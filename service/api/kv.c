@@ -9,6 +9,20 @@ static void set_time(sl_arena *a, sl_val *map, const char *key, int64_t ms)
         sl_map_set_str(a, map, key, sl_time_rfc3339(a, ms));
 }
 
+static const sl_val *entry_json(sl_call *c, const sl_kv_entry *e)
+{
+    sl_val *one = sl_map_of(c->arena, "key", sl_val_str(c->arena, e->key));
+    sl_map_set_str(c->arena, one, "namespace", e->ns);
+    sl_map_set_str(c->arena, one, "type", e->type);
+    sl_map_set_int(c->arena, one, "version", e->version);
+    sl_map_opt_str(c->arena, one, "description", e->description);
+    set_time(c->arena, one, "creationDate", e->created_ms);
+    set_time(c->arena, one, "updateDate", e->updated_ms);
+    set_time(c->arena, one, "expirationDate", e->expires_ms);
+    sl_map_set_str(c->arena, one, "fingerprint", e->fingerprint);
+    return one;
+}
+
 static bool add_keys(sl_call *c, sl_str ns, sl_val *out)
 {
     sl_kv_entry *entries;
@@ -18,15 +32,34 @@ static bool add_keys(sl_call *c, sl_str ns, sl_val *out)
         sl_reply_err(c, &err);
         return false;
     }
-    for (size_t i = 0; i < n; i++) {
-        sl_val *one = sl_map_of(c->arena, "key", sl_val_str(c->arena, entries[i].key));
-        sl_map_set_str(c->arena, one, "namespace", ns);
-        set_time(c->arena, one, "creationDate", entries[i].created_ms);
-        set_time(c->arena, one, "updateDate", entries[i].updated_ms);
-        set_time(c->arena, one, "expirationDate", entries[i].expires_ms);
-        sl_list_add(c->arena, out, one);
-    }
+    for (size_t i = 0; i < n; i++)
+        sl_list_add(c->arena, out, entry_json(c, &entries[i]));
     return true;
+}
+
+/* Of all namespaces that the caller may see, or of one. */
+static void list_all(sl_call *c)
+{
+    sl_kv_entry *entries;
+    size_t n;
+    int64_t offset, size, at = 0;
+    sl_err err;
+    sl_val *out = sl_list(c->arena);
+    sl_str ns = sl_query_filter(c, "namespace"), q = sl_query_filter(c, "q");
+    if (!sl_query_page(c, &offset, &size))
+        return;
+    if (!sl_kv_entries(sl_engine_kv(c->engine), c->arena, SL_KV_VALUE, ns.n > 0 ? ns : (sl_str){ NULL, 0 }, SL_S(""), &entries, &n, &err)) {
+        sl_reply_err(c, &err);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!sl_principal_may(&c->who, SL_ROLE_VIEWER, entries[i].ns) || (q.n > 0 && sl_str_find(entries[i].key, q) < 0))
+            continue;
+        if (at >= offset && at < offset + size)
+            sl_list_add(c->arena, out, entry_json(c, &entries[i]));
+        at++;
+    }
+    sl_reply_page(c, out, at);
 }
 
 static void list(sl_call *c)
@@ -81,33 +114,34 @@ static const sl_val *value_of(sl_call *c)
     return v != NULL ? v : sl_val_str(c->arena, text);
 }
 
-static bool type_of(sl_call *c, const sl_val *v, sl_str *ret)
+static sl_str type_of(sl_call *c, const sl_val *v)
 {
     sl_err ignored;
     sl_time t;
     int64_t ms;
-    *ret = (sl_str){ NULL, 0 };
     bool bare = sl_is(v, SL_STRING) && !sl_json_parse(c->arena, sl_str_trim(c->body), &ignored);
     if (bare && v->s.n > 1 && v->s.p[0] == 'P' && sl_duration_parse(v->s, &ms))
-        *ret = SL_S("DURATION");
-    else if (bare && sl_time_parse(v->s, &t) && t.kind == SL_TIME_DATE)
-        *ret = SL_S("DATE");
-    else if (bare && sl_time_parse(v->s, &t) && (t.kind == SL_TIME_INSTANT || t.kind == SL_TIME_ZONED))
-        *ret = SL_S("DATETIME");
-    return true;
+        return SL_S("DURATION");
+    if (bare && sl_time_parse(v->s, &t) && t.kind == SL_TIME_DATE)
+        return SL_S("DATE");
+    if (bare && sl_time_parse(v->s, &t) && (t.kind == SL_TIME_INSTANT || t.kind == SL_TIME_ZONED))
+        return SL_S("DATETIME");
+    return (sl_str){ NULL, 0 };
 }
 
 static void put(sl_call *c)
 {
     const sl_val *v = value_of(c);
-    sl_str json, type, wanted, ttl = sl_request_header(c->req, "ttl");
+    sl_str json, type, wanted = sl_str_upper(c->arena, sl_request_header(c->req, "type")), ttl = sl_request_header(c->req, "ttl");
     sl_kv_options o = { .description = sl_request_header(c->req, "description") };
     sl_err err;
     if (ttl.n > 0 && !sl_duration_parse(ttl, &o.ttl_ms)) {
         sl_reply_error(c, 422, "Invalid entity: the header ttl must be a duration such as PT1H, not '%.*s'", SL_ARG(ttl));
         return;
     }
-    if (!type_of(c, v, &wanted) || !sl_kv_encode(c->arena, v, wanted, &json, &type, &err)) {
+    if (wanted.n == 0)
+        wanted = type_of(c, v);
+    if (!sl_kv_encode(c->arena, v, wanted, &json, &type, &err)) {
         sl_reply_err(c, &err);
         return;
     }
@@ -146,10 +180,11 @@ static void remove_many(sl_call *c)
 }
 
 const sl_api_route sl_api_kv[] = {
+    { "GET", "/kv", SL_ROLE_VIEWER, SL_BODY_NONE, "namespace q page size", "Keys of all namespaces, without their values.", list_all },
     { "GET", "/namespaces/{namespace}/kv", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Keys of a namespace.", list },
     { "GET", "/namespaces/{namespace}/kv/inheritance", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "Keys of the namespaces above.", inherited },
     { "GET", "/namespaces/{namespace}/kv/{key}", SL_ROLE_VIEWER, SL_BODY_NONE, NULL, "A value with its type.", get },
-    { "PUT", "/namespaces/{namespace}/kv/{key}", SL_ROLE_AUTHOR, SL_BODY_ANY, NULL, "Stores a value; the header ttl limits its life.", put },
+    { "PUT", "/namespaces/{namespace}/kv/{key}", SL_ROLE_AUTHOR, SL_BODY_ANY, NULL, "Stores a value; headers: ttl limits its life, type is STRING, NUMBER, … (else it is what the text looks like), description is for people.", put },
     { "DELETE", "/namespaces/{namespace}/kv/{key}", SL_ROLE_AUTHOR, SL_BODY_NONE, NULL, "Removes a value.", remove_one },
     { "DELETE", "/namespaces/{namespace}/kv", SL_ROLE_AUTHOR, SL_BODY_JSON, NULL, "Removes several values.", remove_many },
     { 0 },

@@ -11,7 +11,7 @@
 #include "service/audit.h"
 #include "service/session.h"
 
-const sl_api_route *const sl_api_tables[] = { sl_api_misc, sl_api_validate, sl_api_graph, sl_api_execution_actions, sl_api_executions, sl_api_flows_many, sl_api_flows, sl_api_logs, sl_api_metrics, sl_api_triggers_many, sl_api_triggers, sl_api_kv, sl_api_files, sl_api_users, sl_api_login, sl_api_plugins, NULL };
+const sl_api_route *const sl_api_tables[] = { sl_api_misc, sl_api_validate, sl_api_graph, sl_api_execution_actions, sl_api_executions, sl_api_flows_many, sl_api_flows, sl_api_logs, sl_api_metrics, sl_api_triggers_many, sl_api_triggers, sl_api_kv, sl_api_secrets, sl_api_files, sl_api_users, sl_api_login, sl_api_plugins, NULL };
 
 struct sl_api {
     sl_engine *engine;

@@ -345,65 +345,6 @@ class Flows(Case):
             self.assertEqual(s.call("DELETE", "/flows/t/one").status, 204)
             self.assertEqual(s.call("DELETE", "/flows/t/one").status, 404)
 
-    def test_the_commands(self):
-        with Server(self):
-            folder = self.tmp / "flows"
-            folder.mkdir()
-            (folder / "a.yaml").write_text(flow("a", [log("l", "{{ inputs.who }}")], "inputs: [{id: who, type: STRING, defaults: me}]\n"))
-            (folder / "b.yaml").write_text(flow("b", [log()]))
-            self.assertIn("+ t.a", self.ok(self.sluice("flow", "apply", folder)).out)
-            self.assertIn("0 of 2", self.ok(self.sluice("flow", "apply", folder)).out)
-            (folder / "b.yaml").unlink()
-            (folder / "a.yaml").write_text((folder / "a.yaml").read_text().replace("me}", "you}"))
-            shown = self.sluice("flow", "diff", folder)
-            self.assertEqual(shown.rc, 1)
-            self.assertIn("-inputs", shown.out)
-            self.assertIn("- t.b (stays", self.ok(self.sluice("flow", "sync", folder)).out)
-            self.ok(self.sluice("flow", "sync", folder, "--delete"))
-            self.assertEqual([line.split()[0] for line in self.ok(self.sluice("flow", "list")).out.splitlines()], ["t.a"])
-            self.assertEqual(self.ok(self.sluice("flow", "get", "t", "a")).out, (folder / "a.yaml").read_text())
-            done = self.ok(self.sluice("execution", "create", "t", "a", "-i", "who=we", "--follow"))
-            self.assertIn("INFO  l: we", done.out)
-            id = json.loads(self.ok(self.sluice("execution", "create", "t", "a", "--wait", "--output", "json")).out)["id"]
-            self.assertIn("SUCCESS", self.ok(self.sluice("execution", "get", id)).out)
-            self.assertIn("l: you", self.ok(self.sluice("execution", "logs", id)).out)
-            self.assertIn("2 of 2", self.ok(self.sluice("execution", "list")).out)
-            self.assertEqual(json.loads(self.ok(self.sluice("execution", "replay", id, "--revision", "1", "--output", "json")).out)["flowRevision"], 1)
-            self.assertIn("revision 9", self.sluice("execution", "replay", id, "--revision", "9").err)
-            (self.tmp / "pw").write_text("long enough password")
-            self.ok(self.sluice("user", "add", "bob", "--password", f"@{self.tmp / 'pw'}", "--role", "viewer"))
-            token = self.ok(self.sluice("token", "create", "ci", "--role", "viewer")).out.strip()
-            port = (self.data / "port").read_text().strip()
-            far = {"SLUICE_URL": f"http://127.0.0.1:{port}", "SLUICE_TOKEN": token, "SLUICE_DATA_DIR": str(self.tmp / "elsewhere")}
-            self.ok(self.sluice("flow", "list", env=far))
-            self.assertEqual(self.sluice("flow", "delete", "t", "a", env=far).rc, 1)
-            self.ok(self.sluice("flow", "delete", "t", "a"))
-        self.assertIn("does not answer", self.sluice("flow", "list").err)
-
-
-class CommandLine(Case):
-    def test_completion_and_manual_come_from_the_table(self):
-        listed = [line[2:20].strip() for line in self.ok(self.sluice("--help")).out.splitlines() if line.startswith("  ")]
-        self.assertGreater(len(listed), 30)
-        script = self.tmp / "complete.bash"
-        script.write_text(self.ok(self.sluice("completion", "bash")).out)
-
-        def complete(*words):
-            text = f"source {script}; COMP_WORDS=({' '.join(repr(w) for w in words)}); COMP_CWORD={len(words) - 1}; _sluice; echo ${{COMPREPLY[@]}}"
-            return subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True, cwd=self.tmp).stdout.split()
-
-        self.assertEqual(complete("sluice", "exec"), ["execution"])
-        self.assertEqual(set(complete("sluice", "execution", "re")), {"resume", "restart", "replay"})
-        self.assertIn("--parallel", complete("sluice", "trigger", "backfill", "--par"))
-        for shell in ("zsh", "fish"):
-            text = self.ok(self.sluice("completion", shell)).out
-            for name in listed:
-                self.assertIn(name.split()[-1], text)
-        page = self.ok(self.sluice("man")).out
-        for name in listed:
-            self.assertIn(".SS sluice " + name.replace("-", "\\-"), page)
-        self.assertEqual(self.sluice("completion", "tcsh").rc, 2)
-
 
 class Triggers(Case):
     def test_webhooks(self):
