@@ -276,10 +276,9 @@ sl_str sl_schedule_text(sl_arena *arena, const sl_schedule *s, int64_t at_ms)
     return text;
 }
 
-const sl_val *sl_schedule_variables(sl_arena *arena, const sl_schedule *s, int64_t at_ms)
+const sl_val *sl_schedule_variables(sl_arena *arena, const sl_schedule *s, int64_t at_ms, int64_t next, int64_t previous)
 {
     sl_val *v = sl_map(arena);
-    int64_t next = sl_schedule_next(s, at_ms), previous = sl_schedule_previous(s, at_ms);
     sl_map_set_str(arena, v, "date", sl_schedule_text(arena, s, at_ms));
     if (next != INT64_MAX)
         sl_map_set_str(arena, v, "next", sl_schedule_text(arena, s, next));
@@ -301,4 +300,47 @@ int64_t sl_schedule_due(const sl_schedule *s, int64_t next, int64_t now, bool af
     if (s->late_max_ms > 0 && next < now - s->late_max_ms)
         next = sl_schedule_next(s, now - s->late_max_ms - 1);
     return next;
+}
+
+/* ---- dates for which the conditions hold ---- */
+
+const sl_val *sl_schedule_conditions(const sl_val *trigger)
+{
+    const sl_val *c = sl_get(trigger, "conditions");
+    return c ? c : sl_get(trigger, "scheduleConditions");
+}
+
+bool sl_schedule_holds(const sl_schedule_filter *f, int64_t at_ms, bool *ret, sl_err *err)
+{
+    *ret = true;
+    if (sl_val_count(f->conditions) == 0)
+        return true;
+    SL_ARENA a = sl_arena_new();
+    const sl_val *own = sl_schedule_variables(a, f->schedule, at_ms, sl_schedule_next(f->schedule, at_ms), sl_schedule_previous(f->schedule, at_ms));
+    sl_val *vars = sl_map_shallow(a, f->env->vars);
+    sl_map_setc(a, vars, "trigger", own);
+    sl_map_setc(a, vars, "schedule", own);
+    sl_expr_env env = *f->env;
+    env.vars = vars;
+    return sl_conditions_hold(a, f->conditions, &env, ret, err);
+}
+
+bool sl_schedule_seek(const sl_schedule_filter *f, int64_t from_ms, bool forward, int64_t *ret, sl_err *err)
+{
+    const int64_t span = (int64_t)10 * 366 * 86400000, none = forward ? INT64_MAX : INT64_MIN;
+    int64_t at = from_ms;
+    for (int steps = 0; steps < SL_SCHEDULE_STEPS; steps++) {
+        bool hold;
+        at = forward ? sl_schedule_next(f->schedule, at) : sl_schedule_previous(f->schedule, at);
+        if (at == none || (forward ? at - from_ms : from_ms - at) > span)
+            break;
+        if (!sl_schedule_holds(f, at, &hold, err))
+            return false;
+        if (hold) {
+            *ret = at;
+            return true;
+        }
+    }
+    *ret = none;
+    return true;
 }

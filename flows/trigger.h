@@ -48,8 +48,8 @@ int64_t sl_schedule_next(const sl_schedule *s, int64_t after_ms);
 int64_t sl_schedule_previous(const sl_schedule *s, int64_t before_ms);
 /* A date in the trigger's own zone: what {{ trigger.date }} is. */
 sl_str sl_schedule_text(sl_arena *arena, const sl_schedule *s, int64_t at_ms);
-/* {date, next, previous}: {{ trigger }} of the execution for that date. */
-const sl_val *sl_schedule_variables(sl_arena *arena, const sl_schedule *s, int64_t at_ms);
+/* {date, next, previous}: {{ trigger }} of the execution for that date; without those that are INT64_MAX or INT64_MIN. */
+const sl_val *sl_schedule_variables(sl_arena *arena, const sl_schedule *s, int64_t at_ms, int64_t next_ms, int64_t previous_ms);
 /*
  * The date to go on from at `now_ms`, when `next_ms` was the stored one: dates that are too late (lateMaximumDelay) are
  * left out; after_outage: recoverMissedSchedules is applied as well.
@@ -63,3 +63,21 @@ bool sl_conditions_hold(sl_arena *arena, const sl_val *conditions, const sl_expr
 /* MultipleCondition, which is a precondition written among them; sl_conditions_hold passes over it. NULL: there is none. */
 const sl_val *sl_conditions_multiple(const sl_val *conditions);
 void sl_conditions_check(sl_arena *arena, const sl_val *conditions, sl_str where, sl_problems *problems);
+
+/* ---- both: dates for which the conditions hold, {{ trigger }} and {{ schedule }} being those of the date ---- */
+
+typedef struct sl_schedule_filter {
+    const sl_schedule *schedule;
+    const sl_val *conditions;      /* NULL or an empty list: all dates */
+    const sl_expr_env *env;        /* the other variables */
+} sl_schedule_filter;
+
+/* Of a trigger as its flow has it. */
+const sl_val *sl_schedule_conditions(const sl_val *trigger);
+bool sl_schedule_holds(const sl_schedule_filter *f, int64_t at_ms, bool *ret, sl_err *err);
+/*
+ * The first such date after from_ms, or the last one before it. INT64_MAX or INT64_MIN: there is none within ten years and
+ * SL_SCHEDULE_STEPS dates.
+ */
+enum { SL_SCHEDULE_STEPS = 20000 };
+bool sl_schedule_seek(const sl_schedule_filter *f, int64_t from_ms, bool forward, int64_t *ret, sl_err *err);

@@ -2,7 +2,8 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "flows/cron.h"
+#include "flows/context.h"
+#include "flows/trigger.h"
 #include "service/cli.h"
 
 enum { COUNT_MAX = 1000 };
@@ -15,37 +16,48 @@ static sl_str local_text(sl_arena *a, const sl_tz *tz, int64_t at)
     return text;
 }
 
-/* The next `count` dates of one schedule; a date on which the clocks have changed since the one before is marked. */
-static const sl_val *dates_of(sl_arena *a, const sl_val *trigger, int64_t from, int64_t count)
+/* The next `count` dates of one schedule for which its conditions hold; one on which the clocks have changed since the one before is marked. */
+static bool dates_of(sl_arena *a, const sl_flow *flow, const sl_val *trigger, int64_t from, int64_t count, const sl_val **ret, sl_err *err)
 {
-    sl_cron cron;
-    sl_err err;
-    sl_str zone = sl_get_text(trigger, "timezone");
-    const sl_tz *tz = zone.n > 0 ? sl_tz_find(zone, &err) : sl_tz_local();
+    sl_schedule schedule;
     sl_val *dates = sl_list(a);
-    if (tz == NULL || !sl_cron_parse(sl_get_text(trigger, "cron"), sl_get_bool(trigger, "withSeconds", false), &cron, &err))
-        return dates; /* not in a flow that was checked */
-    int32_t offset = sl_tz_offset(tz, from, NULL);
-    for (int64_t at = from; count > 0 && (at = sl_cron_next(&cron, tz, SL_GAP_SKIP, at)) != INT64_MAX; count--) {
+    sl_expr_env env = { .vars = sl_context_flow_vars(a, flow, NULL) };
+    sl_schedule_filter filter = { &schedule, sl_schedule_conditions(trigger), &env };
+    *ret = dates;
+    if (!sl_schedule_open(a, trigger, &schedule, err))
+        return false;
+    int32_t offset = sl_tz_offset(schedule.tz, from / 1000, NULL);
+    for (int64_t at = from; count > 0; count--) {
+        if (!sl_schedule_seek(&filter, at, true, &at, err))
+            return sl_err_ctx(err, "the conditions of '%.*s' cannot be looked at without a server", SL_ARG(sl_get_text(trigger, "id")));
+        if (at == INT64_MAX)
+            return true;
         sl_val *one = sl_map(a);
-        sl_map_set_str(a, one, "date", sl_time_rfc3339(a, at * 1000));
-        sl_map_set_str(a, one, "local", local_text(a, tz, at));
-        sl_map_set_bool(a, one, "clocksChanged", sl_tz_offset(tz, at, NULL) != offset);
-        offset = sl_tz_offset(tz, at, NULL);
+        sl_map_set_str(a, one, "date", sl_time_rfc3339(a, at));
+        sl_map_set_str(a, one, "local", local_text(a, schedule.tz, at / 1000));
+        sl_map_set_bool(a, one, "clocksChanged", sl_tz_offset(schedule.tz, at / 1000, NULL) != offset);
+        offset = sl_tz_offset(schedule.tz, at / 1000, NULL);
         sl_list_add(a, dates, one);
     }
-    return dates;
+    return true;
 }
 
 static void print_dates(const sl_val *trigger, const sl_val *dates)
 {
-    sl_cli_print("%.*s: %.*s%s\n", SL_ARG(sl_get_text(trigger, "id")), SL_ARG(sl_get_text(trigger, "cron")), sl_get_bool(trigger, "disabled", false) ? " (disabled)" : "");
+    sl_str cron = sl_get_text(trigger, "cron");
+    sl_cli_print("%.*s: %.*s%s\n", SL_ARG(sl_get_text(trigger, "id")), SL_ARG(cron.n > 0 ? cron : SL_S("dates")), sl_get_bool(trigger, "disabled", false) ? " (disabled)" : "");
     for (size_t i = 0; i < sl_val_count(dates); i++) {
         const sl_val *d = sl_at(dates, i);
         sl_cli_print("  %.*s  %.*s%s\n", SL_ARG(sl_get_text(d, "date")), SL_ARG(sl_get_text(d, "local")), sl_get_bool(d, "clocksChanged", false) ? "  the clocks have changed" : "");
     }
     if (sl_val_count(dates) == 0)
         sl_cli_print("  never\n");
+}
+
+static bool has_dates(const sl_val *trigger)
+{
+    const sl_trigger_type *type = sl_trigger_find(sl_get_text(trigger, "type"));
+    return type != NULL && (type->kind == SL_TRIGGER_SCHEDULE || type->kind == SL_TRIGGER_DATES);
 }
 
 static int next(sl_cli *c)
@@ -62,8 +74,13 @@ static int next(sl_cli *c)
         return sl_cli_fail(2, "--from must be a date or a date-time such as 2024-03-30T00:00:00Z, not '%.*s'", SL_ARG(start));
     sl_val *all = sl_list(c->arena);
     for (size_t i = 0; i < sl_val_count(flow->triggers); i++) {
-        const sl_val *trigger = sl_at(flow->triggers, i), *dates = dates_of(c->arena, trigger, from.s, count);
+        const sl_val *trigger = sl_at(flow->triggers, i), *dates;
         sl_val *one = sl_map(c->arena);
+        sl_err err;
+        if (!has_dates(trigger))
+            continue;
+        if (!dates_of(c->arena, flow, trigger, from.s * 1000, count, &dates, &err))
+            return sl_cli_error(1, &err);
         sl_map_set_str(c->arena, one, "trigger", sl_get_text(trigger, "id"));
         sl_map_setc(c->arena, one, "dates", dates);
         sl_list_add(c->arena, all, one);
@@ -72,8 +89,8 @@ static int next(sl_cli *c)
     }
     if (c->json)
         sl_cli_print("%.*s\n", SL_ARG(sl_json(c->arena, all)));
-    else if (sl_val_count(flow->triggers) == 0)
-        sl_cli_print("the flow has no triggers\n");
+    else if (all->list.n == 0)
+        sl_cli_print(sl_val_count(flow->triggers) > 0 ? "the flow's triggers have no dates\n" : "the flow has no triggers\n");
     return 0;
 }
 

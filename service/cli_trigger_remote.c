@@ -118,7 +118,7 @@ static int plan(sl_cli *c, sl_client *k, const sl_val *body)
         sl_str state = sl_get_text(d, "state");
         bool runs = sl_get_bool(d, "runs", false);
         n += runs;
-        sl_cli_print("%.*s  %-10.*s %s\n", SL_ARG(sl_get_text(d, "date")), SL_ARG(state.n ? state : SL_S("-")), runs ? "runs" : "left out");
+        sl_cli_print("%.*s  %-10.*s %s\n", SL_ARG(sl_get_text(d, "date")), SL_ARG(state.n ? state : SL_S("-")), runs ? "runs" : sl_get_bool(d, "conditions", true) ? "left out" : "left out by the conditions");
     }
     sl_cli_print("%lld of %zu dates run (nothing was started)\n", (long long)n, sl_val_count(dates));
     return 0;

@@ -27,9 +27,12 @@ bool sl_trigger_do(sl_engine *e, sl_trigger_request *r, sl_err *err);
 /* loop: the triggers of a flow (or, with both empty, of all) have changed in the store. */
 void sl_scheduler_reload(sl_engine *e);
 
-/* What a backfill would do: [{date, state}], state empty for a date without an execution. Any thread, any store. */
-bool sl_backfill_plan(sl_store *store, sl_arena *arena, const sl_trigger_row *row, const sl_trigger_request *r, int64_t now_ms, const sl_val **ret, sl_err *err);
+/*
+ * What a backfill would do: [{date, state, conditions, runs}], state empty for a date without an execution, conditions: do they
+ * hold. Any thread, any store.
+ */
+bool sl_backfill_plan(sl_engine *e, sl_store *store, sl_arena *arena, const sl_trigger_row *row, const sl_trigger_request *r, int64_t now_ms, const sl_val **ret, sl_err *err);
 enum { SL_BACKFILL_DATES_MAX = 100000 };
 
 /* Why a trigger does not fire now, or when it will: one sentence. Any thread, any store. */
-bool sl_trigger_why(sl_store *store, sl_arena *arena, const sl_trigger_row *row, int64_t now_ms, sl_str *ret, sl_err *err);
+bool sl_trigger_why(sl_engine *e, sl_store *store, sl_arena *arena, const sl_trigger_row *row, int64_t now_ms, sl_str *ret, sl_err *err);

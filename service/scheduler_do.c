@@ -1,10 +1,10 @@
-/* service/scheduler_do.c: what may be done to a trigger: enable, disable, backfill; and what can be asked about it. */
+/* service/scheduler_do.c: what may be done to a trigger: enable, disable, backfill. */
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "service/scheduler_private.h"
 
-static bool backfill_range(sl_trigger_request *r, int64_t now, sl_err *err)
+bool sl_backfill_range(sl_trigger_request *r, int64_t now, sl_err *err)
 {
     if (r->start_ms == 0)
         return sl_err_set(err, SL_ERR_CONFIG, "backfill.start", "a backfill needs a start date");
@@ -29,7 +29,7 @@ static bool start_backfill(sl_engine *e, sl_trigger_entry *t, sl_trigger_request
         return sl_err_set(&r->err, SL_ERR_CONFLICT, "backfill.disabled", "the trigger '%.*s' or its flow is disabled; enable it first", SL_ARG(t->row.id));
     if (t->row.backfill != NULL)
         return sl_err_set(&r->err, SL_ERR_CONFLICT, "backfill.running", "the trigger '%.*s' has a backfill already; wait for its end, or cancel it", SL_ARG(t->row.id));
-    if (!backfill_range(r, now, &r->err))
+    if (!sl_backfill_range(r, now, &r->err))
         return false;
     sl_random_id(id);
     sl_val *b = sl_map(a);
@@ -102,76 +102,4 @@ bool sl_trigger_do(sl_engine *e, sl_trigger_request *r, sl_err *err)
     if (!r->ok)
         *err = r->err;
     return r->ok;
-}
-
-/* ---- questions ---- */
-
-static bool open_row(sl_arena *a, const sl_trigger_row *row, sl_schedule *ret, const sl_val **spec, sl_err *err)
-{
-    const sl_trigger_type *type = sl_trigger_find(row->type);
-    *spec = sl_json_parse(a, row->spec, err);
-    if (*spec == NULL)
-        return false;
-    if (type == NULL || (type->kind != SL_TRIGGER_SCHEDULE && type->kind != SL_TRIGGER_DATES))
-        return sl_err_set(err, SL_ERR_CONFIG, "trigger.type", "the trigger '%.*s' is no schedule", SL_ARG(row->id));
-    return sl_schedule_open(a, *spec, ret, err);
-}
-
-bool sl_backfill_plan(sl_store *store, sl_arena *a, const sl_trigger_row *row, const sl_trigger_request *request, int64_t now, const sl_val **ret, sl_err *err)
-{
-    sl_schedule s;
-    const sl_val *spec;
-    sl_val *list = sl_list(a);
-    sl_trigger_request r = *request;
-    if (!open_row(a, row, &s, &spec, err) || !backfill_range(&r, now, err))
-        return false;
-    for (int64_t at = sl_schedule_next(&s, r.start_ms - 1); at <= r.end_ms; at = sl_schedule_next(&s, at)) {
-        bool found;
-        sl_state state = SL_CREATED;
-        if (list->list.n >= SL_BACKFILL_DATES_MAX)
-            return sl_err_set(err, SL_ERR_LIMIT, "backfill.dates", "the backfill has more than %d dates; choose a shorter range", SL_BACKFILL_DATES_MAX);
-        if (!sl_repository_tick(store, row->ns, row->flow_id, row->id, at, &found, &state, err))
-            return false;
-        sl_val *one = sl_map(a);
-        sl_map_set_str(a, one, "date", sl_schedule_text(a, &s, at));
-        sl_map_set_str(a, one, "state", found ? sl_str_c(sl_state_name(state)) : SL_S(""));
-        sl_map_set_bool(a, one, "runs", sl_backfill_wants(r.only, found, state));
-        sl_list_add(a, list, one);
-    }
-    *ret = list;
-    return true;
-}
-
-bool sl_trigger_why(sl_store *store, sl_arena *a, const sl_trigger_row *row, int64_t now, sl_str *ret, sl_err *err)
-{
-    sl_schedule s;
-    const sl_val *spec;
-    sl_flow_row flow;
-    bool found;
-    if (!sl_repository_flow(store, a, row->ns, row->flow_id, 0, &flow, &found, err))
-        return false;
-    sl_str next = SL_S(""), utc = sl_time_rfc3339(a, row->next_ms == INT64_MAX ? 0 : row->next_ms);
-    if (open_row(a, row, &s, &spec, err))
-        next = sl_schedule_text(a, &s, row->next_ms == INT64_MAX ? 0 : row->next_ms);
-    if (flow.disabled)
-        *ret = SL_S("It does not fire: the flow is disabled.");
-    else if (row->disabled)
-        *ret = sl_fmt(a, "It does not fire: the trigger is disabled%s%.*s.", row->problem.n ? "; " : "", SL_ARG(row->problem));
-    else if (row->problem.n > 0)
-        *ret = sl_fmt(a, "It does not fire: %.*s", SL_ARG(row->problem));
-    else if (next.n == 0) {
-        sl_err_clear(err);
-        if (sl_trigger_find(row->type) == NULL)
-            *ret = sl_fmt(a, "It looks whether there is something at %.*s, and every %lld s while no execution of it runs.", SL_ARG(utc), (long long)(sl_trigger_interval(spec) / 1000));
-        else
-            *ret = SL_S("It fires when it is called, or when another execution ends; it has no dates.");
-    } else if (sl_get_bool(spec, "disabled", false))
-        *ret = SL_S("It does not fire: the flow's text says 'disabled: true'.");
-    else if (row->next_ms == INT64_MAX)
-        *ret = SL_S("It does not fire any more: it has no further date.");
-    else if (row->next_ms <= now)
-        *ret = sl_fmt(a, "Its date %.*s has come, and waits for an earlier execution of the trigger to end (allowConcurrent is not set).", SL_ARG(next));
-    else
-        *ret = sl_fmt(a, "It fires next on %.*s (%.*s).", SL_ARG(utc), SL_ARG(next));
-    return true;
 }

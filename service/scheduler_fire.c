@@ -105,6 +105,19 @@ bool sl_scheduler_conditions(sl_engine *e, const sl_firing *f, const sl_val *con
     return sl_conditions_hold(e->turn_arena, conditions, &env, hold, err);
 }
 
+/* {{ trigger }}, its next and previous dates being such for which the conditions hold, too. */
+static const sl_val *neighbours(sl_engine *e, const sl_firing *f, const sl_val *conditions, int64_t at)
+{
+    sl_expr_host host;
+    sl_expr_env env = env_of(e, e->turn_arena, f, &host);
+    sl_schedule_filter filter = { &f->t->schedule, conditions, &env };
+    int64_t next = INT64_MAX, previous = INT64_MIN;
+    sl_err err;
+    if (!sl_schedule_seek(&filter, at, true, &next, &err) || !sl_schedule_seek(&filter, at, false, &previous, &err))
+        sl_log(SL_WARN, "trigger", "the dates before and after this one of '%.*s' are left out: %s", SL_ARG(f->t->row.id), err.message);
+    return sl_schedule_variables(e->turn_arena, &f->t->schedule, at, next, previous);
+}
+
 static bool tick_exists(sl_engine *e, const sl_trigger_entry *t, int64_t at, sl_str kind)
 {
     sl_err err;
@@ -122,8 +135,9 @@ bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at, sl_str kin
 {
     if (tick_exists(e, t, at, kind))
         return !e->broken; /* the clock went back, or the trigger was made anew: that date has had its execution */
-    const sl_val *spec = sl_scheduler_spec(e, t), *conditions = sl_get(spec, sl_get(spec, "conditions") ? "conditions" : "scheduleConditions");
-    sl_firing f = { .t = t, .spec = spec, .vars = sl_schedule_variables(e->turn_arena, &t->schedule, at), .inputs = inputs, .labels = labels, .tick_kind = kind, .tick_ms = at };
+    const sl_val *spec = sl_scheduler_spec(e, t), *conditions = sl_schedule_conditions(spec);
+    const int64_t next = sl_schedule_next(&t->schedule, at), previous = sl_schedule_previous(&t->schedule, at);
+    sl_firing f = { .t = t, .spec = spec, .vars = sl_schedule_variables(e->turn_arena, &t->schedule, at, next, previous), .inputs = inputs, .labels = labels, .tick_kind = kind, .tick_ms = at };
     f.ref = sl_scheduler_flow(e, t, now);
     if (f.ref == NULL)
         return false;
@@ -135,7 +149,8 @@ bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at, sl_str kin
     else if (!hold) {
         sl_flow_cache_put(e->flows, f.ref);
         return true;
-    }
+    } else if (sl_val_count(conditions) > 0)
+        f.vars = neighbours(e, &f, conditions, at);
     sl_scheduler_launch(e, &f, now);
     return true;
 }

@@ -52,5 +52,7 @@ void sl_scheduler_launch(sl_engine *e, sl_firing *f, int64_t now_ms);
 bool sl_scheduler_conditions(sl_engine *e, const sl_firing *f, const sl_val *conditions, bool *hold, sl_err *err);
 /* scheduler_poll.c: looks, when it is time. */
 void sl_poll_turn(sl_engine *e, sl_trigger_entry *t, int64_t now_ms);
+/* Sets the end that is not given, and refuses what is no range. */
+bool sl_backfill_range(sl_trigger_request *r, int64_t now_ms, sl_err *err);
 /* Does a backfill of that mode want a date with (or without) such an execution? */
 bool sl_backfill_wants(sl_str only, bool found, sl_state state);

@@ -226,7 +226,7 @@ static void plan(sl_call *c)
     sl_err err;
     if (!sl_call_backfill(c, sl_get(c->json, "backfill"), &r) || !find(c, r.ns, r.flow_id, r.id, &row))
         return;
-    if (sl_backfill_plan(c->store, c->arena, &row, &r, sl_now_ms(), &dates, &err))
+    if (sl_backfill_plan(c->engine, c->store, c->arena, &row, &r, sl_now_ms(), &dates, &err))
         sl_reply(c, 200, dates);
     else
         sl_reply_err(c, &err);
@@ -270,7 +270,7 @@ static void why(sl_call *c)
     sl_err err;
     if (!find(c, c->args[0], c->args[1], c->args[2], &row))
         return;
-    if (sl_trigger_why(c->store, c->arena, &row, sl_now_ms(), &text, &err))
+    if (sl_trigger_why(c->engine, c->store, c->arena, &row, sl_now_ms(), &text, &err))
         sl_reply(c, 200, sl_map_of(c->arena, "why", sl_val_str(c->arena, text)));
     else
         sl_reply_err(c, &err);
