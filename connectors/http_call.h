@@ -5,7 +5,7 @@
 #pragma once
 
 #include "connectors/task.h"
-#include "net/http.h"
+#include "net/http_options.h"
 
 typedef struct sl_http_cfg {
     sl_str uri, method, content_type, save_as;

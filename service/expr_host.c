@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "base/summed.h"
+#include "net/http_options.h"
 #include "service/reach.h"
 #include "service/secret_env.h"
 #include "service/engine_private.h"
@@ -188,12 +189,13 @@ static bool host_http(void *self, sl_arena *arena, const sl_val *request, const 
     if (sl_get(request, "body") != NULL)
         sl_map_set_str(arena, headers, "Content-Type", sl_get(request, "contentType") ? sl_get_text(request, "contentType") : SL_S("application/json"));
     sl_str method = sl_get_text(request, "method");
-    sl_http_request req = { .method = method.n ? sl_cstr(arena, method) : "GET", .url = query.n ? sl_fmt(arena, "%.*s?%.*s", SL_ARG(uri), SL_ARG(query)) : uri, .headers = headers, .follow = true,
+    sl_http_request req = { .method = method.n ? sl_cstr(arena, method) : "GET", .url = query.n ? sl_fmt(arena, "%.*s?%.*s", SL_ARG(uri), SL_ARG(query)) : uri, .headers = headers,
                             .body = sl_get(request, "body") ? sl_val_text(arena, sl_get(request, "body")) : SL_S(""), .body_max = SL_EXPR_OUTPUT_MAX, .total_ms = 60000, .attempts_max = 3 };
+    sl_http_options_put(arena, sl_get(request, "options"), headers, &req);
     sl_http_response r;
     if (!sl_http_call(h->engine->http, arena, &req, &r, err))
         return false;
-    if (r.status >= 400)
+    if (!sl_http_options_accept(arena, sl_get(request, "options"), r.status))
         return sl_err_set(err, sl_http_status_kind(r.status), "http.status", "%.*s answered with HTTP %d", SL_ARG(uri), r.status);
     sl_err ignored;
     *ret = sl_json_parse(arena, r.body, &ignored);
