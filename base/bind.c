@@ -65,7 +65,7 @@ bool sl_has_template(const sl_val *v)
 const char *sl_opt_type_text(const sl_opt *opt)
 {
     static const char *const texts[] = { "",     "a string", "an integer", "true or false", "a number", "a duration such as PT30S", "one of a list",
-                                         "a list of strings", "a list", "a map", "any value", "a string", "a list of tasks" };
+                                         "a list of strings", "a list", "a map", "any value", "a string", "a list of tasks", "true or false" };
     return texts[opt->type];
 }
 
@@ -230,6 +230,7 @@ static bool bind_collection(sl_arena *arena, const sl_opt *o, const sl_val *v, c
 
 static bool bind_one(sl_arena *arena, const sl_opt *o, const sl_val *v, void *field, sl_err *err)
 {
+    bool flag = false;
     bool ok = true;
     switch (o->type) {
     case SL_OPT_STR:
@@ -246,6 +247,7 @@ static bool bind_one(sl_arena *arena, const sl_opt *o, const sl_val *v, void *fi
     case SL_OPT_INT:
     case SL_OPT_DOUBLE: ok = bind_number(o, v, field); break;
     case SL_OPT_BOOL: ok = bind_bool(v, field); break;
+    case SL_OPT_FLAG: ok = bind_bool(v, &flag); *(const sl_val **)field = sl_val_bool(flag); break;
     case SL_OPT_DURATION: ok = bind_duration(v, field); break;
     case SL_OPT_STRS:
     case SL_OPT_LIST:
@@ -278,7 +280,7 @@ bool sl_bind(sl_arena *arena, const sl_opt *table, const sl_val *map, void *conf
 
 static const sl_val *schema_of(sl_arena *arena, const sl_opt *o)
 {
-    static const char *const types[] = { NULL, "string", "integer", "boolean", "number", "string", "string", "array", "array", "object", NULL, "string", "array" };
+    static const char *const types[] = { NULL, "string", "integer", "boolean", "number", "string", "string", "array", "array", "object", NULL, "string", "array", "boolean" };
     sl_val *s = sl_map(arena);
     if (types[o->type] != NULL) {
         sl_val *list = sl_list(arena);

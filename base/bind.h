@@ -24,6 +24,7 @@ typedef enum sl_opt_type {
     SL_OPT_ANY,        /* const sl_val *                                                    */
     SL_OPT_SECRET,     /* sl_str; never shown                                               */
     SL_OPT_TASKS,      /* const sl_val *, list of tasks; not rendered, handled by the flow model */
+    SL_OPT_FLAG,       /* const sl_val *, true or false; NULL when absent: where false is not the same */
 } sl_opt_type;
 
 enum {

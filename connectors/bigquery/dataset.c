@@ -51,7 +51,7 @@ static const sl_val *access_list(sl_arena *a, const sl_val *acl)
         for (size_t k = 0; k < SL_COUNT(types); k++)
             if (sl_str_eqc(sl_get_text(e, "type"), types[k][0]))
                 sl_map_set_str(a, one, types[k][1], sl_get_text(e, "value"));
-        sl_map_set_str(a, one, "role", sl_get_text(sl_at(acl, i), "role"));
+        sl_map_opt_str(a, one, "role", sl_get_text(sl_at(acl, i), "role"));
         sl_list_add(a, out, one);
     }
     return out;

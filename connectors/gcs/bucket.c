@@ -5,7 +5,8 @@
 typedef struct bucket_cfg {
     sl_gcp_cfg gcp;
     sl_str name, storage_class, location, index_page, not_found_page, kms_key, if_exists, member, role;
-    bool requester_pays, versioning, event_hold, force;
+    bool force;
+    const sl_val *requester_pays, *versioning, *event_hold; /* NULL: as they are */
     const sl_val *labels, *lifecycle, *cors, *acl, *default_acl, *iam, *logging;
     int64_t retention_s;
 } bucket_cfg;
@@ -15,9 +16,9 @@ typedef struct bucket_cfg {
     { .name = "name", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, name), .flags = SL_REQUIRED, .doc = "Name of the bucket." },                                            \
     { .name = "storageClass", .type = SL_OPT_ENUM, .offset = SL_FIELD(bucket_cfg, storage_class), .values = CLASSES, .doc = "Default storage class." },                          \
     { .name = "location", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, location), .doc = "Where the data lies." },                                                         \
-    { .name = "requesterPays", .type = SL_OPT_BOOL, .offset = SL_FIELD(bucket_cfg, requester_pays), .doc = "Who asks pays." },                                                   \
-    { .name = "versioningEnabled", .type = SL_OPT_BOOL, .offset = SL_FIELD(bucket_cfg, versioning), .doc = "Keep old versions." },                                               \
-    { .name = "defaultEventBasedHold", .type = SL_OPT_BOOL, .offset = SL_FIELD(bucket_cfg, event_hold), .doc = "Hold new objects." },                                            \
+    { .name = "requesterPays", .type = SL_OPT_FLAG, .offset = SL_FIELD(bucket_cfg, requester_pays), .doc = "Who asks pays." },                                                   \
+    { .name = "versioningEnabled", .type = SL_OPT_FLAG, .offset = SL_FIELD(bucket_cfg, versioning), .doc = "Keep old versions." },                                               \
+    { .name = "defaultEventBasedHold", .type = SL_OPT_FLAG, .offset = SL_FIELD(bucket_cfg, event_hold), .doc = "Hold new objects." },                                            \
     { .name = "indexPage", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, index_page), .doc = "Index page of a web site." },                                                 \
     { .name = "notFoundPage", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, not_found_page), .doc = "Error page of a web site." },                                          \
     { .name = "defaultKmsKeyName", .type = SL_OPT_STR, .offset = SL_FIELD(bucket_cfg, kms_key), .doc = "Encryption key." },                                                      \
@@ -100,13 +101,6 @@ static const sl_val *lifecycle_body(sl_arena *a, const sl_val *rules)
     return out;
 }
 
-static const sl_val *flag(sl_arena *a, const char *name, bool value)
-{
-    sl_val *v = sl_map(a);
-    sl_map_set_bool(a, v, name, value);
-    return v;
-}
-
 static const sl_val *cors_body(sl_arena *a, const sl_val *list)
 {
     sl_val *out = sl_list(a);
@@ -131,16 +125,16 @@ static sl_val *body_of(sl_arena *a, const bucket_cfg *c)
         sl_map_set_str(a, b, "location", c->location);
     if (c->labels != NULL)
         sl_map_setc(a, b, "labels", c->labels);
-    if (c->requester_pays)
-        sl_map_setc(a, b, "billing", flag(a, "requesterPays", true));
-    if (c->versioning)
-        sl_map_setc(a, b, "versioning", flag(a, "enabled", true));
-    if (c->event_hold)
-        sl_map_set_bool(a, b, "defaultEventBasedHold", true);
+    if (c->requester_pays != NULL)
+        sl_map_setc(a, b, "billing", sl_map_of(a, "requesterPays", c->requester_pays));
+    if (c->versioning != NULL)
+        sl_map_setc(a, b, "versioning", sl_map_of(a, "enabled", c->versioning));
+    if (c->event_hold != NULL)
+        sl_map_setc(a, b, "defaultEventBasedHold", c->event_hold);
     if (c->index_page.n > 0 || c->not_found_page.n > 0) {
         sl_val *site = sl_map(a);
-        sl_map_set_str(a, site, "mainPageSuffix", c->index_page);
-        sl_map_set_str(a, site, "notFoundPage", c->not_found_page);
+        sl_map_opt_str(a, site, "mainPageSuffix", c->index_page);
+        sl_map_opt_str(a, site, "notFoundPage", c->not_found_page);
         sl_map_setc(a, b, "website", site);
     }
     if (c->kms_key.n > 0) {
@@ -164,7 +158,7 @@ static sl_val *body_of(sl_arena *a, const bucket_cfg *c)
     if (c->iam != NULL) {
         sl_val *iam = sl_map(a);
         if (sl_get(c->iam, "uniformBucketLevelAccessEnabled") != NULL)
-            sl_map_setc(a, iam, "uniformBucketLevelAccess", flag(a, "enabled", sl_get_bool(c->iam, "uniformBucketLevelAccessEnabled", false)));
+            sl_map_setc(a, iam, "uniformBucketLevelAccess", sl_map_of(a, "enabled", sl_val_bool(sl_get_bool(c->iam, "uniformBucketLevelAccessEnabled", false))));
         if (sl_get(c->iam, "publicAccessPrevention") != NULL)
             sl_map_set_str(a, iam, "publicAccessPrevention", sl_str_lower(a, sl_get_text(c->iam, "publicAccessPrevention")));
         sl_map_setc(a, b, "iamConfiguration", iam);

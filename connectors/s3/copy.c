@@ -1,9 +1,12 @@
 /* connectors/s3/copy.c: copies within the service, moves, io.kestra.plugin.aws.s3.Copy. */
-#include "base/arena.h"
-#include "base/xml.h"
-#include "connectors/s3/s3.h"
+#include <pthread.h>
 
-enum { COPY_IDLE_MS = 600000 };
+#include "base/arena.h"
+#include "base/parallel.h"
+#include "base/xml.h"
+#include "connectors/s3/multipart.h"
+
+enum { COPY_IDLE_MS = 600000, COPIERS = 8 };
 static const int64_t COPY_ONE_MAX = 5LL << 30, COPY_PART = 512LL << 20;
 
 /* ---- copies ---- */
@@ -26,23 +29,72 @@ static sl_val *source_headers(sl_arena *a, const sl_s3_copy *c, const sl_val *mo
     return h;
 }
 
-static bool copy_part(sl_s3 *s, const sl_s3_copy *c, sl_str upload, int part, int64_t from, int64_t to, sl_buf *done, const char *doing, sl_err *err)
+/* A copy in parts: several at a time, all of the same source. */
+typedef struct copying {
+    sl_s3 *s;
+    const sl_s3_copy *c;
+    sl_str upload, etag;          /* etag: of the source, which must not change meanwhile */
+    const sl_val *customer;       /* headers of a key that the copy is encrypted with */
+    int64_t size;
+    sl_s3_part *parts;
+    pthread_mutex_t lock;         /* of the arena of `parts` */
+    const char *doing;
+} copying;
+
+static bool copy_part(void *self, size_t i, sl_arena *a, sl_err *err)
 {
-    sl_arena *a = s->aws.arena;
+    copying *k = self;
+    sl_s3 s = *k->s;
     sl_http_response r;
-    sl_val *headers = source_headers(a, c, NULL);
-    sl_map_set_str(a, headers, "x-amz-copy-source-range", sl_fmt(a, "bytes=%lld-%lld", (long long)from, (long long)to));
-    sl_s3_request req = { .method = "PUT", .key = c->to_key, .query = sl_fmt(a, "partNumber=%d&uploadId=%.*s", part, SL_ARG(sl_percent(a, upload, NULL))), .headers = headers, .xml_result = true, .idle_ms = COPY_IDLE_MS };
-    if (!sl_s3_call(s, a, &req, doing, &r, err))
+    const int64_t from = (int64_t)i * COPY_PART, to = from + COPY_PART < k->size ? from + COPY_PART : k->size;
+    if (sl_task_cancelled(s.aws.task))
+        return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while %s", k->doing);
+    sl_val *headers = source_headers(a, k->c, k->customer);
+    sl_map_set_str(a, headers, "x-amz-copy-source-range", sl_fmt(a, "bytes=%lld-%lld", (long long)from, (long long)to - 1));
+    sl_map_opt_str(a, headers, "x-amz-copy-source-if-match", k->etag);
+    sl_s3_request req = { .method = "PUT", .key = k->c->to_key, .query = sl_fmt(a, "partNumber=%zu&uploadId=%.*s", i + 1, SL_ARG(sl_percent(a, k->upload, NULL))), .headers = headers, .xml_result = true, .idle_ms = COPY_IDLE_MS };
+    if (!sl_s3_call(&s, a, &req, k->doing, &r, err))
         return false;
     const sl_val *doc = sl_xml_parse(a, r.body, NULL, err);
     if (doc == NULL)
-        return sl_err_ctx(err, "%s", doing);
-    sl_buf_fmt(done, "<Part><PartNumber>%d</PartNumber><ETag>%.*s</ETag></Part>", part, SL_ARG(sl_xml_escape(a, sl_xml_text(doc, "ETag"))));
+        return sl_err_ctx(err, "%s", k->doing);
+    pthread_mutex_lock(&k->lock);
+    k->parts[i] = (sl_s3_part){ .etag = sl_str_dup(k->s->aws.arena, sl_xml_text(doc, "ETag")), .size = to - from };
+    pthread_mutex_unlock(&k->lock);
     return true;
 }
 
-static bool copy_in_parts(sl_s3 *s, const sl_s3_copy *c, const sl_val *described, int64_t size, const char *doing, sl_str *ret_etag, sl_err *err)
+/* An answer that was lost: the upload is no more because it is an object now, of that size and so many parts. */
+static bool complete_copy(copying *k, size_t count, sl_str *ret_etag, sl_err *err)
+{
+    sl_arena *a = k->s->aws.arena;
+    sl_s3_target to = { .s = k->s, .key = k->c->to_key };
+    sl_s3_made made;
+    bool ok = sl_s3_multipart_complete(&to, k->upload, k->parts, count, &made, err);
+    if (!ok && made.gone) {
+        sl_http_response r;
+        sl_err ignored;
+        int64_t size;
+        sl_s3_request head = { .method = "HEAD", .key = k->c->to_key };
+        ok = sl_s3_send(k->s, a, &head, &r, &ignored) && r.status == 200 && sl_parse_int(sl_http_header(&r, "content-length"), &size) && size == k->size
+             && sl_str_ends(sl_str_replace(a, sl_http_header(&r, "etag"), SL_S("\""), SL_S("")), sl_fmt(a, "-%zu", count));
+        made.etag = ok ? sl_http_header(&r, "etag") : made.etag;
+    }
+    if (ok && ret_etag != NULL)
+        *ret_etag = made.etag;
+    return ok || sl_err_ctx(err, "%s", k->doing);
+}
+
+static const sl_val *customer_of(sl_arena *a, const sl_val *headers)
+{
+    sl_val *out = sl_map(a);
+    for (size_t i = 0; i < sl_val_count(headers); i++)
+        if (sl_str_starts(headers->map.entries[i].key, SL_S("x-amz-server-side-encryption-customer-")))
+            sl_map_set(a, out, headers->map.entries[i].key, headers->map.entries[i].value);
+    return out;
+}
+
+static bool copy_in_parts(sl_s3 *s, const sl_s3_copy *c, const sl_val *described, sl_str source_etag, int64_t size, const char *doing, sl_str *ret_etag, sl_err *err)
 {
     sl_arena *a = s->aws.arena;
     sl_http_response r;
@@ -50,23 +102,14 @@ static bool copy_in_parts(sl_s3 *s, const sl_s3_copy *c, const sl_val *described
     if (!sl_s3_call(s, a, &begin, doing, &r, err))
         return false;
     const sl_val *doc = sl_xml_parse(a, r.body, NULL, err);
-    sl_str upload = sl_xml_text(doc, "UploadId"), id = sl_percent(a, upload, NULL);
-    sl_buf parts = sl_buf_new(a, 16 << 20);
-    bool ok = upload.n > 0;
-    int part = 1;
-    sl_buf_addc(&parts, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    for (int64_t at = 0; ok && at < size; at += COPY_PART, part++)
-        ok = copy_part(s, c, upload, part, at, (at + COPY_PART < size ? at + COPY_PART : size) - 1, &parts, doing, err);
-    sl_buf_addc(&parts, "</CompleteMultipartUpload>");
-    sl_s3_request end = { .method = "POST", .key = c->to_key, .query = sl_fmt(a, "uploadId=%.*s", SL_ARG(id)), .body = sl_buf_str(&parts), .xml_result = true, .idle_ms = COPY_IDLE_MS };
-    ok = ok && sl_s3_call(s, a, &end, doing, &r, err) && (doc = sl_xml_parse(a, r.body, NULL, err)) != NULL;
-    if (ok && ret_etag != NULL)
-        *ret_etag = sl_xml_text(doc, "ETag");
-    if (!ok && upload.n > 0) {
-        sl_err ignored;
-        sl_s3_request abort = { .method = "DELETE", .key = c->to_key, .query = end.query };
-        (void)sl_s3_send(s, a, &abort, &r, &ignored);
-    }
+    sl_str id = sl_xml_text(doc, "UploadId");
+    if (id.n == 0)
+        return sl_err_set(err, SL_ERR_REMOTE, "s3.upload", "S3 gave no id for an upload (%s)", doing);
+    const size_t count = (size_t)((size + COPY_PART - 1) / COPY_PART);
+    copying k = { .s = s, .c = c, .upload = id, .etag = source_etag, .customer = customer_of(a, c->headers), .size = size, .parts = SL_ARRAY(a, sl_s3_part, count), .lock = PTHREAD_MUTEX_INITIALIZER, .doing = doing };
+    bool ok = sl_parallel(COPIERS, count, copy_part, &k, err) && complete_copy(&k, count, ret_etag, err);
+    if (!ok)
+        sl_s3_multipart_abort(s, c->to_key, id);
     return ok;
 }
 
@@ -105,7 +148,7 @@ bool sl_s3_copy_object(sl_s3 *s, const sl_s3_copy *c, sl_str *ret_etag, sl_err *
     if (!find_source(s, c, &r, &size, err))
         return false;
     if (size > COPY_ONE_MAX)
-        return copy_in_parts(s, c, taken_over(a, &r, c->headers), size, doing.p, ret_etag, err);
+        return copy_in_parts(s, c, taken_over(a, &r, c->headers), sl_http_header(&r, "etag"), size, doing.p, ret_etag, err);
     sl_s3_request req = { .method = "PUT", .key = c->to_key, .headers = source_headers(a, c, c->headers), .xml_result = true, .idle_ms = COPY_IDLE_MS };
     if (!sl_s3_call(s, a, &req, doing.p, &r, err))
         return false;

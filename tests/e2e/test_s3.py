@@ -406,6 +406,62 @@ class Scripts(S3Case):
         puts = [r for r in self.requests if r.method == "PUT"]
         self.assertEqual(len([r for r in puts if "content-md5" not in r.headers]), 1, "one refusal is enough")
 
+    def copy(self, before=lambda r, n: None, rc=0, more=""):
+        """Of an object of 5.3 GB, which is only said to be that large."""
+        size, part, seen = 5 * (1 << 30) + 300_000_000, 512 << 20, collections.Counter()
+
+        def answer(r):
+            kind = r.method + ("".join(sorted(k for k in ("uploads", "uploadId", "partNumber") if k in r.query)))
+            seen[kind] += 1
+            given = before(r, seen[kind])
+            if given is not None:
+                return given
+            if r.method == "HEAD":
+                etag = '"x-11"' if r.path == "/b-two/k" else '"source-etag"'
+                return 200, {"Content-Length": str(size), "ETag": etag, "Content-Type": "text/csv", "Cache-Control": "no-store", "x-amz-meta-owner": "me", "x-amz-version-id": "v"}, b""
+            if kind == "POSTuploads":
+                return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u/1</UploadId></InitiateMultipartUploadResult>"
+            if kind == "PUTpartNumberuploadId":
+                return 200, {}, f"<CopyPartResult><ETag>&quot;p{r.query['partNumber']}&quot;</ETag></CopyPartResult>".encode()
+            if kind == "POSTuploadId":
+                return 200, {}, b"<CompleteMultipartUploadResult><ETag>&quot;whole-11&quot;</ETag></CompleteMultipartUploadResult>"
+            return 204, {}, b""
+
+        with Scripted(answer) as server:
+            flow = HEAD + "  - {id: copy, type: io.kestra.plugin.aws.s3.Copy, from: {bucket: b-one, key: 'a b/large', versionId: v}, to: {bucket: b-two, key: k}" + more + "}\n"
+            done = self.run_flow(flow, server.url)
+            self.requests = list(server.requests)
+        self.assertEqual(done.rc, rc, done)
+        self.seen, self.size, self.part = seen, size, part
+        return done
+
+    def test_copy_in_parts(self):
+        self.copy()
+        begin = next(r for r in self.requests if r.method == "POST" and "uploads" in r.query)
+        self.assertEqual([begin.headers.get(k) for k in ("content-type", "cache-control", "x-amz-meta-owner")], ["text/csv", "no-store", "me"])
+        parts = {int(r.query["partNumber"]): r for r in self.requests if "partNumber" in r.query}
+        self.assertEqual(sorted(parts), list(range(1, 12)))
+        for n, r in parts.items():
+            self.assertEqual(r.headers["x-amz-copy-source-range"], f"bytes={(n - 1) * self.part}-{min(n * self.part, self.size) - 1}")
+            self.assertEqual((r.headers["x-amz-copy-source"], r.headers["x-amz-copy-source-if-match"], r.query["uploadId"]), ("/b-one/a%20b/large?versionId=v", '"source-etag"', "u/1"))
+        end = next(r for r in self.requests if r.method == "POST" and "uploadId" in r.query)
+        self.assertEqual(re.findall(rb"<PartNumber>(\d+)</PartNumber><ETag>(?:&quot;|\")p(\d+)", end.body), [(b"%d" % n, b"%d" % n) for n in range(1, 12)])
+
+    def test_copy_in_parts_that_fails(self):
+        done = self.copy(lambda r, n: xml_error(412, "PreconditionFailed") if "partNumber" in r.query and n == 4 else None, rc=1)
+        self.assertRegex(done.err, r"copying s3://b-one/a b/large to s3://b-two/k.*PreconditionFailed|PreconditionFailed.*copying")
+        self.assertEqual((self.seen["DELETEuploadId"], self.seen["POSTuploadId"]), (1, 0))
+
+    def test_copy_in_parts_whose_end_was_lost(self):
+        def lost(r, n):
+            if r.method == "POST" and "uploadId" in r.query:
+                if n == 1:
+                    raise Cut
+                return xml_error(404, "NoSuchUpload")
+
+        self.copy(lost)
+        self.assertEqual(self.seen["DELETEuploadId"], 0)
+
     def test_clock(self):
         """A server whose clock is an hour ahead: its Date is believed, once."""
         ahead = {"Date": "Sun, 06 Nov 2044 08:49:37 GMT"}
