@@ -148,11 +148,12 @@ class Settings(Case):
             return 200, {}, {"jobReference": {**reference, "location": "EU"}, "status": {"state": "RUNNING"}}
 
         for properties in ({"type": BQ + "Query", "sql": "select 1"}, {"type": BQ + "LoadFromGcs", "from": ["gs://b/x"], "destinationTable": "p1.d.t", "format": "CSV"},
-                           {"type": BQ + "Copy", "operationType": "COPY", "sourceTables": ["p1.d.a"], "destinationTable": "p1.d.b"}, {"type": BQ + "ExtractToGcs", "sourceTable": "p1.d.a", "destinationUris": ["gs://b/x"]}):
+                           {"type": BQ + "Copy", "operationType": "COPY", "sourceTables": ["p1.d.a"], "destinationTable": "p1.d.b"}, {"type": BQ + "ExtractToGcs", "sourceTable": "p1.d.a", "destinationUris": ["gs://b/x"]},
+                           {"type": "io.kestra.plugin.core.templating.TemplatedTask", "spec": json.dumps({"type": BQ + "Query", "projectId": "p1", "sql": "select {{ 1 + 1 }}"})}):
             with self.subTest(properties["type"]), Scripted(answer) as s:
                 state["asked"] = 0
                 path = self.tmp / "flow.yaml"
-                path.write_text(f"id: f\nnamespace: n\ntasks:\n  - {json.dumps({'id': 't', 'projectId': 'p1', **properties})}\n")
+                path.write_text(f"id: f\nnamespace: n\ntasks:\n  - {json.dumps({'id': 't', **({} if 'spec' in properties else {'projectId': 'p1'}), **properties})}\n")
                 p = subprocess.Popen([PROGRAM, "run", path, "-q"], env=self.env(self.cloud(s)), cwd=self.tmp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                 end = time.monotonic() + 20
                 while state["asked"] < 2 and time.monotonic() < end:

@@ -367,6 +367,20 @@ class Google(CopyCase):
 
     GS = {"projectId": "local-project", "serviceAccount": "{{ secret('GCP_CREDS') }}"}
 
+    def test_from_there(self):
+        """The source is a bucket: in pieces, unpacked on the way, cut into parts."""
+        data = orders(400_000)
+        self.prepare()
+        make = "  - {id: bucket, type: io.kestra.plugin.gcp.gcs.CreateBucket, name: b-copy, ifExists: SKIP, projectId: local-project, serviceAccount: \"{{ secret('GCP_CREDS') }}\"}\n"
+        with Web({"/o.csv": data, "/o.csv.gz": gzip.compress(data, 1)}) as web:
+            steps = (task("plain", "gs://b-copy/o.csv", "/o.csv", **self.GS) + task("packed", "gs://b-copy/o.csv.gz", "/o.csv.gz", **self.GS)
+                     + task("a", None, "gs://b-copy/o.csv", **self.GS) + task("b", "gs://b-copy/unpacked.csv", "gs://b-copy/o.csv.gz", **self.GS) + task("back", None, "gs://b-copy/unpacked.csv", **self.GS) + task("c", "gs://b-copy/part.csv.gz", "gs://b-copy/o.csv", split={"parts": 3}, **self.GS))
+            flow = HEAD.replace("namespace: tests", "namespace: examples") + make + steps
+            out = self.outputs(self.ok(self.flow(flow, "--local", "--input", f"web={web.url}", "--output", "json")))
+        for id in ("a", "back"):
+            self.assertEqual(self.stored(out[id]["uri"]).read_bytes(), data, id)
+        self.assertEqual(len(out["c"]["uris"]), 3)
+
     def test_killed(self):
         data = orders(600_000)
         packed = gzip.compress(data, 1)

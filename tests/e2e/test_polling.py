@@ -305,5 +305,34 @@ class Sql(Case):
             self.assertEqual(s.search()["total"], 1)
 
 
+class Embedded(Case):
+    """Triggers that look into DuckDB and SQLite, whose rows the flow removes."""
+
+    def test_rows_of_a_query(self):
+        (self.tmp / "sluice.yaml").write_text(f"localFiles: ['{self.tmp}/']\n")
+        for name in ("sqlite", "duckdb"):
+            path = self.tmp / f"{name}.db"
+            db = {"url": f"jdbc:{name}:{path}"}
+            kind = f"io.kestra.plugin.jdbc.{name}."
+
+            def sql(text):
+                self.ok(self.flow(f"id: sql\nnamespace: t\ntasks: [{{id: q, type: {kind}Query, url: '{db['url']}', sql: '{text}'}}]\n", env={"SLUICE_DATA_DIR": str(self.tmp / "other")}))
+
+            with self.subTest(name), Server(self, "--config", str(self.tmp / "sluice.yaml")) as s:
+                sql("CREATE TABLE t (n int)")
+                delete = {"id": "e", "type": kind + "Query", "sql": "DELETE FROM t", **db}
+                s.flow(flow(name, [back("r", "{{ trigger.size }} {{ trigger.rows }}"), delete], trigger("t", kind + "Trigger", sql="SELECT n FROM t ORDER BY n", **db)))
+                time.sleep(0.6)
+                self.assertEqual(s.search(flowId=name)["total"], 0)
+                sql("INSERT INTO t VALUES (1), (2)")
+                wait(lambda: s.search(flowId=name, state=["SUCCESS"])["total"] == 1)
+                self.assertEqual(s.search(flowId=name)["results"][0]["taskRunList"][0]["outputs"]["value"], '2 [{"n":1},{"n":2}]')
+                time.sleep(0.6)
+                self.assertEqual(s.search(flowId=name)["total"], 1)
+                a = s.call("POST", "/flows", flow("none", [back("r", "x")], trigger("t", kind + "Trigger", sql="SELECT 1", fetchType="NONE", **db)), "application/x-yaml")
+                if a.status == 200:
+                    wait(lambda: "may not be NONE" in self.sluice("trigger", "why", "t", "none", "t").out)
+
+
 if __name__ == "__main__":
     unittest.main()
