@@ -12,6 +12,7 @@ struct bq_running {
 };
 
 /* ---- catalogue (bq_catalog.c) ---- */
+extern const char *const bq_macros[]; /* of the warehouse, without CREATE MACRO; ends with NULL */
 sl_duck_con *bq_connect(sl_cloud *c, sl_err *err);
 sl_str bq_schema(sl_arena *a, sl_str project, sl_str dataset);                       /* project.dataset */
 const sl_val *bq_dataset(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset);  /* resource or NULL */

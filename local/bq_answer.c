@@ -14,7 +14,7 @@ static sl_str cell_sql(sl_arena *a, const sl_val *f, bool int64_timestamp)
         return sl_fmt(a, "replace(CAST(%.*s AS VARCHAR), ' ', 'T')", SL_ARG(name));
     if (sl_str_eqc(type, "BYTES"))
         return sl_fmt(a, "to_base64(%.*s)", SL_ARG(name));
-    return sl_fmt(a, "sl_string(%.*s)", SL_ARG(name));
+    return sl_fmt(a, "sl_cell(%.*s)", SL_ARG(name));
 }
 
 static const sl_val *cell_json(sl_arena *a, const sl_val *f, const sl_val *v);

@@ -9,10 +9,7 @@
 static const char SETUP[] = "CREATE SCHEMA IF NOT EXISTS _sl;"
                             "CREATE TABLE IF NOT EXISTS _sl.datasets(project VARCHAR, dataset VARCHAR, meta VARCHAR, PRIMARY KEY(project, dataset));"
                             "CREATE TABLE IF NOT EXISTS _sl.tables(project VARCHAR, dataset VARCHAR, name VARCHAR, meta VARCHAR, PRIMARY KEY(project, dataset, name));"
-                            "CREATE TABLE IF NOT EXISTS _sl.jobs(project VARCHAR, id VARCHAR, state VARCHAR, parent VARCHAR, created BIGINT, job VARCHAR, PRIMARY KEY(project, id));"
-                            "CREATE OR REPLACE MACRO sl_string(x) AS CASE WHEN typeof(x) LIKE 'DECIMAL%' AND contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')"
-                            " WHEN typeof(x) IN ('DOUBLE', 'FLOAT') AND ends_with(CAST(x AS VARCHAR), '.0') THEN replace(CAST(x AS VARCHAR), '.0', '')"
-                            " WHEN typeof(x) = 'TIMESTAMP' THEN CAST(x AS VARCHAR) ELSE CAST(x AS VARCHAR) END;";
+                            "CREATE TABLE IF NOT EXISTS _sl.jobs(project VARCHAR, id VARCHAR, state VARCHAR, parent VARCHAR, created BIGINT, job VARCHAR, PRIMARY KEY(project, id));";
 
 sl_duck_con *bq_connect(sl_cloud *c, sl_err *err)
 {
@@ -31,6 +28,8 @@ bool sl_bq_warehouse(sl_cloud *c, sl_err *err)
         sl_str rest = sl_str_c(SETUP), one;
         while (k != NULL && ok && rest.n > 0 && sl_str_cut(&rest, ';', &one))
             ok = one.n == 0 || sl_duck_run(k, a, one, NULL, NULL, err);
+        for (size_t i = 0; k != NULL && ok && bq_macros[i] != NULL; i++)
+            ok = sl_duck_run(k, a, sl_fmt(a, "CREATE OR REPLACE MACRO %s", bq_macros[i]), NULL, NULL, err);
         sl_duck_disconnect(k);
     }
     pthread_mutex_unlock(&c->lock);

@@ -47,6 +47,22 @@ gs_token *gs_lex(sl_arena *arena, sl_str text, size_t *ret_count, sl_err *err);
 bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count);
 /* One range of tokens as an expression or query. */
 sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n);
+/* Arguments of a call. */
+enum { GS_ARGUMENTS_MAX = 32 };
+typedef struct gs_range {
+    const gs_token *t;
+    size_t n;
+} gs_range;
+/* t[0, n) at its commas; none when n is 0, at most `room`. */
+size_t gs_arguments(const gs_token *t, size_t n, gs_range *ret, size_t room);
+/* name ( … ), `inside` being what is between the brackets. false: no function that has to be translated. */
+bool gs_call(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret);
+bool gs_part_call(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret);
+bool gs_format(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret);
+/* A literal of format elements, as a literal for strftime. */
+bool gs_date_format(gs_context *x, const gs_token *format, sl_str *ret);
+/* Columns, each with its name, as one struct. */
+sl_str gs_structure(gs_context *x, const gs_token *t, size_t n);
 /* A type at t[*i]; moves past it. NULL on error. */
 bool gs_type(gs_context *x, const gs_token *t, size_t n, size_t *i, sl_str *ret_duck, const sl_val **ret_field);
 /* "proj.ds"."table" for a name of one to three parts. */

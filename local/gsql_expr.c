@@ -1,160 +1,9 @@
-/*
- * local/gsql_expr.c: expressions and queries. Functions are translated by templates: $1 $2 … are the arguments, $@ all of
- * them with commas, $| all of them with ||; a part such as DAY is passed as written.
- */
+/* local/gsql_expr.c: expressions and queries: names of tables and columns, literals, clauses that differ. */
+#include <stdlib.h>
+
 #include "base/arena.h"
 #include "db/duck.h"
 #include "local/gsql.h"
-
-typedef struct function {
-    const char *name;
-    int least;              /* arguments from which the template applies; several rows may have one name */
-    const char *template;
-} function;
-
-static const function functions[] = {
-    { "CONCAT", 1, "($|)" },
-    { "MD5", 1, "unhex(md5($1))" },
-    { "SHA1", 1, "unhex(sha1($1))" },
-    { "SHA256", 1, "unhex(sha256($1))" },
-    { "TO_HEX", 1, "lower(hex($1))" },
-    { "FROM_HEX", 1, "unhex($1)" },
-    { "TO_BASE64", 1, "to_base64($1)" },
-    { "FROM_BASE64", 1, "from_base64($1)" },
-    { "TO_JSON_STRING", 1, "CAST(to_json($1) AS VARCHAR)" },
-    { "SAFE_DIVIDE", 2, "(CASE WHEN ($2) = 0 THEN NULL ELSE ($1) / ($2) END)" },
-    { "SAFE_MULTIPLY", 2, "TRY(($1) * ($2))" },
-    { "SAFE_ADD", 2, "TRY(($1) + ($2))" },
-    { "SAFE_SUBTRACT", 2, "TRY(($1) - ($2))" },
-    { "DIV", 2, "(($1) // ($2))" },
-    { "IEEE_DIVIDE", 2, "(CAST($1 AS DOUBLE) / CAST($2 AS DOUBLE))" },
-    { "IF", 3, "(CASE WHEN $1 THEN $2 ELSE $3 END)" },
-    { "COUNTIF", 1, "count_if($1)" },
-    { "LOGICAL_AND", 1, "bool_and($1)" },
-    { "LOGICAL_OR", 1, "bool_or($1)" },
-    { "APPROX_COUNT_DISTINCT", 1, "approx_count_distinct($1)" },
-    { "ARRAY_LENGTH", 1, "len($1)" },
-    { "ARRAY_TO_STRING", 2, "array_to_string($1, $2)" },
-    { "ARRAY_CONCAT", 2, "list_concat($1, $2)" },
-    { "ARRAY_REVERSE", 1, "list_reverse($1)" },
-    { "GENERATE_ARRAY", 3, "generate_series($1, $2, $3)" },
-    { "GENERATE_ARRAY", 2, "generate_series($1, $2)" },
-    { "GENERATE_DATE_ARRAY", 3, "list_transform(generate_series(CAST($1 AS TIMESTAMP), CAST($2 AS TIMESTAMP), $3), d -> CAST(d AS DATE))" },
-    { "GENERATE_DATE_ARRAY", 2, "list_transform(generate_series(CAST($1 AS TIMESTAMP), CAST($2 AS TIMESTAMP), INTERVAL 1 DAY), d -> CAST(d AS DATE))" },
-    { "INITCAP", 1, "array_to_string(list_transform(regexp_extract_all(lower($1), '[[:alnum:]]+|[^[:alnum:]]+'), w -> upper(w[1]) || w[2:]), '')" },
-    { "GENERATE_UUID", 0, "CAST(uuid() AS VARCHAR)" },
-    { "REGEXP_CONTAINS", 2, "regexp_matches($1, $2)" },
-    { "REGEXP_EXTRACT", 2, "nullif(regexp_extract($1, $2, CASE WHEN regexp_matches($2, '[(][^?]') THEN 1 ELSE 0 END), '')" },
-    { "REGEXP_REPLACE", 3, "regexp_replace($1, $2, $3, 'g')" },
-    { "SPLIT", 2, "string_split($1, $2)" },
-    { "SPLIT", 1, "string_split($1, ',')" },
-    { "STARTS_WITH", 2, "starts_with($1, $2)" },
-    { "ENDS_WITH", 2, "ends_with($1, $2)" },
-    { "STRPOS", 2, "strpos($1, $2)" },
-    { "INSTR", 2, "strpos($1, $2)" },
-    { "CHAR_LENGTH", 1, "length($1)" },
-    { "BYTE_LENGTH", 1, "octet_length(CAST($1 AS BLOB))" },
-    { "CURRENT_TIMESTAMP", 0, "now()" },
-    { "CURRENT_DATE", 0, "CAST(now() AS DATE)" },
-    { "CURRENT_DATETIME", 0, "CAST(now() AS TIMESTAMP)" },
-    { "CURRENT_TIME", 0, "CAST(CAST(now() AS TIMESTAMP) AS TIME)" },
-    { "DATE", 3, "make_date($1, $2, $3)" },
-    { "DATE", 1, "CAST($1 AS DATE)" },
-    { "DATETIME", 6, "make_timestamp($@)" },
-    { "DATETIME", 1, "CAST($1 AS TIMESTAMP)" },
-    { "TIMESTAMP", 1, "CAST($1 AS TIMESTAMP WITH TIME ZONE)" },
-    { "TIME", 1, "CAST($1 AS TIME)" },
-    { "UNIX_SECONDS", 1, "CAST(floor(epoch($1)) AS BIGINT)" },
-    { "UNIX_MILLIS", 1, "epoch_ms($1)" },
-    { "UNIX_MICROS", 1, "epoch_us($1)" },
-    { "UNIX_DATE", 1, "date_diff('day', DATE '1970-01-01', $1)" },
-    { "TIMESTAMP_SECONDS", 1, "to_timestamp($1)" },
-    { "TIMESTAMP_MILLIS", 1, "to_timestamp(($1) / 1000.0)" },
-    { "TIMESTAMP_MICROS", 1, "CAST(make_timestamp($1) AS TIMESTAMP WITH TIME ZONE)" },
-    { "DATE_TRUNC", 2, "CAST(date_trunc('$2', $1) AS DATE)" },
-    { "TIMESTAMP_TRUNC", 2, "date_trunc('$2', $1)" },
-    { "DATETIME_TRUNC", 2, "date_trunc('$2', $1)" },
-    { "DATE_DIFF", 3, "date_diff('$3', $2, $1)" },
-    { "TIMESTAMP_DIFF", 3, "date_sub('$3', $2, $1)" },
-    { "DATETIME_DIFF", 3, "date_diff('$3', $2, $1)" },
-    { "DATE_ADD", 2, "CAST(($1) + $2 AS DATE)" },
-    { "DATE_SUB", 2, "CAST(($1) - $2 AS DATE)" },
-    { "TIMESTAMP_ADD", 2, "(($1) + $2)" },
-    { "TIMESTAMP_SUB", 2, "(($1) - $2)" },
-    { "DATETIME_ADD", 2, "(($1) + $2)" },
-    { "DATETIME_SUB", 2, "(($1) - $2)" },
-    { "FORMAT_DATE", 2, "strftime($2, $1)" },
-    { "FORMAT_TIMESTAMP", 2, "strftime(CAST($2 AS TIMESTAMP), $1)" },
-    { "FORMAT_DATETIME", 2, "strftime($2, $1)" },
-    { "PARSE_DATE", 2, "CAST(strptime($2, $1) AS DATE)" },
-    { "PARSE_TIMESTAMP", 2, "CAST(strptime($2, $1) AS TIMESTAMP WITH TIME ZONE)" },
-    { "PARSE_DATETIME", 2, "strptime($2, $1)" },
-    { "LAST_DAY", 1, "last_day($1)" },
-    { "JSON_VALUE", 2, "json_extract_string($1, $2)" },
-    { "JSON_EXTRACT_SCALAR", 2, "json_extract_string($1, $2)" },
-    { "JSON_QUERY", 2, "json_extract($1, $2)" },
-    { "JSON_EXTRACT", 2, "json_extract($1, $2)" },
-    { "PARSE_JSON", 1, "CAST($1 AS JSON)" },
-    { "FARM_FINGERPRINT", 1, "CAST(hash($1) & 9223372036854775807 AS BIGINT)" },
-    { "RAND", 0, "random()" },
-    { "OFFSET", 1, "($1) + 1" },
-    { "SAFE_OFFSET", 1, "($1) + 1" },
-    { "ORDINAL", 1, "$1" },
-    { "SAFE_ORDINAL", 1, "$1" },
-    { "ROUND", 1, "round($@)" },
-    { "LENGTH", 1, "length($1)" },
-    { "SAFE_CONVERT_BYTES_TO_STRING", 1, "TRY(decode($1))" },
-    { NULL, 0, NULL },
-};
-
-static sl_str expand(gs_context *x, const char *template, const sl_str *args, size_t n)
-{
-    sl_buf b = sl_buf_new(x->arena, 16 << 20);
-    for (const char *p = template; *p != '\0'; p++) {
-        if (*p != '$') {
-            sl_buf_char(&b, *p);
-            continue;
-        }
-        p++;
-        if (*p == '@' || *p == '|')
-            for (size_t i = 0; i < n; i++)
-                sl_buf_fmt(&b, "%s%s%.*s%s", i ? (*p == '@' ? ", " : " || ") : "", *p == '|' ? "(" : "", SL_ARG(args[i]), *p == '|' ? ")" : "");
-        else if ((size_t)(*p - '1') < n)
-            sl_buf_add(&b, args[*p - '1']);
-    }
-    return sl_buf_str(&b);
-}
-
-static bool starts_query(const gs_token *t)
-{
-    return gs_is(t, "SELECT") || gs_is(t, "WITH");
-}
-
-/* CAST(x AS type [FORMAT …]) */
-static sl_str cast(gs_context *x, const gs_token *t, size_t n, bool safe)
-{
-    size_t as = n;
-    int depth = 0;
-    for (size_t i = 0; i < n; i++) {
-        depth += gs_op(&t[i], "(");
-        depth -= gs_op(&t[i], ")");
-        if (depth == 0 && gs_is(&t[i], "AS"))
-            as = i;
-    }
-    sl_str duck;
-    const sl_val *field;
-    size_t i = as + 1;
-    if (as >= n || !gs_type(x, t, n, &i, &duck, &field)) {
-        if (x->err->kind == SL_ERR_NONE)
-            gs_fail(x, &t[0], "Syntax error: CAST needs AS and a type");
-        return SL_S("");
-    }
-    sl_str value = gs_rewrite(x, t, as);
-    if (sl_str_eqc(duck, "VARCHAR"))
-        return sl_fmt(x->arena, "sl_string(%.*s)", SL_ARG(value));
-    /* BigQuery takes blanks around numbers and rounds halves away from zero when a float becomes an integer; so does DuckDB. */
-    return sl_fmt(x->arena, "%s(%.*s AS %.*s)", safe ? "TRY_CAST" : "CAST", SL_ARG(value), SL_ARG(duck));
-}
 
 /* INTERVAL 3 DAY, INTERVAL n MONTH */
 static sl_str interval(gs_context *x, const gs_token *t, size_t n, size_t *i)
@@ -168,95 +17,13 @@ static sl_str interval(gs_context *x, const gs_token *t, size_t n, size_t *i)
         end++;
         while (end < n && gs_op(&t[end], "."))
             end += 2;
+        if (end < n && gs_op(&t[end], "(")) /* of a function's value */
+            end = gs_close(t, n, end);
     }
     sl_str value = gs_rewrite(x, t + *i + 1, (end < n ? end : n) - *i - 1);
     sl_str unit = end < n ? t[end].text : SL_S("DAY");
     *i = end + 1;
     return sl_fmt(x->arena, "(INTERVAL 1 %.*s * (%.*s))", SL_ARG(unit), SL_ARG(value));
-}
-
-static sl_str extract(gs_context *x, const gs_token *t, size_t n)
-{
-    size_t from = 0;
-    while (from < n && !gs_is(&t[from], "FROM"))
-        from++;
-    sl_str value = from < n ? gs_rewrite(x, t + from + 1, n - from - 1) : SL_S("");
-    if (gs_is(&t[0], "DATE") || gs_is(&t[0], "TIME"))
-        return sl_fmt(x->arena, "CAST(%.*s AS %.*s)", SL_ARG(value), SL_ARG(t[0].text));
-    if (gs_is(&t[0], "DAYOFWEEK"))
-        return sl_fmt(x->arena, "(dayofweek(%.*s) + 1)", SL_ARG(value));
-    return sl_fmt(x->arena, "extract(%.*s FROM %.*s)", SL_ARG(t[0].text), SL_ARG(value));
-}
-
-/* STRUCT(x AS a, y): names are kept, others are numbered as BigQuery does. */
-static sl_str structure(gs_context *x, const gs_token *t, size_t n)
-{
-    sl_buf b = sl_buf_new(x->arena, 16 << 20);
-    sl_buf_addc(&b, "struct_pack(");
-    size_t from = 0, number = 0;
-    int depth = 0;
-    for (size_t i = 0; i <= n && n > 0; i++) {
-        if (i < n) {
-            depth += gs_op(&t[i], "(") || gs_op(&t[i], "[");
-            depth -= gs_op(&t[i], ")") || gs_op(&t[i], "]");
-        }
-        if (i < n && !(depth == 0 && gs_op(&t[i], ",")))
-            continue;
-        size_t end = i;
-        sl_str name = sl_fmt(x->arena, "_field_%zu", ++number);
-        if (end - from >= 3 && gs_is(&t[end - 2], "AS")) {
-            name = t[end - 1].text;
-            end -= 2;
-        } else if (end > from && t[end - 1].kind == GS_IDENT)
-            name = t[end - 1].text;
-        sl_str value = gs_rewrite(x, t + from, end - from);
-        sl_buf_fmt(&b, "%s\"%.*s\" := %.*s", number > 1 ? ", " : "", SL_ARG(name), SL_ARG(value));
-        from = i + 1;
-    }
-    sl_buf_char(&b, ')');
-    return sl_buf_str(&b);
-}
-
-/* name ( … ): t[0] is the name, inside are the tokens between the brackets. */
-static bool call(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret)
-{
-    sl_str args[16];
-    size_t count = 0, from = 0;
-    int depth = 0;
-    if (gs_is(name, "CAST") || gs_is(name, "SAFE_CAST")) {
-        *ret = cast(x, inside, n, gs_is(name, "SAFE_CAST"));
-        return true;
-    }
-    if (gs_is(name, "EXTRACT")) {
-        *ret = extract(x, inside, n);
-        return true;
-    }
-    if (gs_is(name, "STRUCT")) {
-        *ret = structure(x, inside, n);
-        return true;
-    }
-    bool known = false;
-    for (const function *f = functions; f->name != NULL && !known; f++)
-        known = gs_is(name, f->name);
-    if (!known || (n > 0 && starts_query(inside)))
-        return false;
-    for (size_t i = 0; i <= n && n > 0; i++) {
-        if (i < n) {
-            depth += gs_op(&inside[i], "(") || gs_op(&inside[i], "[");
-            depth -= gs_op(&inside[i], ")") || gs_op(&inside[i], "]");
-        }
-        if (i < n && !(depth == 0 && gs_op(&inside[i], ",")))
-            continue;
-        if (count < SL_COUNT(args))
-            args[count++] = gs_rewrite(x, inside + from, i - from);
-        from = i + 1;
-    }
-    for (const function *f = functions; f->name != NULL; f++)
-        if (gs_is(name, f->name) && count >= (size_t)f->least) {
-            *ret = expand(x, f->template, args, count);
-            return true;
-        }
-    return false;
 }
 
 sl_str gs_table(gs_context *x, const sl_str *parts, size_t count, const sl_val **ret_ref)
@@ -303,6 +70,14 @@ static size_t table_path(gs_context *x, const gs_token *t, size_t n, size_t *i, 
     return count;
 }
 
+static bool one_of(const gs_token *t, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (gs_is(t, words[i]))
+            return true;
+    return false;
+}
+
 static bool introduces_table(const gs_token *t, size_t i)
 {
     if (gs_is(&t[i], "FROM") && i > 0 && gs_is(&t[i - 1], "DISTINCT")) /* a IS DISTINCT FROM b */
@@ -336,6 +111,12 @@ static bool needs_quotes(const gs_token *t)
     return false;
 }
 
+/* OFFSET is a clause before a number, a parameter, or behind one; else the name that WITH OFFSET gives. */
+static bool is_offset_name(const gs_token *t)
+{
+    return gs_is(t, "OFFSET") && !gs_op(t + 1, "(") && t[1].kind != GS_NUMBER && t[1].kind != GS_PARAM && t[-1].kind != GS_NUMBER && t[-1].kind != GS_PARAM;
+}
+
 static void add_token(gs_context *x, sl_buf *b, const gs_token *t)
 {
     if (b->n > 0 && t->space_before)
@@ -353,7 +134,13 @@ static void add_token(gs_context *x, sl_buf *b, const gs_token *t)
         break;
     }
     case GS_PARAM: sl_buf_fmt(b, "$%.*s", SL_ARG(t->text)); break;
-    case GS_IDENT: sl_buf_add(b, needs_quotes(t) ? sl_duck_ident(x->arena, t->text) : t->text); break;
+    case GS_NUMBER:
+        if (t->text.n > 2 && (t->text.p[1] | 32) == 'x')
+            sl_buf_fmt(b, "%llu", strtoull(sl_cstr(x->arena, t->text), NULL, 16));
+        else
+            sl_buf_fmt(b, "%s%.*s", t->text.p[0] == '.' ? "0" : "", SL_ARG(t->text));
+        break;
+    case GS_IDENT: sl_buf_add(b, needs_quotes(t) || is_offset_name(t) ? sl_duck_ident(x->arena, t->text) : t->text); break;
     default: sl_buf_add(b, t->text);
     }
 }
@@ -370,14 +157,6 @@ typedef struct rewriter {
 } rewriter;
 
 /* ---- columns without a name: f0_, f1_, … ---- */
-
-static bool one_of(const gs_token *t, const char *const *words, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (gs_is(t, words[i]))
-            return true;
-    return false;
-}
 
 static bool ends_list(const gs_token *t, size_t i)
 {
@@ -462,10 +241,30 @@ static bool rewrite_table(rewriter *r)
     return true;
 }
 
+/* What comes behind a table and is no name for it. */
+static bool follows_from(const gs_token *t)
+{
+    static const char *const words[] = { "WHERE", "ON", "WITH", "JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "GROUP", "ORDER", "LIMIT", "UNION", "HAVING", "QUALIFY", "WINDOW", "EXCEPT", "INTERSECT" };
+    return one_of(t, words, SL_COUNT(words));
+}
+
+/* … WITH OFFSET [[AS] name]: how many came before. */
+static void unnest_with_offset(rewriter *r, sl_str list, sl_str alias)
+{
+    sl_str offset = SL_S("offset");
+    r->i += 2;
+    const gs_token *t = &r->t[r->i];
+    bool named = r->i + 1 < r->n && gs_is(t, "AS");
+    if (named || (r->i < r->n && ((t->kind == GS_IDENT && !ends_from(t) && !follows_from(t)) || t->kind == GS_QUOTED))) {
+        offset = t[named].text;
+        r->i += named ? 2 : 1;
+    }
+    sl_buf_fmt(&r->out, " (SELECT unnest(%.*s) AS %.*s, generate_subscripts(%.*s, 1) - 1 AS %.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(list), SL_ARG(sl_duck_ident(r->x->arena, offset)));
+}
+
 /* FROM UNNEST(list) AS name: in GoogleSQL the name is the element, in DuckDB it would be a row of one column. */
 static bool rewrite_unnest(rewriter *r)
 {
-    static const char *const follow[] = { "WHERE", "ON", "WITH", "JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "GROUP", "ORDER", "LIMIT", "UNION", "HAVING", "QUALIFY", "WINDOW", "EXCEPT", "INTERSECT" };
     if (!gs_is(&r->t[r->i], "UNNEST") || r->i + 1 >= r->n || !gs_op(&r->t[r->i + 1], "("))
         return false;
     size_t open = r->i + 1, end = gs_close(r->t, r->n, open), name = end;
@@ -473,13 +272,15 @@ static bool rewrite_unnest(rewriter *r)
         name++;
     if (name >= r->n || (r->t[name].kind != GS_IDENT && r->t[name].kind != GS_QUOTED))
         return false;
-    for (size_t i = 0; i < SL_COUNT(follow); i++)
-        if (gs_is(&r->t[name], follow[i]))
-            return false;
+    if (follows_from(&r->t[name]))
+        return false;
     sl_str alias = sl_duck_ident(r->x->arena, r->t[name].text);
     sl_str list = gs_rewrite(r->x, r->t + open + 1, end - open - 2);
-    sl_buf_fmt(&r->out, " UNNEST(%.*s) AS %.*s(%.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(alias));
     r->i = name + 1;
+    if (r->i + 1 < r->n && gs_is(&r->t[r->i], "WITH") && gs_is(&r->t[r->i + 1], "OFFSET"))
+        unnest_with_offset(r, list, alias);
+    else
+        sl_buf_fmt(&r->out, " UNNEST(%.*s) AS %.*s(%.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(alias));
     return true;
 }
 
@@ -496,7 +297,7 @@ static bool rewrite_call(rewriter *r)
     if (t->kind != GS_IDENT || open >= r->n || !gs_op(&r->t[open], "("))
         return false;
     size_t end = gs_close(r->t, r->n, open);
-    if (!call(r->x, t, r->t + open + 1, end - open - 2, &text)) {
+    if (!gs_call(r->x, t, r->t + open + 1, end - open - 2, &text)) {
         if (!safe)
             return false;
         text = gs_rewrite(r->x, t, end - (size_t)(t - r->t));
@@ -506,7 +307,74 @@ static bool rewrite_call(rewriter *r)
     return true;
 }
 
-/* Words that differ: * EXCEPT (…), literals DATE '…', TIMESTAMP '…', typed arrays. */
+/* x IN UNNEST(list) */
+static bool rewrite_in(rewriter *r)
+{
+    if (!gs_is(&r->t[r->i], "IN") || r->i + 2 >= r->n || !gs_is(&r->t[r->i + 1], "UNNEST") || !gs_op(&r->t[r->i + 2], "("))
+        return false;
+    size_t open = r->i + 2, end = gs_close(r->t, r->n, open);
+    sl_str list = gs_rewrite(r->x, r->t + open + 1, end - open - 2);
+    sl_buf_fmt(&r->out, " IN (SELECT unnest(%.*s))", SL_ARG(list));
+    r->i = end;
+    return true;
+}
+
+/* ARRAY<INT64>[…], STRUCT<a INT64, b STRING>(…) */
+static bool rewrite_typed(rewriter *r)
+{
+    const gs_token *t = &r->t[r->i];
+    sl_str duck;
+    const sl_val *ignored;
+    size_t open = r->i;
+    if ((!gs_is(t, "ARRAY") && !gs_is(t, "STRUCT")) || r->i + 1 >= r->n || !gs_op(t + 1, "<") || !gs_type(r->x, r->t, r->n, &open, &duck, &ignored))
+        return false;
+    bool list = gs_is(t, "ARRAY");
+    if (open >= r->n || !gs_op(&r->t[open], list ? "[" : "("))
+        return !gs_fail(r->x, t, "Syntax error: %s", list ? "ARRAY<type> needs [ and values" : "STRUCT<types> needs ( and values");
+    size_t end = gs_close(r->t, r->n, open);
+    sl_str inside = gs_rewrite(r->x, r->t + open + 1, end - open - 2);
+    sl_buf_fmt(&r->out, list ? " CAST([%.*s] AS %.*s)" : " CAST(row(%.*s) AS %.*s)", SL_ARG(inside), SL_ARG(duck));
+    r->i = end;
+    return true;
+}
+
+/* SELECT AS STRUCT a, b AS c FROM …; SELECT AS VALUE x. At SELECT. */
+static bool rewrite_select_as(rewriter *r)
+{
+    if (!gs_is(&r->t[r->i], "SELECT") || r->i + 2 >= r->n || !gs_is(&r->t[r->i + 1], "AS"))
+        return false;
+    size_t from = r->i + 3, end = from;
+    if (r->t[(ptrdiff_t)r->i - 1].kind == GS_END || gs_op(&r->t[(ptrdiff_t)r->i - 1], ";")) { /* the statement itself: as many columns */
+        sl_buf_addc(&r->out, " SELECT");
+        r->i = from;
+        r->in_list = true;
+        r->item = from;
+        return true;
+    }
+    for (int depth = 0; end < r->n && !(depth == 0 && ends_list(r->t, end)); end++) {
+        depth += gs_op(&r->t[end], "(") || gs_op(&r->t[end], "[");
+        depth -= gs_op(&r->t[end], ")") || gs_op(&r->t[end], "]");
+    }
+    sl_str value = gs_is(&r->t[r->i + 2], "STRUCT") ? gs_structure(r->x, r->t + from, end - from) : gs_rewrite(r->x, r->t + from, end - from);
+    sl_buf_fmt(&r->out, " SELECT %.*s", SL_ARG(value));
+    r->i = end;
+    return true;
+}
+
+/* What would mean something else in DuckDB, or nothing. */
+static bool refuse(rewriter *r)
+{
+    const gs_token *t = &r->t[r->i];
+    if (gs_op(t, "^"))
+        return gs_fail(r->x, t, "the operator ^ is not supported by the local cloud");
+    if (gs_op(t, "/") && gs_op(t + 1, "/"))
+        return gs_fail(r->x, t, "Syntax error: Unexpected \"/\"");
+    if (gs_is(t, "LIKE") && (gs_is(t + 1, "ANY") || gs_is(t + 1, "ALL") || gs_is(t + 1, "SOME")))
+        return gs_fail(r->x, t, "LIKE %.*s is not supported by the local cloud", SL_ARG(t[1].text));
+    return true;
+}
+
+/* Words that differ: * EXCEPT (…), literals DATE '…', TIMESTAMP '…'. */
 static bool rewrite_word(rewriter *r)
 {
     const gs_token *t = &r->t[r->i], *next = r->i + 1 < r->n ? t + 1 : NULL;
@@ -550,8 +418,10 @@ static bool rewrite_word(rewriter *r)
         sl_buf_fmt(&r->out, " %.*s", SL_ARG(text));
         return true;
     }
-    if (gs_is(t, "CURRENT_TIMESTAMP") || gs_is(t, "CURRENT_DATE")) { /* also without brackets */
-        sl_buf_addc(&r->out, gs_is(t, "CURRENT_DATE") ? " CAST(now() AS DATE)" : " now()");
+    if (gs_is(t, "CURRENT_TIMESTAMP") || gs_is(t, "CURRENT_DATE") || gs_is(t, "CURRENT_DATETIME") || gs_is(t, "CURRENT_TIME")) { /* without brackets */
+        sl_str text;
+        (void)gs_call(r->x, t, t, 0, &text);
+        sl_buf_fmt(&r->out, " %.*s", SL_ARG(text));
         r->i++;
         return true;
     }
@@ -564,6 +434,8 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
     bool table_next = false;
     while (r.i < n && x->err->kind == SL_ERR_NONE) {
         const gs_token *at = &t[r.i];
+        if (!refuse(&r))
+            break;
         if (r.in_list && (gs_op(at, ",") || ends_list(t, r.i))) {
             end_column(&r);
             r.in_list = gs_op(at, ",");
@@ -582,7 +454,7 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
             r.i = end;
             continue;
         }
-        if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_call(&r) || rewrite_word(&r)))
+        if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_in(&r) || rewrite_typed(&r) || rewrite_select_as(&r) || rewrite_call(&r) || rewrite_word(&r)))
             continue;
         if (ends_from(at))
             r.in_from = false;

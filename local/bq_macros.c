@@ -1,0 +1,40 @@
+/* local/bq_macros.c: what functions of GoogleSQL do, as macros of the warehouse; local/gsql_function.c makes calls of them. */
+#include "local/bq_work.h"
+
+/* A CASE over typeof() is decided before a row is read; TRY_CAST keeps the branches that are not taken from failing. */
+const char *const bq_macros[] = {
+    "sl_string(x) AS CASE WHEN typeof(x) LIKE 'DECIMAL%' AND contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')"
+    " WHEN typeof(x) IN ('DOUBLE', 'FLOAT') AND ends_with(CAST(x AS VARCHAR), '.0') THEN replace(CAST(x AS VARCHAR), '.0', '') ELSE CAST(x AS VARCHAR) END",
+    /* a cell of an answer */
+    "sl_cell(x) AS CASE WHEN typeof(x) NOT IN ('DOUBLE', 'FLOAT') THEN sl_string(x) WHEN isnan(TRY_CAST(x AS DOUBLE)) THEN 'NaN' WHEN isinf(TRY_CAST(x AS DOUBLE)) THEN CASE WHEN TRY_CAST(x AS DOUBLE) > 0 THEN 'Infinity' ELSE '-Infinity' END"
+    " ELSE sl_string(x) END",
+    "sl_text(x) AS CASE WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST(x AS BLOB)) ELSE sl_string(x) END",
+    "sl_bytes(x) AS CASE WHEN typeof(x) = 'BLOB' THEN TRY_CAST(x AS BLOB) ELSE encode(CAST(x AS VARCHAR)) END",
+    "sl_int(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN CAST(round(TRY_CAST(x AS DOUBLE)) AS BIGINT) ELSE CAST(x AS BIGINT) END",
+    "sl_literal(x) AS CASE WHEN typeof(x) = 'VARCHAR' THEN '\"' || CAST(x AS VARCHAR) || '\"' ELSE sl_text(x) END",
+    /* weeks: k is the day that begins them, 0 = Sunday */
+    "sl_week(x, k) AS date_trunc('day', x) - to_days(CAST((dayofweek(x) - k + 7) % 7 AS INTEGER))",
+    "sl_weeknumber(x, k) AS (dayofyear(x) + 6 - ((dayofweek(x) - k + 7) % 7)) // 7",
+    "sl_isoyear(x) AS date_trunc('week', make_date(CAST(isoyear(x) AS INTEGER), 1, 4))",
+    /* formats of dates: what strftime here has not */
+    "sl_formats(f) AS replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(f, '%F', '%Y-%m-%d'), '%T', '%H:%M:%S'), '%R', '%H:%M'), '%D', '%m/%d/%y'), '%E4Y', '%Y'), '%h', '%b'), '%e', '%d'),"
+    " '%E*S', '%S.%f'), '%E6S', '%S.%f'), '%Ez', '%z')",
+    "sl_strftime(x, f) AS strftime(CAST(x AS TIMESTAMP), sl_formats(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(f, '%e', lpad(CAST(day(x) AS VARCHAR), 2, ' ')), '%Q', CAST(quarter(x) AS VARCHAR)),"
+    " '%s', CAST(CAST(floor(epoch(CAST(x AS TIMESTAMP))) AS BIGINT) AS VARCHAR)), '%k', lpad(CAST(hour(CAST(x AS TIMESTAMP)) AS VARCHAR), 2, ' ')), '%E3S', '%S.%g'), '%C', lpad(CAST(year(x) // 100 AS VARCHAR), 2, '0')),"
+    " '%Ez', '+00:00'), '%z', '+0000'), '%Z', 'UTC'), '%P', CASE WHEN hour(CAST(x AS TIMESTAMP)) < 12 THEN 'am' ELSE 'pm' END), '%n', chr(10))))",
+    "sl_offset(x, z, colon) AS printf('%s%02d%s%02d', CASE WHEN date_diff('minute', x AT TIME ZONE 'UTC', x AT TIME ZONE z) < 0 THEN '-' ELSE '+' END, abs(date_diff('minute', x AT TIME ZONE 'UTC', x AT TIME ZONE z)) // 60, colon,"
+    " abs(date_diff('minute', x AT TIME ZONE 'UTC', x AT TIME ZONE z)) % 60)",
+    "sl_strftime_zone(x, f, z) AS sl_strftime(x AT TIME ZONE z, replace(replace(f, '%Ez', sl_offset(x, z, ':')), '%z', sl_offset(x, z, '')))",
+    "sl_zoned_text(x, z) AS CAST(x AT TIME ZONE z AS VARCHAR) || regexp_replace(sl_offset(x, z, ':'), ':00$', '')",
+    "sl_datetime(x, y) AS CASE WHEN typeof(y) = 'TIME' THEN CAST(CAST(x AS DATE) + TRY_CAST(y AS TIME) AS TIMESTAMP) ELSE CAST(x AS TIMESTAMP WITH TIME ZONE) AT TIME ZONE CAST(y AS VARCHAR) END",
+    /* texts */
+    "sl_instr(s, what, pos, nth) AS coalesce(CASE WHEN pos > 0 THEN list_filter(range(pos, length(s) + 1), i -> substr(s, i, length(what)) = what)[nth]"
+    " ELSE list_reverse(list_filter(range(1, length(s) + pos + 2), i -> substr(s, i, length(what)) = what))[nth] END, 0)",
+    "sl_group(re) AS CASE WHEN regexp_matches(regexp_replace(regexp_replace(re, '\\\\.', '', 'g'), '\\[\\^?\\]?[^\\]]*\\]', '', 'g'), '[(]([^?]|[?]P?<)') THEN 1 ELSE 0 END",
+    /* JSON */
+    "sl_path(p) AS regexp_replace(p, '\\[''([^'']*)''\\]', '.\"\\1\"', 'g')",
+    "sl_json_scalar(x, p) AS CASE WHEN json_type(x, sl_path(p)) NOT IN ('OBJECT', 'ARRAY') THEN json_extract_string(x, sl_path(p)) END",
+    "sl_json_type(x) AS CASE json_type(x) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE 'number' END",
+    "sl_string_of(x) AS CASE WHEN typeof(x) = 'JSON' THEN json_extract_string(TRY_CAST(x AS JSON), '$') ELSE sl_text(x) END",
+    NULL,
+};
