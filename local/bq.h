@@ -21,6 +21,8 @@ const sl_val *bq_table(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_str project,
 const sl_val *bq_fields(sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset, sl_str table);
 /* Remembers what DuckDB does not: descriptions, partitioning, the definition of an external table. */
 bool bq_remember_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, const sl_val *meta, sl_err *err);
+/* With its tables; they are refused as resourceInUse unless `contents`. */
+bool bq_drop_dataset(sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset, bool contents, sl_err *err);
 bool bq_forget_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, sl_err *err);
 
 /* ---- files as tables (bq_reader.c) ---- */

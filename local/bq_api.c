@@ -114,19 +114,17 @@ static void dataset_delete(void *self, sl_server_request *req, sl_server_respons
 {
     face f;
     sl_err err;
-    const sl_val *rows;
     if (!enter(&f, self, req, resp))
         return;
-    sl_str dataset = req->segments[5], schema = bq_schema(f.a, f.project, dataset);
-    bool contents = sl_str_eqc(sl_request_param(req, "deleteContents"), "true");
+    sl_str dataset = req->segments[5];
     if (bq_dataset(f.c, f.k, f.a, f.project, dataset) == NULL)
         no_dataset(&f, req, resp, dataset);
-    else if (!contents && sl_duck_run(f.k, f.a, sl_fmt(f.a, "SELECT 1 FROM information_schema.tables WHERE table_schema=%.*s LIMIT 1", SL_ARG(sl_duck_text(f.a, schema))), &rows, NULL, &err) && rows->list.n > 0)
-        sl_cloud_refuse(req, resp, 400, "resourceInUse", "Dataset %.*s:%.*s is still in use", SL_ARG(f.project), SL_ARG(dataset));
-    else if (run(&f, req, resp, sl_fmt(f.a, "DROP SCHEMA IF EXISTS %.*s CASCADE", SL_ARG(sl_duck_ident(f.a, schema))))
-             && run(&f, req, resp, sl_fmt(f.a, "DELETE FROM _sl.datasets WHERE project=%.*s AND dataset=%.*s", SL_ARG(sl_duck_text(f.a, f.project)), SL_ARG(sl_duck_text(f.a, dataset))))
-             && run(&f, req, resp, sl_fmt(f.a, "DELETE FROM _sl.tables WHERE project=%.*s AND dataset=%.*s", SL_ARG(sl_duck_text(f.a, f.project)), SL_ARG(sl_duck_text(f.a, dataset)))))
+    else if (bq_drop_dataset(f.k, f.a, f.project, dataset, sl_str_eqc(sl_request_param(req, "deleteContents"), "true"), &err))
         resp->status = 204;
+    else if (strcmp(err.code, "resourceInUse") == 0)
+        sl_cloud_refuse(req, resp, 400, err.code, "%s", err.message);
+    else
+        sl_cloud_refuse(req, resp, 500, "backendError", "%s", err.message);
     leave(&f);
 }
 

@@ -150,6 +150,18 @@ bool bq_remember_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, const sl_
                        NULL, NULL, err);
 }
 
+bool bq_drop_dataset(sl_duck_con *k, sl_arena *a, sl_str project, sl_str dataset, bool contents, sl_err *err)
+{
+    const sl_val *rows;
+    sl_str schema = bq_schema(a, project, dataset), quoted = sl_duck_ident(a, schema), of = sl_fmt(a, "project=%.*s AND dataset=%.*s", SL_ARG(sl_duck_text(a, project)), SL_ARG(sl_duck_text(a, dataset)));
+    if (!sl_duck_run(k, a, sl_fmt(a, "SELECT 1 FROM information_schema.tables WHERE table_schema=%.*s LIMIT 1", SL_ARG(sl_duck_text(a, schema))), &rows, NULL, err))
+        return false;
+    if (!contents && rows->list.n > 0)
+        return sl_err_set(err, SL_ERR_CONFLICT, "resourceInUse", "Dataset %.*s:%.*s is still in use", SL_ARG(project), SL_ARG(dataset));
+    return sl_duck_run(k, a, sl_fmt(a, "DROP SCHEMA IF EXISTS %.*s CASCADE", SL_ARG(quoted)), NULL, NULL, err) && sl_duck_run(k, a, sl_fmt(a, "DELETE FROM _sl.datasets WHERE %.*s", SL_ARG(of)), NULL, NULL, err)
+           && sl_duck_run(k, a, sl_fmt(a, "DELETE FROM _sl.tables WHERE %.*s", SL_ARG(of)), NULL, NULL, err);
+}
+
 bool bq_forget_table(sl_duck_con *k, sl_arena *a, const sl_val *ref, sl_err *err)
 {
     return sl_duck_run(k, a, sl_fmt(a, "DELETE FROM _sl.tables WHERE project=%.*s AND dataset=%.*s AND name=%.*s", SL_ARG(sl_duck_text(a, sl_get_text(ref, "projectId"))),

@@ -19,17 +19,13 @@ const char *const bq_macros[] = {
     /* formats of dates: what strftime here has not */
     "sl_formats(f) AS replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(f, '%F', '%Y-%m-%d'), '%T', '%H:%M:%S'), '%R', '%H:%M'), '%D', '%m/%d/%y'), '%E4Y', '%Y'), '%h', '%b'), '%e', '%d'),"
     " '%E*S', '%S.%f'), '%E6S', '%S.%f'), '%Ez', '%z')",
-    "sl_strftime(x, f) AS strftime(CAST(x AS TIMESTAMP), sl_formats(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(f, '%e', lpad(CAST(day(x) AS VARCHAR), 2, ' ')), '%Q', CAST(quarter(x) AS VARCHAR)),"
-    " '%s', CAST(CAST(floor(epoch(CAST(x AS TIMESTAMP))) AS BIGINT) AS VARCHAR)), '%k', lpad(CAST(hour(CAST(x AS TIMESTAMP)) AS VARCHAR), 2, ' ')), '%E3S', '%S.%g'), '%C', lpad(CAST(year(x) // 100 AS VARCHAR), 2, '0')),"
-    " '%Ez', '+00:00'), '%z', '+0000'), '%Z', 'UTC'), '%P', CASE WHEN hour(CAST(x AS TIMESTAMP)) < 12 THEN 'am' ELSE 'pm' END), '%n', chr(10))))",
     "sl_offset(x, z, colon) AS printf('%s%02d%s%02d', CASE WHEN date_diff('minute', x AT TIME ZONE 'UTC', x AT TIME ZONE z) < 0 THEN '-' ELSE '+' END, abs(date_diff('minute', x AT TIME ZONE 'UTC', x AT TIME ZONE z)) // 60, colon,"
     " abs(date_diff('minute', x AT TIME ZONE 'UTC', x AT TIME ZONE z)) % 60)",
-    "sl_strftime_zone(x, f, z) AS sl_strftime(x AT TIME ZONE z, replace(replace(f, '%Ez', sl_offset(x, z, ':')), '%z', sl_offset(x, z, '')))",
     "sl_zoned_text(x, z) AS CAST(x AT TIME ZONE z AS VARCHAR) || regexp_replace(sl_offset(x, z, ':'), ':00$', '')",
     "sl_datetime(x, y) AS CASE WHEN typeof(y) = 'TIME' THEN CAST(CAST(x AS DATE) + TRY_CAST(y AS TIME) AS TIMESTAMP) ELSE CAST(x AS TIMESTAMP WITH TIME ZONE) AT TIME ZONE CAST(y AS VARCHAR) END",
     /* texts */
-    "sl_instr(s, what, pos, nth) AS coalesce(CASE WHEN pos > 0 THEN list_filter(range(pos, length(s) + 1), i -> substr(s, i, length(what)) = what)[nth]"
-    " ELSE list_reverse(list_filter(range(1, length(s) + pos + 2), i -> substr(s, i, length(what)) = what))[nth] END, 0)",
+    "sl_instr(s, what, pos, nth) AS CASE WHEN s IS NULL OR what IS NULL THEN NULL ELSE coalesce(CASE WHEN pos > 0 THEN list_filter(range(pos, length(s) + 1), i -> substr(s, i, length(what)) = what)[nth]"
+    " ELSE list_reverse(list_filter(range(1, length(s) + pos + 2), i -> substr(s, i, length(what)) = what))[nth] END, 0) END",
     "sl_group(re) AS CASE WHEN regexp_matches(regexp_replace(regexp_replace(re, '\\\\.', '', 'g'), '\\[\\^?\\]?[^\\]]*\\]', '', 'g'), '[(]([^?]|[?]P?<)') THEN 1 ELSE 0 END",
     /* JSON */
     "sl_path(p) AS regexp_replace(p, '\\[''([^'']*)''\\]', '.\"\\1\"', 'g')",

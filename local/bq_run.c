@@ -95,7 +95,7 @@ static bool create_external(bq_work *w, const gs_statement *s)
 static bool remember_created(bq_work *w, const gs_statement *s)
 {
     sl_val *meta = sl_map(w->a), *schema = sl_map(w->a);
-    sl_map_set_str(w->a, meta, "type", strcmp(s->type, "CREATE_VIEW") == 0 ? SL_S("VIEW") : SL_S("TABLE"));
+    sl_map_set_str(w->a, meta, "type", strcmp(s->type, "CREATE_VIEW") == 0 ? SL_S("VIEW") : strcmp(s->type, "CREATE_MATERIALIZED_VIEW") == 0 ? SL_S("MATERIALIZED_VIEW") : SL_S("TABLE"));
     if (s->columns != NULL) {
         sl_map_setc(w->a, schema, "fields", s->columns);
         sl_map_setc(w->a, meta, "schema", schema);
@@ -123,11 +123,22 @@ static bool create_schema(bq_work *w, const gs_statement *s)
            && bq_run(w, sl_fmt(w->a, "INSERT INTO _sl.datasets VALUES(%.*s, %.*s, %.*s)", SL_ARG(sl_duck_text(w->a, project)), SL_ARG(sl_duck_text(w->a, dataset)), SL_ARG(sl_duck_text(w->a, sl_json(w->a, meta)))), NULL);
 }
 
+static bool drop_schema(bq_work *w, const gs_statement *s)
+{
+    sl_str project = sl_get_text(s->target, "projectId"), dataset = sl_get_text(s->target, "datasetId");
+    if (bq_dataset(w->c, w->k, w->a, project, dataset) == NULL)
+        return s->if_not_exists || sl_err_set(w->err, SL_ERR_NOT_FOUND, "notFound", "Not found: Dataset %.*s:%.*s", SL_ARG(project), SL_ARG(dataset));
+    sl_map_set_str(w->a, w->query, "ddlOperationPerformed", SL_S("DROP"));
+    return bq_drop_dataset(w->k, w->a, project, dataset, s->cascade, w->err);
+}
+
 static bool ddl(bq_work *w, const gs_statement *s)
 {
     sl_str project = sl_get_text(s->target, "projectId"), dataset = sl_get_text(s->target, "datasetId"), table = sl_get_text(s->target, "tableId");
     if (strcmp(s->type, "CREATE_SCHEMA") == 0)
         return create_schema(w, s);
+    if (strcmp(s->type, "DROP_SCHEMA") == 0)
+        return drop_schema(w, s);
     if (!bq_dataset_known(w, s->target))
         return false;
     bool exists = bq_fields(w->k, w->a, project, dataset, table) != NULL;
@@ -156,7 +167,7 @@ static bool ddl(bq_work *w, const gs_statement *s)
 
 static bool is_dml(const char *type)
 {
-    static const char *const types[] = { "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE", "ALTER_TABLE" };
+    static const char *const types[] = { "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE" };
     for (size_t i = 0; i < SL_COUNT(types); i++)
         if (strcmp(type, types[i]) == 0)
             return true;
@@ -176,9 +187,29 @@ static bool dml(bq_work *w, const gs_statement *s)
     }
     if (!bq_run(w, s->sql, &changed))
         return false;
-    if (strcmp(s->type, "ALTER_TABLE") != 0)
-        sl_map_set_str(w->a, w->query, "numDmlAffectedRows", sl_fmt(w->a, "%lld", (long long)changed));
+    sl_map_set_str(w->a, w->query, "numDmlAffectedRows", sl_fmt(w->a, "%lld", (long long)changed));
     return true;
+}
+
+static bool alter(bq_work *w, const gs_statement *s)
+{
+    sl_str project = sl_get_text(s->target, "projectId"), dataset = sl_get_text(s->target, "datasetId"), name = sl_get_text(s->target, "tableId");
+    if (!bq_dataset_known(w, s->target))
+        return false;
+    const sl_val *t = bq_table(w->c, w->k, w->a, project, dataset, name, false);
+    if (t == NULL)
+        return s->if_not_exists || sl_err_set(w->err, SL_ERR_NOT_FOUND, "notFound", "Not found: Table %.*s:%.*s.%.*s", SL_ARG(project), SL_ARG(dataset), SL_ARG(name));
+    for (size_t i = 0; i < sl_val_count(s->more); i++)
+        if (!bq_run(w, sl_text(sl_at(s->more, i)), NULL))
+            return false;
+    sl_map_set_str(w->a, w->query, "ddlOperationPerformed", SL_S("ALTER"));
+    sl_map_setc(w->a, w->query, "ddlTargetTable", s->target);
+    sl_val *meta = sl_map_shallow(w->a, t), *ref = sl_map_shallow(w->a, s->target);
+    if (sl_get(s->options, "description") != NULL)
+        sl_map_setc(w->a, meta, "description", sl_get(s->options, "description"));
+    if (s->renamed.n > 0)
+        sl_map_set_str(w->a, ref, "tableId", s->renamed);
+    return (s->renamed.n == 0 || bq_forget_table(w->k, w->a, s->target, w->err)) && bq_remember_table(w->k, w->a, ref, meta, w->err);
 }
 
 /* The rows of a query go to its destination, or to an anonymous table that is kept for paging. */
@@ -216,10 +247,18 @@ static bool select_into(bq_work *w, const gs_statement *s, const sl_val *conf)
 static bool one_statement(bq_work *w, const gs_statement *s, const sl_val *conf)
 {
     sl_map_set_str(w->a, w->query, "statementType", sl_str_c(s->type));
+    if (s->temporary) {
+        for (size_t i = 0; i < sl_val_count(s->more); i++)
+            if (!bq_run(w, sl_text(sl_at(s->more, i)), NULL))
+                return false;
+        return s->sql.n == 0 || bq_run(w, s->sql, NULL);
+    }
     if (strncmp(s->type, "CREATE", 6) == 0 || strncmp(s->type, "DROP", 4) == 0)
         return ddl(w, s);
     if (is_dml(s->type))
         return dml(w, s);
+    if (strcmp(s->type, "ALTER_TABLE") == 0)
+        return alter(w, s);
     if (strcmp(s->type, "SELECT") == 0)
         return select_into(w, s, conf);
     return sl_err_set(w->err, SL_ERR_DATA, "invalid", "%s is not supported by the local cloud", s->type);

@@ -24,14 +24,24 @@ typedef struct gs_statement {
     const char *type;          /* BigQuery's statementType: SELECT, CREATE_TABLE, … */
     sl_str sql;                /* for DuckDB; CREATE_EXTERNAL_TABLE: empty */
     const sl_val *target;      /* {projectId, datasetId, tableId} of DDL and DML, or NULL */
-    bool or_replace, if_not_exists, temporary;
+    bool or_replace, if_not_exists, cascade; /* if_not_exists: of DROP and ALTER, IF EXISTS */
+    bool temporary;            /* made anew when a script is taken up again: a table, a function, a variable of its own */
     const sl_val *columns;     /* of a column list: [{name, type, mode, description}] */
     const sl_val *options;     /* of OPTIONS(…) */
     const sl_val *partition;   /* {type, field}: timePartitioning */
     const sl_val *range;       /* {field, range}: rangePartitioning */
     const sl_val *clustering;  /* [names] */
+    const sl_val *more;        /* of ALTER TABLE: further statements for DuckDB */
+    sl_str renamed;            /* of ALTER TABLE: the new name */
     size_t from, to;           /* place in the script */
 } gs_statement;
+
+/* What a script has declared so far. */
+enum { GS_DECLARED_MAX = 64 };
+typedef struct gs_declared {
+    sl_str name;
+    sl_str type;               /* DuckDB's, of a variable; .n == 0: a temporary table */
+} gs_declared;
 
 typedef struct gs_context {
     sl_arena *arena;
@@ -39,6 +49,10 @@ typedef struct gs_context {
     sl_str text;
     sl_err *err;
     bool information;          /* set: INFORMATION_SCHEMA is read (temporary tables info_tables and so on) */
+    bool by_place;             /* a STRUCT without names is a value for something that has them: a column, the list's first */
+    sl_str target[2];          /* name and alias of the table that is changed */
+    gs_declared declared[GS_DECLARED_MAX];
+    size_t declared_count;
 } gs_context;
 
 /* All tokens of a text; ends with GS_END. NULL on an unclosed string or comment. */
@@ -59,6 +73,8 @@ size_t gs_arguments(const gs_token *t, size_t n, gs_range *ret, size_t room);
 bool gs_call(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret);
 bool gs_part_call(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret);
 bool gs_format(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret);
+/* FORMAT_DATE and its like. */
+bool gs_format_date(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret);
 /* A literal of format elements, as a literal for strftime. */
 bool gs_date_format(gs_context *x, const gs_token *format, sl_str *ret);
 /* Columns, each with its name, as one struct. */
@@ -67,6 +83,8 @@ sl_str gs_structure(gs_context *x, const gs_token *t, size_t n);
 bool gs_type(gs_context *x, const gs_token *t, size_t n, size_t *i, sl_str *ret_duck, const sl_val **ret_field);
 /* "proj.ds"."table" for a name of one to three parts. */
 sl_str gs_table(gs_context *x, const sl_str *parts, size_t count, const sl_val **ret_ref);
+/* A table or variable of the script by that name; NULL: there is none. */
+const gs_declared *gs_find_declared(const gs_context *x, sl_str name, bool variable);
 bool gs_fail(gs_context *x, const gs_token *at, const char *fmt, ...) SL_PRINTF(3, 4);
 bool gs_is(const gs_token *t, const char *word);
 bool gs_op(const gs_token *t, const char *op);

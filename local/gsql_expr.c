@@ -108,7 +108,7 @@ static bool needs_quotes(const gs_token *t)
     for (size_t i = 0; i < SL_COUNT(words) && !gs_op(t + 1, "("); i++)
         if (gs_is(t, words[i]))
             return true;
-    return false;
+    return gs_is(t, "AT") && !gs_is(t + 1, "TIME"); /* AT TIME ZONE */
 }
 
 /* OFFSET is a clause before a number, a parameter, or behind one; else the name that WITH OFFSET gives. */
@@ -151,9 +151,13 @@ typedef struct rewriter {
     size_t n, i;
     sl_buf out;
     bool in_from;
+    bool set_list;     /* behind SET: */
+    bool in_set;       /* a column to be set comes */
     bool in_list;      /* between SELECT and FROM: */
     size_t item;       /* where the current column begins, */
     unsigned unnamed;  /* and how many had no name so far */
+    sl_str tables[32]; /* names that FROM has given so far: t.list behind them is an array */
+    size_t table_count;
 } rewriter;
 
 /* ---- columns without a name: f0_, f1_, … ---- */
@@ -217,6 +221,43 @@ static sl_str information_table(gs_context *x, const sl_str *parts, size_t count
                   schemata ? "" : " AND table_schema=", SL_ARG(schemata ? SL_S("") : sl_duck_text(a, dataset)));
 }
 
+/* What comes behind a table and is no name for it. */
+static bool follows_from(const gs_token *t)
+{
+    static const char *const words[] = { "WHERE", "ON", "WITH", "JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "GROUP", "ORDER", "LIMIT", "UNION", "HAVING", "QUALIFY", "WINDOW", "EXCEPT", "INTERSECT" };
+    return one_of(t, words, SL_COUNT(words));
+}
+
+static bool unnest(rewriter *r, sl_str list, sl_str own, bool joined);
+static bool joins(const rewriter *r, size_t at);
+
+/* The name that a table goes by: an alias, or its last part. */
+static void keep_name(rewriter *r, sl_str last)
+{
+    const gs_token *t = &r->t[r->i];
+    size_t named = r->i < r->n && gs_is(t, "AS");
+    bool alias = r->i + named < r->n && ((t[named].kind == GS_IDENT && !follows_from(&t[named]) && !ends_from(&t[named])) || t[named].kind == GS_QUOTED);
+    if (r->table_count < SL_COUNT(r->tables))
+        r->tables[r->table_count++] = alias ? t[named].text : last;
+}
+
+/* FROM t, t.list: the elements of a column of what came before. */
+static bool is_list(const rewriter *r, const sl_str *parts, size_t count)
+{
+    for (size_t i = 0; i < r->table_count && count >= 2; i++)
+        if (sl_str_ieq(r->tables[i], parts[0]))
+            return true;
+    return false;
+}
+
+static sl_str path_sql(gs_context *x, const sl_str *parts, size_t count)
+{
+    sl_buf b = sl_buf_new(x->arena, 1 << 16);
+    for (size_t i = 0; i < count; i++)
+        sl_buf_fmt(&b, "%s%.*s", i ? "." : "", SL_ARG(sl_duck_ident(x->arena, parts[i])));
+    return sl_buf_str(&b);
+}
+
 /* A table's name behind FROM and its like, unless it is a subquery, UNNEST, or a name of a WITH clause. */
 static bool rewrite_table(rewriter *r)
 {
@@ -227,7 +268,10 @@ static bool rewrite_table(rewriter *r)
     if (r->i + 1 < r->n && gs_op(&r->t[r->i + 1], "("))
         return false;
     size_t at = r->i, count = table_path(r->x, r->t, r->n, &r->i, parts, SL_COUNT(parts));
-    if (count == 0 || (count == 1 && r->x->dataset.n == 0)) {
+    if (is_list(r, parts, count))
+        return unnest(r, path_sql(r->x, parts, count), parts[count - 1], joins(r, at));
+    keep_name(r, count > 0 ? parts[count - 1] : SL_S(""));
+    if (count == 0 || (count == 1 && (r->x->dataset.n == 0 || gs_find_declared(r->x, parts[0], false) != NULL))) {
         r->i = at;
         return false;
     }
@@ -241,46 +285,63 @@ static bool rewrite_table(rewriter *r)
     return true;
 }
 
-/* What comes behind a table and is no name for it. */
-static bool follows_from(const gs_token *t)
+static bool joins(const rewriter *r, size_t at)
 {
-    static const char *const words[] = { "WHERE", "ON", "WITH", "JOIN", "LEFT", "RIGHT", "FULL", "INNER", "CROSS", "GROUP", "ORDER", "LIMIT", "UNION", "HAVING", "QUALIFY", "WINDOW", "EXCEPT", "INTERSECT" };
-    return one_of(t, words, SL_COUNT(words));
+    const gs_token *t = &r->t[at];
+    return at > 0 && gs_is(t - 1, "JOIN") && !gs_is(t - 2, "CROSS");
 }
 
-/* … WITH OFFSET [[AS] name]: how many came before. */
-static void unnest_with_offset(rewriter *r, sl_str list, sl_str alias)
+/* A list as a table at r->i, behind it: [AS] name, WITH OFFSET [[AS] name]. own: its name where none is given; empty: it needs one. */
+static bool unnest(rewriter *r, sl_str list, sl_str own, bool joined)
 {
-    sl_str offset = SL_S("offset");
-    r->i += 2;
     const gs_token *t = &r->t[r->i];
-    bool named = r->i + 1 < r->n && gs_is(t, "AS");
-    if (named || (r->i < r->n && ((t->kind == GS_IDENT && !ends_from(t) && !follows_from(t)) || t->kind == GS_QUOTED))) {
-        offset = t[named].text;
-        r->i += named ? 2 : 1;
+    sl_str name = own, offset = SL_S("offset");
+    size_t named = r->i < r->n && gs_is(t, "AS");
+    if (r->i + named < r->n && ((t[named].kind == GS_IDENT && !follows_from(&t[named]) && !ends_from(&t[named])) || t[named].kind == GS_QUOTED)) {
+        name = t[named].text;
+        r->i += named + 1;
     }
-    sl_buf_fmt(&r->out, " (SELECT unnest(%.*s) AS %.*s, generate_subscripts(%.*s, 1) - 1 AS %.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(list), SL_ARG(sl_duck_ident(r->x->arena, offset)));
+    if (name.n == 0)
+        return false;
+    sl_arena *a = r->x->arena;
+    sl_str alias = sl_duck_ident(a, name);
+    t = &r->t[r->i];
+    if (r->i + 1 < r->n && gs_is(t, "WITH") && gs_is(t + 1, "OFFSET")) {
+        r->i += 2;
+        t += 2;
+        named = r->i < r->n && gs_is(t, "AS");
+        if (r->i + named < r->n && ((t[named].kind == GS_IDENT && !ends_from(&t[named]) && !follows_from(&t[named])) || t[named].kind == GS_QUOTED)) {
+            offset = t[named].text;
+            r->i += named + 1;
+        }
+        sl_buf_fmt(&r->out, " (SELECT unnest(%.*s) AS %.*s, generate_subscripts(%.*s, 1) - 1 AS %.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(list), SL_ARG(sl_duck_ident(a, offset)));
+    } else
+        sl_buf_fmt(&r->out, " UNNEST(%.*s) AS %.*s(%.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(alias));
+    if (joined && !(r->i < r->n && (gs_is(&r->t[r->i], "ON") || gs_is(&r->t[r->i], "USING"))))
+        sl_buf_addc(&r->out, " ON TRUE"); /* which GoogleSQL does not ask for */
+    return true;
+}
+
+/* [STRUCT(…), …], ARRAY<STRUCT<…>>[…]: what else is a list of structs cannot be seen. */
+static bool are_structs(const gs_token *t)
+{
+    return gs_op(t, "[") ? gs_is(t + 1, "STRUCT") : gs_is(t, "ARRAY") && gs_op(t + 1, "<") && gs_is(t + 2, "STRUCT");
 }
 
 /* FROM UNNEST(list) AS name: in GoogleSQL the name is the element, in DuckDB it would be a row of one column. */
 static bool rewrite_unnest(rewriter *r)
 {
-    if (!gs_is(&r->t[r->i], "UNNEST") || r->i + 1 >= r->n || !gs_op(&r->t[r->i + 1], "("))
+    const size_t at = r->i;
+    if (!gs_is(&r->t[at], "UNNEST") || at + 1 >= r->n || !gs_op(&r->t[at + 1], "("))
         return false;
-    size_t open = r->i + 1, end = gs_close(r->t, r->n, open), name = end;
-    if (name < r->n && gs_is(&r->t[name], "AS"))
-        name++;
-    if (name >= r->n || (r->t[name].kind != GS_IDENT && r->t[name].kind != GS_QUOTED))
-        return false;
-    if (follows_from(&r->t[name]))
-        return false;
-    sl_str alias = sl_duck_ident(r->x->arena, r->t[name].text);
+    size_t open = at + 1, end = gs_close(r->t, r->n, open), name = end + (end < r->n && gs_is(&r->t[end], "AS"));
     sl_str list = gs_rewrite(r->x, r->t + open + 1, end - open - 2);
-    r->i = name + 1;
-    if (r->i + 1 < r->n && gs_is(&r->t[r->i], "WITH") && gs_is(&r->t[r->i + 1], "OFFSET"))
-        unnest_with_offset(r, list, alias);
-    else
-        sl_buf_fmt(&r->out, " UNNEST(%.*s) AS %.*s(%.*s)", SL_ARG(list), SL_ARG(alias), SL_ARG(alias));
+    bool named = name < r->n && ((r->t[name].kind == GS_IDENT && !follows_from(&r->t[name]) && !ends_from(&r->t[name])) || r->t[name].kind == GS_QUOTED);
+    r->i = end;
+    if (named && !are_structs(&r->t[open + 1]))
+        return unnest(r, list, SL_S(""), joins(r, at));
+    /* Structs are rows then: their fields are columns. */
+    sl_buf_fmt(&r->out, " (SELECT unnest(%.*s, max_depth := 2))", SL_ARG(list));
     return true;
 }
 
@@ -369,8 +430,30 @@ static bool refuse(rewriter *r)
         return gs_fail(r->x, t, "the operator ^ is not supported by the local cloud");
     if (gs_op(t, "/") && gs_op(t + 1, "/"))
         return gs_fail(r->x, t, "Syntax error: Unexpected \"/\"");
+    if (gs_is(t, "FOR") && gs_is(t + 1, "SYSTEM_TIME"))
+        return gs_fail(r->x, t, "FOR SYSTEM_TIME is not supported by the local cloud: it keeps no earlier rows");
     if (gs_is(t, "LIKE") && (gs_is(t + 1, "ANY") || gs_is(t + 1, "ALL") || gs_is(t + 1, "SOME")))
         return gs_fail(r->x, t, "LIKE %.*s is not supported by the local cloud", SL_ARG(t[1].text));
+    return true;
+}
+
+const gs_declared *gs_find_declared(const gs_context *x, sl_str name, bool variable)
+{
+    for (size_t i = 0; i < x->declared_count; i++)
+        if (sl_str_ieq(x->declared[i].name, name) && (x->declared[i].type.n > 0) == variable)
+            return &x->declared[i];
+    return NULL;
+}
+
+/* A variable of the script. A column of the same name is not seen as one: it needs its table before it. */
+static bool rewrite_variable(rewriter *r)
+{
+    const gs_token *t = &r->t[r->i];
+    const gs_declared *v = r->x->declared_count > 0 ? gs_find_declared(r->x, t->text, true) : NULL;
+    if (v == NULL || r->in_set || gs_is(t - 1, "AS") || gs_op(t + 1, "("))
+        return false;
+    sl_buf_fmt(&r->out, " CAST(getvariable('sl_%.*s') AS %.*s)", SL_ARG(sl_str_lower(r->x->arena, v->name)), SL_ARG(v->type));
+    r->i++;
     return true;
 }
 
@@ -428,6 +511,28 @@ static bool rewrite_word(rewriter *r)
     return false;
 }
 
+/* SET t.column = …: DuckDB has columns without their table there. */
+static bool is_target(const gs_context *x, const gs_token *t, size_t n)
+{
+    if (n < 4 || !gs_op(&t[1], ".") || !gs_op(&t[3], "=") || (t->kind != GS_IDENT && t->kind != GS_QUOTED))
+        return false;
+    return sl_str_ieq(t->text, x->target[0]) || (x->target[1].n > 0 && sl_str_ieq(t->text, x->target[1]));
+}
+
+/* Of a list: the first one's names are those of all. */
+static sl_str elements(gs_context *x, const gs_token *t, size_t n)
+{
+    gs_range first;
+    if (!gs_is(t, "STRUCT") || gs_arguments(t, n, &first, 1) == 0 || first.n == n)
+        return gs_rewrite(x, t, n);
+    const bool by_place = x->by_place;
+    sl_str head = gs_rewrite(x, t, first.n);
+    x->by_place = true;
+    sl_str rest = gs_rewrite(x, t + first.n, n - first.n);
+    x->by_place = by_place;
+    return sl_fmt(x->arena, "%.*s%.*s", SL_ARG(head), SL_ARG(rest));
+}
+
 sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
 {
     rewriter r = { .x = x, .t = t, .n = n, .out = sl_buf_new(x->arena, 64 << 20) };
@@ -445,16 +550,23 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
             if (rewrite_unnest(&r) || rewrite_table(&r))
                 continue;
         }
+        if (r.in_set && is_target(x, &t[r.i], n - r.i)) {
+            sl_buf_char(&r.out, ' ');
+            r.i += 2;
+        }
+        at = &t[r.i];
+        r.set_list = (r.set_list || gs_is(at, "SET")) && !gs_is(at, "FROM") && !gs_is(at, "WHERE") && !gs_is(at, "WHEN");
+        r.in_set = r.set_list && (gs_is(at, "SET") || gs_op(at, ","));
         if (gs_op(at, "(") || gs_op(at, "[")) { /* a scope of its own: commas and FROM inside are its business */
             size_t end = gs_close(t, n, r.i);
             add_token(x, &r.out, at);
-            sl_buf_add(&r.out, gs_rewrite(x, at + 1, end > r.i + 2 ? end - r.i - 2 : 0));
+            sl_buf_add(&r.out, gs_op(at, "[") ? elements(x, at + 1, end > r.i + 2 ? end - r.i - 2 : 0) : gs_rewrite(x, at + 1, end > r.i + 2 ? end - r.i - 2 : 0));
             if (end > r.i + 1)
                 add_token(x, &r.out, &t[end - 1]);
             r.i = end;
             continue;
         }
-        if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_in(&r) || rewrite_typed(&r) || rewrite_select_as(&r) || rewrite_call(&r) || rewrite_word(&r)))
+        if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_variable(&r) || rewrite_in(&r) || rewrite_typed(&r) || rewrite_select_as(&r) || rewrite_call(&r) || rewrite_word(&r)))
             continue;
         if (ends_from(at))
             r.in_from = false;

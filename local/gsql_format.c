@@ -128,3 +128,97 @@ bool gs_format(gs_context *x, const gs_token *name, const gs_token *inside, size
     *ret = sl_buf_str(&b);
     return true;
 }
+
+/* ---- FORMAT_DATE(format, x) and its like ---- */
+
+/* What strftime of DuckDB has under another name, and what it has not: an expression of the moment $. */
+static const struct {
+    const char *element, *same, *other;
+} moments[] = { /* longer ones first */
+    { "E4Y", "%Y", NULL }, { "E3S", "%S.%g", NULL }, { "E6S", "%S.%f", NULL }, { "E*S", NULL, "regexp_replace(strftime($, '%S.%f'), '\\.?0+$', '')" }, { "F", "%Y-%m-%d", NULL }, { "T", "%H:%M:%S", NULL },
+    { "R", "%H:%M", NULL }, { "D", "%m/%d/%y", NULL }, { "h", "%b", NULL }, { "n", "\n", NULL }, { "t", "\t", NULL }, { "e", NULL, "lpad(CAST(day($) AS VARCHAR), 2, ' ')" }, { "Q", NULL, "CAST(quarter($) AS VARCHAR)" },
+    { "s", NULL, "CAST(CAST(floor(epoch($)) AS BIGINT) AS VARCHAR)" }, { "k", NULL, "lpad(CAST(hour($) AS VARCHAR), 2, ' ')" }, { "l", NULL, "lpad(CAST((hour($) + 11) % 12 + 1 AS VARCHAR), 2, ' ')" },
+    { "C", NULL, "lpad(CAST(year($) // 100 AS VARCHAR), 2, '0')" }, { "P", NULL, "lower(strftime($, '%p'))" }, { "u", NULL, "CAST(isodow($) AS VARCHAR)" }, { "g", NULL, "lpad(CAST(isoyear($) % 100 AS VARCHAR), 2, '0')" },
+};
+
+static void add_moment(gs_context *x, sl_buf *b, const char *expression, sl_str moment)
+{
+    sl_buf_addc(b, " || ");
+    for (const char *c = expression; *c != '\0'; c++)
+        if (*c == '$' && c[1] != '\'') /* not the end of a pattern */
+            sl_buf_add(b, moment);
+        else
+            sl_buf_char(b, *c);
+    (void)x;
+}
+
+static void add_plain(gs_context *x, sl_buf *b, sl_buf *plain, sl_str moment)
+{
+    if (plain->n > 0)
+        sl_buf_fmt(b, " || strftime(%.*s, %.*s)", SL_ARG(moment), SL_ARG(sl_duck_text(x->arena, sl_buf_str(plain))));
+    *plain = sl_buf_new(x->arena, 1 << 16);
+}
+
+/* The offset of a zone: %Ez, %z; zone .n == 0: UTC. Its length, or 0. */
+static size_t add_zone(gs_context *x, sl_buf *b, sl_buf *plain, sl_str rest, sl_str value, sl_str zone, sl_str moment)
+{
+    bool colon = sl_str_starts(rest, SL_S("Ez"));
+    if (!colon && rest.p[0] != 'z' && (rest.p[0] != 'Z' || zone.n > 0))
+        return 0;
+    if (zone.n == 0)
+        sl_buf_addc(plain, colon ? "+00:00" : rest.p[0] == 'z' ? "+0000" : "UTC");
+    else {
+        add_plain(x, b, plain, moment);
+        sl_buf_fmt(b, " || sl_offset(%.*s, %.*s, '%s')", SL_ARG(value), SL_ARG(zone), colon ? ":" : "");
+    }
+    return colon ? 2 : 1;
+}
+
+/* format: the text of a literal. value: a timestamp where there is a zone. */
+static sl_str strftime_sql(gs_context *x, sl_str format, sl_str value, sl_str zone, sl_str moment)
+{
+    sl_buf b = sl_buf_new(x->arena, 1 << 20), plain = sl_buf_new(x->arena, 1 << 16);
+    sl_buf_addc(&b, "(''");
+    for (sl_str rest = format; rest.n > 0;) {
+        if (rest.p[0] != '%' || rest.n == 1) {
+            sl_buf_add(&plain, sl_str_sub(rest, 0, 1));
+            rest = sl_str_sub(rest, 1, rest.n);
+            continue;
+        }
+        rest = sl_str_sub(rest, 1, rest.n);
+        size_t taken = add_zone(x, &b, &plain, rest, value, zone, moment);
+        for (size_t i = 0; i < SL_COUNT(moments) && taken == 0; i++)
+            if (sl_str_starts(rest, sl_str_c(moments[i].element))) {
+                taken = strlen(moments[i].element);
+                if (moments[i].same != NULL)
+                    sl_buf_addc(&plain, moments[i].same);
+                else {
+                    add_plain(x, &b, &plain, moment);
+                    add_moment(x, &b, moments[i].other, moment);
+                }
+            }
+        if (taken == 0) {
+            sl_buf_fmt(&plain, "%%%c", rest.p[0]);
+            taken = 1;
+        }
+        rest = sl_str_sub(rest, taken, rest.n);
+    }
+    add_plain(x, &b, &plain, moment);
+    sl_buf_char(&b, ')');
+    return sl_buf_str(&b);
+}
+
+bool gs_format_date(gs_context *x, const gs_token *name, const gs_token *inside, size_t n, sl_str *ret)
+{
+    gs_range args[GS_ARGUMENTS_MAX];
+    size_t count = gs_arguments(inside, n, args, SL_COUNT(args));
+    if (count < 2 || count > (gs_is(name, "FORMAT_TIMESTAMP") ? 3U : 2U))
+        return gs_fail(x, name, "No matching signature for function %.*s with %zu arguments", SL_ARG(name->text), count);
+    sl_str value = gs_rewrite(x, args[1].t, args[1].n), zone = count == 3 ? gs_rewrite(x, args[2].t, args[2].n) : SL_S("");
+    sl_str moment = zone.n > 0 ? sl_fmt(x->arena, "((%.*s) AT TIME ZONE (%.*s))", SL_ARG(value), SL_ARG(zone)) : sl_fmt(x->arena, gs_is(name, "FORMAT_TIME") ? "(DATE '1970-01-01' + (%.*s))" : "CAST(%.*s AS TIMESTAMP)", SL_ARG(value));
+    if (args[0].n == 1 && args[0].t->kind == GS_STRING)
+        *ret = strftime_sql(x, args[0].t->text, value, zone, moment);
+    else
+        *ret = sl_fmt(x->arena, "strftime(%.*s, sl_formats(%.*s))", SL_ARG(moment), SL_ARG(gs_rewrite(x, args[0].t, args[0].n)));
+    return true;
+}

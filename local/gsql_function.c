@@ -76,7 +76,7 @@ static const function functions[] = {
     { "REGEXP_EXTRACT", 4, 4, "regexp_extract_all(substr($1, $3), $2, sl_group($2))[$4]" },
     { "REGEXP_SUBSTR", 2, 2, "(CASE WHEN regexp_matches($1, $2) THEN regexp_extract($1, $2, sl_group($2)) END)" },
     { "REGEXP_EXTRACT_ALL", 2, 2, "regexp_extract_all($1, $2, sl_group($2))" },
-    { "REGEXP_INSTR", 2, 2, "(CASE WHEN regexp_matches($1, $2) THEN length(regexp_extract($1, '^((?s:.*?))(?:' || ($2) || ')', 1)) + 1 ELSE 0 END)" },
+    { "REGEXP_INSTR", 2, 2, "(CASE WHEN NOT regexp_matches($1, $2) THEN 0 ELSE length(regexp_extract($1, '^((?s:.*?))(?:' || ($2) || ')', 1)) + 1 END)" },
     { "REGEXP_REPLACE", 3, 3, "regexp_replace($1, $2, $3, 'g')" },
     /* arrays */
     { "ARRAY_LENGTH", 1, 1, "len($1)" },
@@ -140,11 +140,6 @@ static const function functions[] = {
     { "DATE_BUCKET", 2, 2, "CAST(time_bucket($2, $1, DATE '1950-01-01') AS DATE)" },
     { "TIMESTAMP_BUCKET", 2, 2, "time_bucket($2, $1, TIMESTAMP WITH TIME ZONE '1950-01-01 00:00:00+00')" },
     { "DATETIME_BUCKET", 2, 2, "time_bucket($2, $1, TIMESTAMP '1950-01-01 00:00:00')" },
-    { "FORMAT_DATE", 2, 2, "sl_strftime($2, $1)" },
-    { "FORMAT_DATETIME", 2, 2, "sl_strftime($2, $1)" },
-    { "FORMAT_TIMESTAMP", 2, 2, "sl_strftime($2, $1)" },
-    { "FORMAT_TIMESTAMP", 3, 3, "sl_strftime_zone($2, $1, $3)" },
-    { "FORMAT_TIME", 2, 2, "sl_strftime(DATE '1970-01-01' + ($2), $1)" },
     { "PARSE_DATE", 2, 2, "CAST(strptime($2, sl_formats($1)) AS DATE)" },
     { "PARSE_DATETIME", 2, 2, "CAST(strptime($2, sl_formats($1)) AS TIMESTAMP)" },
     { "PARSE_TIME", 2, 2, "CAST(strptime($2, sl_formats($1)) AS TIME)" },
@@ -270,11 +265,37 @@ static bool cast(gs_context *x, const gs_token *name, const gs_token *t, size_t 
     return true;
 }
 
+/* Of the value t[from, *end): behind AS, which is left out then, or the last part of a path. */
+static sl_str own_name(const gs_token *t, size_t from, size_t *end)
+{
+    if (*end - from >= 3 && gs_is(&t[*end - 2], "AS")) {
+        *end -= 2;
+        return t[*end + 1].text;
+    }
+    return *end > from && t[*end - 1].kind == GS_IDENT ? t[*end - 1].text : SL_S("");
+}
+
+static bool has_names(const gs_token *t, size_t n)
+{
+    gs_range args[GS_ARGUMENTS_MAX];
+    size_t count = gs_arguments(t, n, args, SL_COUNT(args));
+    for (size_t i = 0; i < count; i++)
+        if (args[i].n >= 3 && gs_is(&args[i].t[args[i].n - 2], "AS"))
+            return true;
+    return count > 0 && count == SL_COUNT(args); /* more than are looked at */
+}
+
 /* STRUCT(x AS a, y): names are kept, others are numbered as BigQuery does. */
 sl_str gs_structure(gs_context *x, const gs_token *t, size_t n)
 {
     sl_buf b = sl_buf_new(x->arena, 16 << 20);
+    if (x->by_place && !has_names(t, n)) {
+        sl_str values = gs_rewrite(x, t, n);
+        return sl_fmt(x->arena, "row(%.*s)", SL_ARG(values));
+    }
     sl_buf_addc(&b, "struct_pack(");
+    const bool by_place = x->by_place;
+    x->by_place = false;          /* this one has the names, and so have those inside */
     size_t from = 0, number = 0;
     int depth = 0;
     for (size_t i = 0; i <= n && n > 0; i++) {
@@ -285,16 +306,15 @@ sl_str gs_structure(gs_context *x, const gs_token *t, size_t n)
         if (i < n && !(depth == 0 && gs_op(&t[i], ",")))
             continue;
         size_t end = i;
-        sl_str name = sl_fmt(x->arena, "_field_%zu", ++number);
-        if (end - from >= 3 && gs_is(&t[end - 2], "AS")) {
-            name = t[end - 1].text;
-            end -= 2;
-        } else if (end > from && t[end - 1].kind == GS_IDENT)
-            name = t[end - 1].text;
+        sl_str name = own_name(t, from, &end);
+        number++;
+        if (name.n == 0)
+            name = sl_fmt(x->arena, "_field_%zu", number);
         sl_str value = gs_rewrite(x, t + from, end - from);
         sl_buf_fmt(&b, "%s\"%.*s\" := %.*s", number > 1 ? ", " : "", SL_ARG(name), SL_ARG(value));
         from = i + 1;
     }
+    x->by_place = by_place;
     sl_buf_char(&b, ')');
     return sl_buf_str(&b);
 }
@@ -359,9 +379,10 @@ static bool string_agg(gs_context *x, const gs_token *name, const gs_token *t, s
     aggregate g;
     take_aggregate(x, t, n, &g);
     sl_str separator = g.separator.n > 0 ? g.separator : SL_S("','");
-    if (g.limit.n > 0)
-        *ret = sl_fmt(x->arena, "array_to_string(%.*s, %.*s)", SL_ARG(as_list(x, &g, true)), SL_ARG(separator));
-    else
+    if (g.limit.n > 0) {
+        sl_str list = as_list(x, &g, true);
+        *ret = sl_fmt(x->arena, "array_to_string(%.*s, %.*s)", SL_ARG(list), SL_ARG(separator));
+    } else
         *ret = sl_fmt(x->arena, "string_agg(%s%.*s, %.*s %.*s)", g.distinct ? "DISTINCT " : "", SL_ARG(g.value), SL_ARG(separator), SL_ARG(g.order));
     return true;
 }
@@ -431,7 +452,7 @@ static const struct {
     const char *name;
     bool (*call)(gs_context *x, const gs_token *name, const gs_token *t, size_t n, sl_str *ret);
 } special[] = {
-    { "CAST", cast }, { "SAFE_CAST", cast }, { "STRUCT", struct_call }, { "FORMAT", gs_format }, { "ARRAY_AGG", array_agg }, { "STRING_AGG", string_agg }, { "ANY_VALUE", any_value }, { "MAX", any_value },
+    { "CAST", cast }, { "SAFE_CAST", cast }, { "STRUCT", struct_call }, { "FORMAT", gs_format }, { "FORMAT_DATE", gs_format_date }, { "FORMAT_DATETIME", gs_format_date }, { "FORMAT_TIMESTAMP", gs_format_date }, { "FORMAT_TIME", gs_format_date }, { "ARRAY_AGG", array_agg }, { "STRING_AGG", string_agg }, { "ANY_VALUE", any_value }, { "MAX", any_value },
     { "MIN", any_value }, { "APPROX_QUANTILES", approx_quantiles }, { "GREATEST", extreme }, { "LEAST", extreme }, { "ARRAY_CONCAT", array_concat },
 };
 

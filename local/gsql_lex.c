@@ -191,7 +191,7 @@ static size_t string_prefix(const lexer *l, bool *raw, bool *bytes)
 
 static bool lex_one(lexer *l, gs_token *t)
 {
-    static const char *const ops[] = { "<=>", "<>", "<=", ">=", "!=", "||", "<<", ">>", "=>", NULL };
+    static const char *const ops[] = { "<=>", "<>", "<=", ">=", "!=", "||", "<<", "=>", NULL }; /* not >>, which ends two types, too */
     char c = l->text.p[l->at];
     bool raw, bytes;
     size_t prefix = string_prefix(l, &raw, &bytes);

@@ -60,16 +60,17 @@ static sl_str trunc_call(gs_context *x, const gs_token *name, const gs_range *ar
         p = (part){ .name = SL_S("DAY") };
     else if (count < 2 || count > (timestamp ? 3U : 2U) || !take_part(x, args[1].t, args[1].n, &p))
         return SL_S("");
-    sl_str value = gs_rewrite(x, args[0].t, args[0].n);
+    sl_str value = gs_rewrite(x, args[0].t, args[0].n), zone = count == 3 ? gs_rewrite(x, args[2].t, args[2].n) : SL_S("'UTC'");
+    const bool date = gs_is(name, "DATE_TRUNC");
     if (gs_is(name, "TIME_TRUNC"))
         return sl_fmt(x->arena, "CAST(date_trunc('%.*s', DATE '1970-01-01' + (%.*s)) AS TIME)", SL_ARG(p.name), SL_ARG(value));
-    if (gs_is(name, "DATE_TRUNC"))
-        return sl_fmt(x->arena, "CAST(%.*s AS DATE)", SL_ARG(truncated(x, &p, sl_fmt(x->arena, "CAST(%.*s AS DATE)", SL_ARG(value)))));
-    if (!timestamp)
-        return sl_fmt(x->arena, "CAST(%.*s AS TIMESTAMP)", SL_ARG(truncated(x, &p, value)));
-    sl_str zone = count == 3 ? gs_rewrite(x, args[2].t, args[2].n) : SL_S("'UTC'");
-    sl_str local = sl_fmt(x->arena, "CAST(%.*s AS TIMESTAMP)", SL_ARG(truncated(x, &p, in_zone(x, value, zone))));
-    return in_zone(x, local, zone);
+    if (date)
+        value = sl_fmt(x->arena, "CAST(%.*s AS DATE)", SL_ARG(value));
+    else if (timestamp)
+        value = in_zone(x, value, zone);
+    value = truncated(x, &p, value);
+    value = sl_fmt(x->arena, "CAST(%.*s AS %s)", SL_ARG(value), date ? "DATE" : "TIMESTAMP");
+    return timestamp ? in_zone(x, value, zone) : value;
 }
 
 /* How many boundaries of the part lie between; of timestamps, how often it fits. */
@@ -102,10 +103,10 @@ static sl_str last_day_call(gs_context *x, const gs_token *name, const gs_range 
     part p = { .name = SL_S("MONTH") };
     if (count < 1 || count > 2 || (count == 2 && !take_part(x, args[1].t, args[1].n, &p)))
         return SL_S("");
-    sl_str value = gs_rewrite(x, args[0].t, args[0].n);
+    sl_str first = truncated(x, &p, gs_rewrite(x, args[0].t, args[0].n));
     for (size_t i = 0; i < SL_COUNT(lengths); i++)
         if (is(&p, lengths[i][0]))
-            return sl_fmt(x->arena, "CAST(%.*s + INTERVAL %s - INTERVAL 1 DAY AS DATE)", SL_ARG(truncated(x, &p, value)), lengths[i][1]);
+            return sl_fmt(x->arena, "CAST(%.*s + INTERVAL %s - INTERVAL 1 DAY AS DATE)", SL_ARG(first), lengths[i][1]);
     gs_fail(x, args[1].t, "LAST_DAY does not take the part %.*s", SL_ARG(p.name));
     return SL_S("");
 }
@@ -127,7 +128,7 @@ static sl_str extract(gs_context *x, const gs_token *t, size_t n)
     }
     sl_str value = gs_rewrite(x, t + from + 1, n - from - 1);
     if (gs_is(&t[0], "DATE") || gs_is(&t[0], "TIME") || gs_is(&t[0], "DATETIME"))
-        return sl_fmt(x->arena, "CAST(%.*s AS %.*s)", SL_ARG(value), SL_ARG(gs_is(&t[0], "DATETIME") ? SL_S("TIMESTAMP") : t[0].text));
+        return sl_fmt(x->arena, "CAST(%.*s AS %s)", SL_ARG(value), gs_is(t, "DATE") ? "DATE" : gs_is(t, "TIME") ? "TIME" : "TIMESTAMP");
     if (!take_part(x, t, from, &p))
         return SL_S("");
     if (is(&p, "WEEK"))

@@ -1,11 +1,13 @@
 /* local/gsql_stmt.c: scripts and statements: what kind each is, and the clauses of DDL that DuckDB does not have. */
 #include "base/arena.h"
+#include "db/duck.h"
 #include "local/gsql.h"
 
 typedef struct parser {
     gs_context *x;
     const gs_token *t;
     size_t n, i;
+    size_t i_name;                /* where the name of a table is that is made */
     gs_statement *s;
 } parser;
 
@@ -46,6 +48,10 @@ static bool take_name(parser *p, sl_str *duck)
     }
     if (count == 0 || count > 3)
         return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: a table's name was expected");
+    if (count == 1 && (p->s->temporary || gs_find_declared(p->x, parts[0], false) != NULL)) {
+        *duck = sl_duck_ident(p->x->arena, parts[0]);
+        return true;
+    }
     *duck = gs_table(p->x, parts, count, &p->s->target);
     if (sl_get_text(p->s->target, "datasetId").n == 0)
         return gs_fail(p->x, &p->t[0], "Table \"%.*s\" must be qualified with a dataset (e.g. dataset.table).", SL_ARG(parts[0]));
@@ -238,6 +244,22 @@ static bool take_clauses(parser *p)
     }
 }
 
+/* CREATE TABLE x LIKE y (without its rows), COPY y, CLONE y */
+static bool create_copy(parser *p, sl_buf *sql, bool empty)
+{
+    const sl_val *target = p->s->target;
+    sl_str source;
+    if (!take_name(p, &source) || !take_clauses(p))
+        return false;
+    if (p->i < p->n)
+        return gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[p->i].text));
+    p->s->target = target;
+    p->s->type = "CREATE_TABLE_AS_SELECT";
+    sl_buf_fmt(sql, " AS FROM %.*s%s", SL_ARG(source), empty ? " LIMIT 0" : "");
+    p->s->sql = sl_buf_str(sql);
+    return true;
+}
+
 static bool create_table(parser *p, bool external)
 {
     gs_statement *s = p->s;
@@ -245,10 +267,15 @@ static bool create_table(parser *p, bool external)
     sl_buf sql = sl_buf_new(p->x->arena, 64 << 20);
     if (take_word(p, "IF") && take_word(p, "NOT") && take_word(p, "EXISTS"))
         s->if_not_exists = true;
+    p->i_name = p->i;
     if (!take_name(p, &name))
         return false;
-    sl_buf_fmt(&sql, "CREATE %sTABLE %s%.*s", s->or_replace ? "OR REPLACE " : "", s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name));
+    sl_buf_fmt(&sql, "CREATE %s%sTABLE %s%.*s", s->or_replace ? "OR REPLACE " : "", s->temporary ? "TEMP " : "", s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name));
     s->type = external ? "CREATE_EXTERNAL_TABLE" : "CREATE_TABLE";
+    static const char *const copies[] = { "LIKE", "COPY", "CLONE" };
+    for (size_t i = 0; i < SL_COUNT(copies) && !external; i++)
+        if (take_word(p, copies[i]))
+            return create_copy(p, &sql, i == 0);
     sl_buf columns = sl_buf_new(p->x->arena, 16 << 20);
     if (!take_columns(p, &columns) || !take_clauses(p))
         return false;
@@ -271,19 +298,153 @@ static bool create_table(parser *p, bool external)
     return p->x->err->kind == SL_ERR_NONE;
 }
 
-static bool create_view(parser *p)
+/* (a, b OPTIONS(…)): names for the columns of a view; *ret with brackets, or empty. */
+static bool take_view_columns(parser *p, sl_str *ret)
 {
-    sl_str name;
+    const sl_val *ignored;
+    *ret = SL_S("");
+    if (p->i >= p->n || !gs_op(&p->t[p->i], "("))
+        return true;
+    sl_buf b = sl_buf_new(p->x->arena, 1 << 16);
+    size_t end = gs_close(p->t, p->n, p->i) - 1;
+    for (p->i++; p->i < end;) {
+        sl_buf_fmt(&b, "%s%.*s", b.n > 0 ? ", " : "", SL_ARG(sl_duck_ident(p->x->arena, p->t[p->i].text)));
+        p->i++;
+        if (!take_options(p, &ignored))
+            return false;
+        if (p->i < end && !gs_op(&p->t[p->i++], ","))
+            return gs_fail(p->x, &p->t[p->i - 1], "Syntax error: Unexpected \"%.*s\" among the columns of a view", SL_ARG(p->t[p->i - 1].text));
+    }
+    p->i = end + 1;
+    *ret = sl_fmt(p->x->arena, " (%.*s)", SL_ARG(sl_buf_str(&b)));
+    return true;
+}
+
+static bool create_view(parser *p, bool materialized)
+{
+    sl_str name, columns;
     if (take_word(p, "IF") && take_word(p, "NOT") && take_word(p, "EXISTS"))
         p->s->if_not_exists = true;
-    if (!take_name(p, &name) || !take_clauses(p))
+    if (!take_name(p, &name) || !take_view_columns(p, &columns) || !take_clauses(p))
         return false;
     if (!take_word(p, "AS"))
         return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: Expected AS");
     sl_str query = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
-    p->s->type = "CREATE_VIEW";
-    p->s->sql = sl_fmt(p->x->arena, "CREATE %sVIEW %s%.*s AS %.*s", p->s->or_replace ? "OR REPLACE " : "", p->s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name), SL_ARG(query));
+    p->s->type = materialized ? "CREATE_MATERIALIZED_VIEW" : "CREATE_VIEW";
+    p->s->sql = sl_fmt(p->x->arena, "CREATE %sVIEW %s%.*s%.*s AS %.*s", p->s->or_replace ? "OR REPLACE " : "", p->s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name), SL_ARG(columns), SL_ARG(query));
     return p->x->err->kind == SL_ERR_NONE;
+}
+
+/* ---- what lives as long as a script ---- */
+
+static bool declare(parser *p, sl_str name, sl_str type)
+{
+    gs_context *x = p->x;
+    if (x->declared_count == GS_DECLARED_MAX)
+        return gs_fail(x, &p->t[0], "a script may have %d variables and temporary tables here", GS_DECLARED_MAX);
+    x->declared[x->declared_count++] = (gs_declared){ name, type };
+    return true;
+}
+
+/* CREATE TEMP FUNCTION f(a INT64, b ANY TYPE) [RETURNS type] AS (expression) */
+static bool create_function(parser *p)
+{
+    sl_arena *a = p->x->arena;
+    sl_buf names = sl_buf_new(a, 1 << 16);
+    sl_str name = p->i < p->n ? p->t[p->i++].text : SL_S(""), duck;
+    const sl_val *ignored;
+    if (p->i >= p->n || !gs_op(&p->t[p->i], "("))
+        return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: Expected \"(\" behind the name of a function");
+    size_t end = gs_close(p->t, p->n, p->i) - 1;
+    for (p->i++; p->i < end;) {
+        sl_buf_fmt(&names, "%s%.*s", names.n > 0 ? ", " : "", SL_ARG(p->t[p->i].text));
+        p->i++;
+        if (at_word(p, "ANY"))
+            p->i += 2;
+        else if (!gs_type(p->x, p->t, end, &p->i, &duck, &ignored))
+            return false;
+        p->i += p->i < end; /* the comma */
+    }
+    p->i = end + 1;
+    if (take_word(p, "RETURNS") && !gs_type(p->x, p->t, p->n, &p->i, &duck, &ignored))
+        return false;
+    if (!take_word(p, "AS") || p->i >= p->n || !gs_op(&p->t[p->i], "("))
+        return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "a function has to be an expression in the local cloud: AS (…)");
+    sl_str body = gs_rewrite(p->x, &p->t[p->i], p->n - p->i), list = sl_buf_str(&names);
+    p->s->type = "CREATE_FUNCTION";
+    p->s->sql = sl_fmt(a, "CREATE OR REPLACE TEMP MACRO %.*s(%.*s) AS %.*s", SL_ARG(name), SL_ARG(list), SL_ARG(body));
+    return p->x->err->kind == SL_ERR_NONE;
+}
+
+static sl_str assignment(parser *p, sl_str name, sl_str value, sl_str type)
+{
+    return sl_fmt(p->x->arena, "SET VARIABLE sl_%.*s = CAST((%.*s) AS %.*s)", SL_ARG(sl_str_lower(p->x->arena, name)), SL_ARG(value), SL_ARG(type));
+}
+
+/* DECLARE a[, b] type [DEFAULT x]; DECLARE a DEFAULT x is not: its type is not known before it runs. */
+static bool declaration(parser *p)
+{
+    sl_arena *a = p->x->arena;
+    sl_val *all = sl_list(a);
+    size_t first = 1, type_at;
+    sl_str duck, value = SL_S("NULL");
+    const sl_val *ignored;
+    for (p->i = 2; p->i + 1 < p->n && gs_op(&p->t[p->i], ",");)
+        p->i += 2;
+    type_at = p->i;
+    if (at_word(p, "DEFAULT"))
+        return gs_fail(p->x, &p->t[p->i], "DECLARE needs a type in the local cloud");
+    if (!gs_type(p->x, p->t, p->n, &p->i, &duck, &ignored))
+        return false;
+    if (take_word(p, "DEFAULT")) {
+        value = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
+        p->i = p->n;
+    }
+    for (size_t i = first; i < type_at; i += 2) {
+        sl_list_add(a, all, sl_val_str(a, assignment(p, p->t[i].text, value, duck)));
+        if (!declare(p, p->t[i].text, duck))
+            return false;
+    }
+    p->s->type = "DECLARE";
+    p->s->temporary = true;
+    p->s->more = all;
+    return p->i == p->n || gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[p->i].text));
+}
+
+static bool set_variable(parser *p)
+{
+    sl_val *all = sl_list(p->x->arena);
+    const gs_declared *v = p->n > 3 ? gs_find_declared(p->x, p->t[1].text, true) : NULL;
+    if (v == NULL || !gs_op(&p->t[2], "="))
+        return gs_fail(p->x, &p->t[p->n > 1], "SET needs a variable that was declared, = and a value");
+    sl_str value = gs_rewrite(p->x, &p->t[3], p->n - 3);
+    sl_list_add(p->x->arena, all, sl_val_str(p->x->arena, assignment(p, v->name, value, v->type)));
+    p->s->type = "ASSIGNMENT";
+    p->s->temporary = true;
+    p->s->more = all;
+    return p->x->err->kind == SL_ERR_NONE;
+}
+
+/* [project.]dataset */
+static bool take_dataset(parser *p)
+{
+    if (p->i >= p->n)
+        return gs_fail(p->x, &p->t[p->n - 1], "Syntax error: a dataset's name was expected");
+    sl_val *target = sl_map(p->x->arena);
+    sl_str text = p->t[p->i++].text, project = p->x->project;
+    ptrdiff_t dot = sl_str_rfind(text, SL_S("."));
+    if (dot > 0) {
+        project = sl_str_sub(text, 0, (size_t)dot);
+        text = sl_str_sub(text, (size_t)dot + 1, text.n);
+    } else if (p->i + 1 < p->n && gs_op(&p->t[p->i], ".")) {
+        project = text;
+        text = p->t[p->i + 1].text;
+        p->i += 2;
+    }
+    sl_map_set_str(p->x->arena, target, "projectId", project);
+    sl_map_set_str(p->x->arena, target, "datasetId", text);
+    p->s->target = target;
+    return true;
 }
 
 static bool create(parser *p)
@@ -291,30 +452,28 @@ static bool create(parser *p)
     p->i = 1;
     if (take_word(p, "OR") && take_word(p, "REPLACE"))
         p->s->or_replace = true;
-    if (take_word(p, "TEMP") || take_word(p, "TEMPORARY"))
-        return gs_fail(p->x, &p->t[p->i - 1], "temporary objects are not supported by the local cloud");
+    if (take_word(p, "TEMP") || take_word(p, "TEMPORARY")) {
+        p->s->temporary = true;
+        if (take_word(p, "FUNCTION"))
+            return create_function(p);
+        const gs_token *what = &p->t[p->i];
+        if (!take_word(p, "TABLE"))
+            return gs_fail(p->x, what, "CREATE TEMP %.*s is not supported by the local cloud", SL_ARG(what->text));
+        return create_table(p, false) && declare(p, p->t[p->i_name].text, SL_S(""));
+    }
     bool external = take_word(p, "EXTERNAL");
     if (take_word(p, "TABLE"))
         return create_table(p, external);
+    bool materialized = !external && take_word(p, "MATERIALIZED");
     if (take_word(p, "VIEW"))
-        return create_view(p);
+        return create_view(p, materialized);
+    if (!materialized && take_word(p, "SNAPSHOT") && take_word(p, "TABLE"))
+        return create_table(p, false);
     if (take_word(p, "SCHEMA")) {
         if (take_word(p, "IF") && take_word(p, "NOT") && take_word(p, "EXISTS"))
             p->s->if_not_exists = true;
-        if (p->i >= p->n)
-            return gs_fail(p->x, &p->t[p->n - 1], "Syntax error: a dataset's name was expected");
-        sl_val *target = sl_map(p->x->arena);
-        sl_str text = p->t[p->i++].text;
-        if (p->i + 1 < p->n && gs_op(&p->t[p->i], ".")) {
-            text = p->t[p->i + 1].text;
-            p->i += 2;
-        }
-        ptrdiff_t dot = sl_str_rfind(text, SL_S("."));
-        sl_map_set_str(p->x->arena, target, "projectId", dot > 0 ? sl_str_sub(text, 0, (size_t)dot) : p->x->project);
-        sl_map_set_str(p->x->arena, target, "datasetId", dot > 0 ? sl_str_sub(text, (size_t)dot + 1, text.n) : text);
-        p->s->target = target;
         p->s->type = "CREATE_SCHEMA";
-        return take_options(p, &p->s->options);
+        return take_dataset(p) && take_options(p, &p->s->options);
     }
     return gs_fail(p->x, &p->t[1], "CREATE %.*s is not supported by the local cloud", SL_ARG(p->t[1].text));
 }
@@ -323,7 +482,18 @@ static bool drop(parser *p)
 {
     p->i = 1;
     bool external = take_word(p, "EXTERNAL");
-    bool view = at_word(p, "VIEW"), table = at_word(p, "TABLE");
+    if (!external && take_word(p, "SCHEMA")) {
+        p->s->if_not_exists = take_word(p, "IF") && take_word(p, "EXISTS");
+        p->s->type = "DROP_SCHEMA";
+        if (!take_dataset(p))
+            return false;
+        p->s->cascade = take_word(p, "CASCADE");
+        if (!p->s->cascade)
+            (void)take_word(p, "RESTRICT");
+        return p->i == p->n || gs_fail(p->x, &p->t[p->i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[p->i].text));
+    }
+    bool materialized = take_word(p, "MATERIALIZED");
+    bool view = at_word(p, "VIEW"), table = !materialized && (at_word(p, "TABLE") || (take_word(p, "SNAPSHOT") && at_word(p, "TABLE")));
     if (!view && !table)
         return gs_fail(p->x, &p->t[1], "DROP %.*s is not supported by the local cloud", SL_ARG(p->t[1].text));
     p->i++;
@@ -335,6 +505,76 @@ static bool drop(parser *p)
     p->s->sql = sl_fmt(p->x->arena, "DROP %s %s%.*s", view ? "VIEW" : "TABLE", if_exists ? "IF EXISTS " : "", SL_ARG(name));
     p->s->if_not_exists = if_exists;
     return true;
+}
+
+/* ---- ALTER TABLE ---- */
+
+/* One action; its SQL behind ALTER TABLE name, empty when only metadata change. */
+static bool take_action(parser *p, sl_str *ret)
+{
+    sl_arena *a = p->x->arena;
+    sl_str duck;
+    const sl_val *field, *ignored;
+    const gs_token *at = &p->t[p->i];
+    *ret = SL_S("");
+    if (take_word(p, "SET") && at_word(p, "OPTIONS"))
+        return take_options(p, &p->s->options);
+    if (take_word(p, "RENAME") && take_word(p, "TO")) {
+        p->s->renamed = p->t[p->i++].text;
+        *ret = sl_fmt(a, "RENAME TO %.*s", SL_ARG(sl_duck_ident(a, p->s->renamed)));
+        return true;
+    }
+    bool renames = gs_is(at, "RENAME"), adds = take_word(p, "ADD"), drops = !adds && take_word(p, "DROP"), alters = !adds && !drops && !renames && take_word(p, "ALTER");
+    if ((!renames && !adds && !drops && !alters) || !take_word(p, "COLUMN"))
+        return gs_fail(p->x, at, "ALTER TABLE … %.*s is not supported by the local cloud", SL_ARG(at->text));
+    bool if_not = take_word(p, "IF") && take_word(p, "NOT") && take_word(p, "EXISTS"), if_exists = !if_not && take_word(p, "EXISTS");
+    if (p->i + 1 > p->n)
+        return gs_fail(p->x, &p->t[p->n - 1], "Syntax error: a column's name was expected");
+    sl_str name = sl_duck_ident(a, p->t[p->i++].text);
+    if (adds) {
+        if (!gs_type(p->x, p->t, p->n, &p->i, &duck, &field) || !take_options(p, &ignored))
+            return false;
+        *ret = sl_fmt(a, "ADD COLUMN %s%.*s %.*s", if_not ? "IF NOT EXISTS " : "", SL_ARG(name), SL_ARG(duck));
+    } else if (drops)
+        *ret = sl_fmt(a, "DROP COLUMN %s%.*s", if_exists ? "IF EXISTS " : "", SL_ARG(name));
+    else if (renames && take_word(p, "TO")) {
+        sl_str to = sl_duck_ident(a, p->t[p->i++].text);
+        *ret = sl_fmt(a, "RENAME COLUMN %.*s TO %.*s", SL_ARG(name), SL_ARG(to));
+    } else if (take_word(p, "DROP") && take_word(p, "NOT") && take_word(p, "NULL"))
+        *ret = sl_fmt(a, "ALTER COLUMN %.*s DROP NOT NULL", SL_ARG(name));
+    else if (take_word(p, "SET") && take_word(p, "DATA") && take_word(p, "TYPE")) {
+        if (!gs_type(p->x, p->t, p->n, &p->i, &duck, &field))
+            return false;
+        *ret = sl_fmt(a, "ALTER COLUMN %.*s SET DATA TYPE %.*s", SL_ARG(name), SL_ARG(duck));
+    } else if (gs_is(&p->t[p->i - 1], "SET") && at_word(p, "OPTIONS"))
+        return take_options(p, &ignored);
+    else
+        return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "this change of a column is not supported by the local cloud");
+    return true;
+}
+
+static bool alter(parser *p)
+{
+    sl_arena *a = p->x->arena;
+    sl_str name, action;
+    sl_val *all = sl_list(a);
+    p->i = 1;
+    if (!take_word(p, "TABLE"))
+        return gs_fail(p->x, &p->t[1], "ALTER %.*s is not supported by the local cloud", SL_ARG(p->t[1].text));
+    p->s->if_not_exists = take_word(p, "IF") && take_word(p, "EXISTS");
+    if (!take_name(p, &name))
+        return false;
+    p->s->type = "ALTER_TABLE";
+    do {
+        if (p->i >= p->n)
+            return gs_fail(p->x, &p->t[p->n - 1], "Syntax error: Unexpected end of statement");
+        if (!take_action(p, &action))
+            return false;
+        if (action.n > 0)
+            sl_list_add(a, all, sl_val_str(a, sl_fmt(a, "ALTER TABLE %.*s %.*s", SL_ARG(name), SL_ARG(action))));
+    } while (p->i < p->n && gs_op(&p->t[p->i++], ","));
+    p->s->more = all;
+    return p->i == p->n || gs_fail(p->x, &p->t[p->i - 1], "Syntax error: Unexpected \"%.*s\"", SL_ARG(p->t[p->i - 1].text));
 }
 
 /* Every bracket has its partner, and none is nested too deep: everything behind relies on it. */
@@ -358,17 +598,32 @@ static bool balanced(parser *p)
     return depth == 0 || gs_fail(p->x, open[depth - 1], "Syntax error: \"%.*s\" is not closed", SL_ARG(open[depth - 1]->text));
 }
 
+/* Of a statement that changes a table: what its columns may be called by. */
+static void keep_target(parser *p)
+{
+    const gs_token *t = &p->t[p->i];
+    bool as = gs_is(t, "AS");
+    p->x->target[0] = sl_get_text(p->s->target, "tableId");
+    p->x->target[1] = t[as].kind == GS_IDENT && !gs_is(t, "SET") && !gs_is(t, "USING") && !gs_is(t, "WHERE") ? t[as].text : SL_S("");
+}
+
 /* The first word decides; DML and queries are passed through the rewriter. */
 static bool statement(parser *p)
 {
     static const struct {
         const char *word, *type;
     } kinds[] = { { "SELECT", "SELECT" }, { "WITH", "SELECT" }, { "INSERT", "INSERT" }, { "UPDATE", "UPDATE" }, { "DELETE", "DELETE" }, { "MERGE", "MERGE" }, { "TRUNCATE", "TRUNCATE_TABLE" },
-                  { "ALTER", "ALTER_TABLE" }, { "BEGIN", "BEGIN_TRANSACTION" }, { "COMMIT", "COMMIT_TRANSACTION" }, { "ROLLBACK", "ROLLBACK_TRANSACTION" } };
+                  { "BEGIN", "BEGIN_TRANSACTION" }, { "COMMIT", "COMMIT_TRANSACTION" }, { "ROLLBACK", "ROLLBACK_TRANSACTION" } };
     if (gs_is(&p->t[0], "CREATE"))
         return create(p);
     if (gs_is(&p->t[0], "DROP"))
         return drop(p);
+    if (gs_is(&p->t[0], "ALTER"))
+        return alter(p);
+    if (gs_is(&p->t[0], "DECLARE"))
+        return declaration(p);
+    if (gs_is(&p->t[0], "SET"))
+        return set_variable(p);
     if (gs_op(&p->t[0], "(")) {
         p->s->type = "SELECT";
         p->s->sql = gs_rewrite(p->x, p->t, p->n);
@@ -386,9 +641,12 @@ static bool statement(parser *p)
             sl_str ignored;
             if (!take_name(p, &ignored))
                 return false;
+            keep_target(p);
             /* INSERT t …, DELETE t …, MERGE t …: INTO and FROM may be left out in GoogleSQL. */
             static const char *const heads[] = { "INSERT INTO", "UPDATE", "DELETE FROM", "MERGE INTO", "TRUNCATE" };
+            p->x->by_place = true;
             sl_str rest = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
+            p->x->by_place = false;
             p->s->sql = sl_fmt(p->x->arena, "%s %.*s %.*s", heads[i - 2], SL_ARG(ignored), SL_ARG(rest));
         } else
             p->s->sql = gs_rewrite(p->x, p->t, p->n);
