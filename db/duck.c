@@ -155,18 +155,43 @@ void sl_duck_interrupt(sl_duck_con *c)
     api.functions.interrupt(c->con);
 }
 
+/* 2024-05-17 10:11:12.5+00: value_varchar has no words for it. */
+static sl_str zoned_text(sl_arena *a, int64_t micros)
+{
+    int64_t s = micros >= 0 ? micros / 1000000 : -((999999 - micros) / 1000000), rest = micros - s * 1000000;
+    sl_civil c = sl_civil_from_seconds(s);
+    sl_str text = sl_fmt(a, "%04lld-%02d-%02d %02d:%02d:%02d", (long long)c.year, c.month, c.day, c.hour, c.minute, c.second);
+    if (rest == 0)
+        return sl_fmt(a, "%.*s+00", SL_ARG(text));
+    sl_str fraction = sl_fmt(a, "%06lld", (long long)rest);
+    while (sl_str_ends(fraction, SL_S("0")))
+        fraction.n--;
+    return sl_fmt(a, "%.*s.%.*s+00", SL_ARG(text), SL_ARG(fraction));
+}
+
+static const sl_val *cell(sl_arena *arena, duckdb_result *r, idx_t column, idx_t row)
+{
+    enum { TIMESTAMP_TZ = 31 };
+    if (api.functions.value_is_null(r, column, row))
+        return &sl_null_val;
+    char *text = api.functions.value_varchar(r, column, row);
+    if (text != NULL) {
+        const sl_val *v = sl_val_c(arena, text);
+        api.functions.free(text);
+        return v;
+    }
+    const int64_t *data = api.functions.column_type(r, column) == TIMESTAMP_TZ ? api.functions.column_data(r, column) : NULL;
+    return data ? sl_val_str(arena, zoned_text(arena, data[row])) : &sl_null_val;
+}
+
 static const sl_val *take_rows(sl_arena *arena, duckdb_result *r)
 {
     sl_val *rows = sl_list(arena);
     idx_t columns = api.functions.column_count(r), count = api.functions.row_count(r);
     for (idx_t i = 0; i < count; i++) {
         sl_val *row = sl_list(arena);
-        for (idx_t k = 0; k < columns; k++) {
-            char *text = api.functions.value_is_null(r, k, i) ? NULL : api.functions.value_varchar(r, k, i);
-            sl_list_add(arena, row, text ? sl_val_c(arena, text) : &sl_null_val);
-            if (text != NULL)
-                api.functions.free(text);
-        }
+        for (idx_t k = 0; k < columns; k++)
+            sl_list_add(arena, row, cell(arena, r, k, i));
         sl_list_add(arena, rows, row);
     }
     return rows;

@@ -37,6 +37,7 @@ typedef struct duckdb_result {
     X(row_count, idx_t, duckdb_result *r)                                                                   \
     X(rows_changed, idx_t, duckdb_result *r)                                                                \
     X(value_varchar, char *, duckdb_result *r, idx_t col, idx_t row)                                        \
+    X(column_data, void *, duckdb_result *r, idx_t col)                                                     \
     X(value_is_null, bool, duckdb_result *r, idx_t col, idx_t row)                                          \
     X(free, void, void *p)                                                                                  \
     X(library_version, const char *, void)                                                                  \

@@ -12,7 +12,7 @@ static const struct {
 } types[] = { { 1, 16 }, { 2, 21 }, { 3, 21 }, { 4, 23 }, { 5, 20 }, { 6, 21 }, { 7, 23 }, { 8, 20 }, { 9, 1700 }, { 10, 700 }, { 11, 701 }, { 12, 1114 }, { 13, 1082 }, { 14, 1083 }, { 16, 1700 }, { 17, 1043 }, { 19, 1700 },
               { 20, 1114 }, { 21, 1114 }, { 22, 1114 }, { 31, 1184 } };
 
-enum { DUCK_BOOLEAN = 1, VARCHAR_OID = 1043 };
+enum { DUCK_BOOLEAN = 1, DUCK_FLOAT = 10, DUCK_DOUBLE = 11, VARCHAR_OID = 1043 };
 
 static const sl_val *with_oids(sl_arena *a, const sl_val *columns)
 {
@@ -31,21 +31,37 @@ static const sl_val *with_oids(sl_arena *a, const sl_val *columns)
     return out;
 }
 
-/* Truth values as PostgreSQL writes them. */
-static const sl_val *with_bools(sl_arena *a, const sl_val *columns, const sl_val *rows)
+/* A truth value or a float as PostgreSQL writes it. */
+static const sl_val *as_text(sl_arena *a, int64_t type, const sl_val *v)
+{
+    if (v->type == SL_NULL)
+        return v;
+    if (type == DUCK_BOOLEAN)
+        return sl_val_c(a, sl_str_eqc(v->s, "true") ? "t" : "f");
+    if (sl_str_ends(v->s, SL_S(".0")))
+        return sl_val_str(a, sl_str_sub(v->s, 0, v->s.n - 2));
+    return sl_str_eqc(v->s, "inf") ? sl_val_c(a, "Infinity") : sl_str_eqc(v->s, "-inf") ? sl_val_c(a, "-Infinity") : sl_str_eqc(v->s, "nan") ? sl_val_c(a, "NaN") : v;
+}
+
+static bool differs(int64_t type)
+{
+    return type == DUCK_BOOLEAN || type == DUCK_FLOAT || type == DUCK_DOUBLE;
+}
+
+static const sl_val *as_texts(sl_arena *a, const sl_val *columns, const sl_val *rows)
 {
     bool any = false;
     for (size_t k = 0; k < sl_val_count(columns); k++)
-        any |= sl_get_int(sl_at(columns, k), "type", 0) == DUCK_BOOLEAN;
+        any |= differs(sl_get_int(sl_at(columns, k), "type", 0));
     if (!any)
         return rows;
     sl_val *out = sl_list(a);
     for (size_t i = 0; i < sl_val_count(rows); i++) {
         sl_val *row = sl_list(a);
         for (size_t k = 0; k < sl_val_count(columns); k++) {
+            int64_t type = sl_get_int(sl_at(columns, k), "type", 0);
             const sl_val *v = sl_at(sl_at(rows, i), k);
-            bool truth = sl_get_int(sl_at(columns, k), "type", 0) == DUCK_BOOLEAN && v->type != SL_NULL;
-            sl_list_add(a, row, truth ? sl_val_c(a, sl_str_eqc(v->s, "true") ? "t" : "f") : v);
+            sl_list_add(a, row, differs(type) ? as_text(a, type, v) : v);
         }
         sl_list_add(a, out, row);
     }
@@ -122,7 +138,7 @@ static bool run(void *self, sl_arena *a, sl_str statement, sl_pgwire_result *ret
     if (!sl_redshift_rewrite(s, a, statement, &sql, err) || !sl_duck_query(s->con, a, sql, &ret->rows, &columns, &changed, err))
         return failed(s, err);
     ret->columns = with_oids(a, columns);
-    ret->rows = with_bools(a, ret->columns, ret->rows);
+    ret->rows = as_texts(a, ret->columns, ret->rows);
     ret->tag = tag_of(a, verb, ret, changed);
     return true;
 }
@@ -167,6 +183,8 @@ static bool open_warehouse(sl_cloud *c, sl_err *err)
     sl_duck_con *con = opens && ok ? sl_duck_connect(c->redshift_duck, err) : NULL;
     for (size_t i = 0; con != NULL && ok && i < SL_COUNT(setup); i++)
         ok = sl_duck_exec(con, setup[i], err);
+    for (size_t i = 0; con != NULL && ok && sl_redshift_macros[i] != NULL; i++)
+        ok = sl_duck_exec(con, sl_redshift_macros[i], err);
     for (size_t i = 0; con != NULL && ok && sl_redshift_external_setup[i] != NULL; i++)
         ok = sl_duck_exec(con, sl_redshift_external_setup[i], err);
     pthread_mutex_unlock(&c->lock);
@@ -184,8 +202,8 @@ static void *open_session(void *self, sl_err *err)
         return NULL;
     sl_redshift_session *s = sl_malloc(sizeof *s);
     *s = (sl_redshift_session){ .c = c, .pid = next_pid++, .status = 'I', .con = sl_duck_connect(c->redshift_duck, err) };
-    /* Redshift compares numbers with texts. */
-    if (s->con != NULL && sl_duck_exec(s->con, "SET old_implicit_casting=true", err))
+    /* Redshift compares numbers with texts, and integers by integers are integers. */
+    if (s->con != NULL && sl_duck_exec(s->con, "SET old_implicit_casting=true", err) && sl_duck_exec(s->con, "SET integer_division=true", err))
         return s;
     sl_duck_disconnect(s->con);
     free(s);

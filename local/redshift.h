@@ -30,6 +30,8 @@ void sl_redshift_data_stop(sl_cloud *c);
 
 /* redshift_sql.c: a statement of Redshift as DuckDB understands it. */
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_str *ret, sl_err *err);
+/* redshift_macros.c: statements that make functions and views; ends with NULL. */
+extern const char *const sl_redshift_macros[];
 /* redshift_copy.c: COPY table FROM 's3://…' or 'dynamodb://…'. */
 bool sl_redshift_copy(sl_redshift_session *s, sl_arena *arena, sl_str statement, int64_t *rows, sl_err *err);
 /* redshift_external.c: external schemas, tables and partitions; *handled: it was about one of them. */

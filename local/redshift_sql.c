@@ -63,7 +63,8 @@ static bool attribute(sl_str token, sl_str *rest)
 /* A type or function under its name in DuckDB; .n == 0: it has the same. */
 static sl_str renamed(sl_str token, sl_str *rest, bool definition)
 {
-    static const char *const functions[][2] = { { "NVL", "coalesce" }, { "LEN", "length" }, { "CHARINDEX", "instr" } };
+    static const char *const functions[][2] = { { "NVL", "coalesce" }, { "LEN", "length" }, { "DECODE", "rs_decode" }, { "REGEXP_REPLACE", "rs_regexp_replace" },
+                                                { "TO_HEX", "rs_to_hex" }, { "JSON_EXTRACT_PATH_TEXT", "rs_json_path" }, { "DATE_TRUNC", "rs_datetrunc" } };
     bool call = is(peek(*rest), "(");
     if ((is(token, "GETDATE") && call) || is(token, "SYSDATE")) {
         if (call)
@@ -73,6 +74,14 @@ static sl_str renamed(sl_str token, sl_str *rest, bool definition)
     for (size_t i = 0; i < SL_COUNT(functions); i++)
         if (call && is(token, functions[i][0]))
             return sl_str_c(functions[i][1]);
+    if (is(token, "VERSION") && call) {
+        skip_list(rest);
+        return SL_S("'PostgreSQL 8.0.2, Redshift 1.0 (the local cloud of Sluice)'");
+    }
+    if (is(token, "CURRENT_SCHEMA") && call) {
+        skip_list(rest);
+        return SL_S("replace(current_schema(), 'main', 'public')");
+    }
     if (is(token, "FLOAT") || is(token, "FLOAT8")) /* eight bytes there, four here */
         return SL_S("double");
     if (definition && is(token, "SUPER"))
@@ -126,13 +135,14 @@ static bool refused(sl_arena *a, sl_str statement, sl_err *err)
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, sl_str *ret, sl_err *err)
 {
     sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
+    statement = sl_redshift_shape(a, statement);
     sl_str rest = statement, token, first = peek(statement);
     bool definition = is(first, "CREATE") || is(first, "ALTER");
     if (!refused(a, statement, err))
         return false;
     /* Nothing to do here; and there is one user, who may do all. */
     if (is(first, "VACUUM") || is(first, "ANALYZE") || is(first, "GRANT") || is(first, "REVOKE")) {
-        *ret = SL_S("SET VARIABLE sl_nothing = 0");
+        *ret = SL_REDSHIFT_NOTHING;
         return true;
     }
     while ((token = sl_sql_token(&rest)).n > 0) {
@@ -143,6 +153,8 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
             if (!identity(s, a, token, &rest, &other, err))
                 return false;
         }
+        if (is(token, "AT") && !is(peek(rest), "TIME")) /* a name, where it is not AT TIME ZONE */
+            other = SL_S("\"at\"");
         if (is(token, "PG_BACKEND_PID") && is(peek(rest), "(")) {
             skip_list(&rest);
             other = sl_fmt(a, "%d", s->pid);

@@ -17,6 +17,13 @@ sl_str sl_redshift_unquoted(sl_arena *arena, sl_str token);
 /* The value of an option, with or without AS. */
 sl_str sl_redshift_value(sl_arena *arena, sl_str *rest);
 
+/* A statement that does nothing. */
+#define SL_REDSHIFT_NOTHING SL_S("SET VARIABLE sl_nothing = 0")
+
+/* ---- redshift_shape.c ---- */
+
+sl_str sl_redshift_shape(sl_arena *arena, sl_str statement);
+
 /* ---- redshift_objects.c ---- */
 
 typedef struct sl_redshift_files {

@@ -5,11 +5,12 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import unittest
 
 from peers import POSTGRES, missing
-from sluice import EXAMPLES, LocalCloud, read_csv
+from sluice import EXAMPLES, ROOT, LocalCloud, read_csv
 from test_s3 import S3Case
 
 RS = "io.kestra.plugin.jdbc.redshift."
@@ -388,6 +389,25 @@ class Redshift(S3Case):
         path = self.tmp / "other.crt"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", self.tmp / "other.key", "-out", path], check=True, capture_output=True)
         return path
+
+    @unittest.skipUnless((POSTGRES / "psql").exists(), missing(POSTGRES))
+    def test_statements(self):
+        """The tables in tests/data/redshift, through psql."""
+        lines = [line for line in (ROOT / "tests" / "data" / "redshift" / "statements.cases").read_text().splitlines() if line and not line.startswith("#")]
+        with LocalCloud(self):
+            env = dict(re.findall(r"export (\w+)='?([^'\n]*)'?", self.ok(self.sluice("local", "env")).out))
+            command = [POSTGRES / "psql", "-h", env["REDSHIFT_HOST"], "-p", env["REDSHIFT_PORT"], "-U", env["REDSHIFT_USER"], "-d", env["REDSHIFT_DATABASE"], "-XqAt", "-F", "|"]
+            text = "".join(f"\\echo @@{n}\n{line.rpartition(' =>')[0]};\n" for n, line in enumerate(lines))
+            done = subprocess.run(command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PGPASSWORD": env["REDSHIFT_PASSWORD"]}, timeout=120)
+        parts = re.split(r"@@(\d+)\n", done.stdout)
+        said = {int(parts[k]): parts[k + 1] for k in range(1, len(parts), 2)}
+        for n, line in enumerate(lines):
+            statement, _, expected = line.rpartition(" =>")
+            with self.subTest(statement):
+                if expected.startswith(" ! "):
+                    self.assertIn(expected[3:], said[n])
+                else:
+                    self.assertEqual(said[n].split("\n")[0], expected.removeprefix(" "))
 
     @unittest.skipUnless((POSTGRES / "psql").exists(), missing(POSTGRES))
     def test_psql(self):

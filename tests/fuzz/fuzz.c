@@ -32,6 +32,7 @@
 #include "flows/trigger.h"
 #include "local/aws_chunked.h"
 #include "local/dynamo.h"
+#include "local/redshift_words.h"
 #include "local/gsql.h"
 #include "net/http.h"
 #include "net/multipart.h"
@@ -266,6 +267,12 @@ static void fuzz_chunked(sl_arena *a, sl_str text, sl_err *err)
     sl_assert(ok[0] == ok[1] && complete[0] == complete[1] && (!complete[0] || sl_str_eq(sl_buf_str(&found[0]), sl_buf_str(&found[1]))));
 }
 
+static void fuzz_redshift(sl_arena *a, sl_str text, sl_err *err)
+{
+    (void)err;
+    (void)sl_redshift_shape(a, text);
+}
+
 static void fuzz_dynamo(sl_arena *a, sl_str text, sl_err *err)
 {
     sl_val *values = sl_map(a), *item = sl_map(a);
@@ -411,7 +418,7 @@ static const struct {
     void (*run)(sl_arena *a, sl_str text, sl_err *err);
 } targets[] = { { "multipart", fuzz_multipart }, { "trigger", fuzz_trigger }, { "json", fuzz_json }, { "yaml", fuzz_yaml }, { "flow", fuzz_flow }, { "expr", fuzz_expr }, { "sql", fuzz_sql },
                 { "cron", fuzz_cron }, { "time", fuzz_time }, { "url", fuzz_url },   { "jwt", fuzz_jwt },   { "ion", fuzz_ion },
-                { "csv", fuzz_csv },           { "split", fuzz_split },     { "xml", fuzz_xml },   { "chunked", fuzz_chunked }, { "dynamo", fuzz_dynamo }, { "pg", fuzz_pg },
+                { "csv", fuzz_csv },           { "split", fuzz_split },     { "xml", fuzz_xml },   { "chunked", fuzz_chunked }, { "dynamo", fuzz_dynamo }, { "redshift", fuzz_redshift }, { "pg", fuzz_pg },
                 { "tar", fuzz_tar },           { "column", fuzz_column },
                 { "records", fuzz_records },   { "binary", fuzz_binary },   { "cut", fuzz_cut },
                 { "avro", fuzz_avro } };

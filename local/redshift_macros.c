@@ -1,0 +1,75 @@
+/*
+ * local/redshift_macros.c: functions and views of Redshift that DuckDB has not, as macros of the warehouse. What DuckDB has under the
+ * same name and means otherwise is called rs_… here; local/redshift_shape.c and redshift_sql.c give it that name.
+ */
+#include "local/redshift.h"
+
+#define MACRO "CREATE OR REPLACE MACRO "
+#define CASE_OF(n) " WHEN e IS NOT DISTINCT FROM s" #n " THEN r" #n
+#define MOMENT "CAST(d AS TIMESTAMP)"
+
+const char *const sl_redshift_macros[] = {
+    /* conditions */
+    MACRO "nvl2(a, b, c) AS CASE WHEN a IS NOT NULL THEN b ELSE c END",
+    MACRO "rs_decode(e, s1, r1) AS CASE" CASE_OF(1) " END, (e, s1, r1, z) AS CASE" CASE_OF(1) " ELSE z END, (e, s1, r1, s2, r2) AS CASE" CASE_OF(1) CASE_OF(2) " END,"
+          " (e, s1, r1, s2, r2, z) AS CASE" CASE_OF(1) CASE_OF(2) " ELSE z END, (e, s1, r1, s2, r2, s3, r3) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) " END,"
+          " (e, s1, r1, s2, r2, s3, r3, z) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) " ELSE z END, (e, s1, r1, s2, r2, s3, r3, s4, r4) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) CASE_OF(4) " END,"
+          " (e, s1, r1, s2, r2, s3, r3, s4, r4, z) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) CASE_OF(4) " ELSE z END",
+    /* dates */
+    MACRO "rs_add_year(n, d) AS " MOMENT " + to_years(CAST(n AS INTEGER))",
+    MACRO "rs_add_quarter(n, d) AS " MOMENT " + to_months(CAST(n AS INTEGER) * 3)",
+    MACRO "rs_add_month(n, d) AS " MOMENT " + to_months(CAST(n AS INTEGER))",
+    MACRO "rs_add_week(n, d) AS " MOMENT " + to_days(CAST(n AS INTEGER) * 7)",
+    MACRO "rs_add_day(n, d) AS " MOMENT " + to_days(CAST(n AS INTEGER))",
+    MACRO "rs_add_hour(n, d) AS " MOMENT " + to_hours(n)",
+    MACRO "rs_add_minute(n, d) AS " MOMENT " + to_minutes(n)",
+    MACRO "rs_add_second(n, d) AS " MOMENT " + to_seconds(n)",
+    MACRO "rs_add_millisecond(n, d) AS " MOMENT " + to_milliseconds(n)",
+    MACRO "rs_add_microsecond(n, d) AS " MOMENT " + to_microseconds(n)",
+    MACRO "rs_datediff(p, a, b) AS date_diff(p, CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP))",
+    MACRO "rs_datetrunc(p, d) AS CAST(date_trunc(p, " MOMENT ") AS TIMESTAMP)",
+    MACRO "add_months(d, n) AS " MOMENT " + to_months(CAST(n AS INTEGER)) + CASE WHEN CAST(d AS DATE) = last_day(CAST(d AS DATE)) THEN to_days(CAST(day(last_day(CAST(" MOMENT " + to_months(CAST(n AS INTEGER)) AS DATE))) - day(" MOMENT
+          " + to_months(CAST(n AS INTEGER))) AS INTEGER)) ELSE to_days(0) END",
+    MACRO "months_between(a, b) AS (year(a) - year(b)) * 12 + month(a) - month(b) + CASE WHEN day(a) = day(b) OR (CAST(a AS DATE) = last_day(CAST(a AS DATE)) AND CAST(b AS DATE) = last_day(CAST(b AS DATE))) THEN 0.0"
+          " ELSE (day(a) - day(b)) / 31.0 END",
+    MACRO "next_day(d, name) AS CAST(d AS DATE) + CAST((CASE lower(left(name, 2)) WHEN 'su' THEN 0 WHEN 'mo' THEN 1 WHEN 'tu' THEN 2 WHEN 'we' THEN 3 WHEN 'th' THEN 4 WHEN 'fr' THEN 5 WHEN 'sa' THEN 6 END - dayofweek(CAST(d AS DATE)) + 6) % 7 + 1"
+          " AS INTEGER)",
+    MACRO "convert_timezone(z, d) AS (" MOMENT " AT TIME ZONE 'UTC') AT TIME ZONE z, (y, z, d) AS (" MOMENT " AT TIME ZONE y) AT TIME ZONE z",
+    MACRO "rs_format(f) AS replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(upper(f), '\"', ''), 'IYYY', '%G'), 'YYYY', '%Y'),"
+          " 'YY', '%y'), 'MONTH', '%B'), 'MON', '%b'), 'MM', '%m'), 'MI', '%M'), 'HH24', '%H'), 'HH12', '%I'), 'HH', '%I'), 'SS', '%S'), 'MS', '%g'), 'US', '%f'), 'DDD', '%j'), 'DD', '%d'), 'DAY', '%A'), 'DY', '%a'), 'IW', '%V'), 'AM', '%p'), 'PM', '%p')",
+    MACRO "rs_number(x, f) AS lpad(format('{:' || CASE WHEN contains(f, ',') THEN ',' ELSE '' END || '.' || CASE WHEN contains(f, '.') THEN length(f) - strpos(f, '.') ELSE 0 END || 'f}', TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)),"
+          " CAST(CASE WHEN starts_with(f, '0') THEN length(f) ELSE length(f) + 1 END AS INTEGER), CASE WHEN starts_with(f, '0') THEN '0' ELSE ' ' END)",
+    MACRO "rs_number_text(x, f) AS CASE WHEN starts_with(upper(f), 'FM') THEN trim(rs_number(x, f[3:])) ELSE rs_number(x, f) END",
+    /* texts */
+    MACRO "charindex(what, s) AS instr(s, what)",
+    MACRO "btrim(s) AS trim(s), (s, c) AS trim(s, c)",
+    MACRO "initcap(s) AS array_to_string(list_transform(regexp_extract_all(lower(s), '[[:alnum:]]+|[^[:alnum:]]+'), w -> upper(w[1]) || w[2:]), '')",
+    MACRO "rs_regexp_replace(s, re) AS regexp_replace(s, re, '', 'g'), (s, re, r) AS regexp_replace(s, re, r, 'g')",
+    MACRO "regexp_substr(s, re) AS regexp_extract(s, re)",
+    MACRO "regexp_count(s, re) AS len(regexp_extract_all(s, re))",
+    MACRO "regexp_instr(s, re) AS CASE WHEN NOT regexp_matches(s, re) THEN 0 ELSE length(regexp_extract(s, '^((?s:.*?))(?:' || re || ')', 1)) + 1 END",
+    MACRO "rs_to_hex(x) AS lower(to_hex(x))",
+    MACRO "sha2(s, n) AS CASE WHEN n IN (0, 256) THEN sha256(s) ELSE error('the local Redshift has SHA2 with 256 bits only') END",
+    MACRO "strtol(s, b) AS list_reduce(list_prepend(0::BIGINT, list_transform(string_split(lower(s), ''), c -> CAST(strpos('0123456789abcdefghijklmnopqrstuvwxyz', c) - 1 AS BIGINT))), (x, y) -> x * b + y)",
+    MACRO "fnv_hash(x) AS CAST(hash(x) & 9223372036854775807 AS BIGINT)",
+    /* numbers */
+    MACRO "square(x) AS x * x",
+    MACRO "dexp(x) AS exp(x)",
+    MACRO "dlog1(x) AS ln(x)",
+    MACRO "dlog10(x) AS log10(x)",
+    /* JSON */
+    MACRO "rs_json_path(j, a) AS json_extract_string(j, '$.\"' || a || '\"'), (j, a, b) AS json_extract_string(j, '$.\"' || a || '\".\"' || b || '\"'), (j, a, b, c) AS json_extract_string(j, '$.\"' || a || '\".\"' || b || '\".\"' || c || '\"'),"
+          " (j, a, b, c, d) AS json_extract_string(j, '$.\"' || a || '\".\"' || b || '\".\"' || c || '\".\"' || d || '\"')",
+    MACRO "json_extract_array_element_text(j, i) AS json_extract_string(j, '$[' || i || ']')",
+    MACRO "is_valid_json(j) AS json_valid(j) AND json_type(j) = 'OBJECT'",
+    MACRO "is_valid_json_array(j) AS json_valid(j) AND json_type(j) = 'ARRAY'",
+    MACRO "json_parse(s) AS CAST(s AS JSON)",
+    MACRO "json_serialize(j) AS CAST(j AS VARCHAR)",
+    /* what tools ask for; the schema public is main here */
+    "CREATE OR REPLACE VIEW svv_tables AS SELECT 'dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, table_name, table_type, CAST(NULL AS VARCHAR) AS remarks FROM information_schema.tables WHERE table_schema <> '_sl'",
+    "CREATE OR REPLACE VIEW svv_columns AS SELECT 'dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, table_name, column_name, ordinal_position, column_default, is_nullable, lower(data_type) AS data_type,"
+    " character_maximum_length, numeric_precision, numeric_scale FROM information_schema.columns WHERE table_schema <> '_sl'",
+    "CREATE OR REPLACE VIEW pg_table_def AS SELECT table_schema AS schemaname, table_name AS tablename, column_name AS \"column\", data_type AS type, 'none' AS encoding, false AS distkey, 0 AS sortkey, is_nullable = 'NO' AS \"notnull\" FROM svv_columns",
+    "CREATE OR REPLACE VIEW stv_recents AS SELECT 0 AS userid, 'Done' AS status, CAST(NULL AS TIMESTAMP) AS starttime, 0 AS duration, '' AS user_name, 'dev' AS db_name, '' AS query, 0 AS pid WHERE false",
+    NULL,
+};

@@ -1,0 +1,367 @@
+/*
+ * local/redshift_shape.c: clauses of Redshift's SQL that stand elsewhere in DuckDB's: LISTAGG … WITHIN GROUP, SELECT TOP, SELECT … INTO,
+ * CONVERT(type, x), parts of dates that are words, patterns that match anywhere.
+ */
+#include "base/arena.h"
+#include "base/sql.h"
+#include "local/redshift_words.h"
+
+typedef struct shaper {
+    sl_arena *a;
+    sl_str text;
+    sl_str *t;                    /* its tokens */
+    size_t n;
+    sl_buf out;
+} shaper;
+
+static bool at(const shaper *s, size_t i, const char *word)
+{
+    return i < s->n && is(s->t[i], word);
+}
+
+static bool gap_before(const shaper *s, size_t i)
+{
+    return s->t[i].p > s->text.p && strchr(" \t\r\n\f/", s->t[i].p[-1]) != NULL;
+}
+
+static void emit(shaper *s, size_t i)
+{
+    sl_buf_fmt(&s->out, "%s%.*s", gap_before(s, i) ? " " : "", SL_ARG(s->t[i]));
+}
+
+/* The bracket that closes the one at i; n when there is none. */
+static size_t close_of(const shaper *s, size_t i)
+{
+    int depth = 0;
+    for (; i < s->n; i++) {
+        depth += at(s, i, "(") - at(s, i, ")");
+        if (depth == 0)
+            return i;
+    }
+    return s->n;
+}
+
+/* That word, or comma, outside of brackets. */
+static size_t find(const shaper *s, size_t from, size_t to, const char *word)
+{
+    for (size_t i = from; i < to; i++) {
+        if (at(s, i, word))
+            return i;
+        if (at(s, i, "("))
+            i = close_of(s, i);
+    }
+    return to;
+}
+
+static void shape(shaper *s, size_t from, size_t to);
+
+/* The part of a date by its name in DuckDB; NULL: none. */
+static const char *part_of(sl_str word)
+{
+    static const char *const parts[][8] = {
+        { "year", "years", "y", "yr", "yrs" }, { "quarter", "quarters", "qtr", "qtrs" }, { "month", "months", "mon", "mons" }, { "week", "weeks", "w" }, { "day", "days", "d" }, { "hour", "hours", "h", "hr", "hrs" },
+        { "minute", "minutes", "m", "min", "mins" }, { "second", "seconds", "s", "sec", "secs" }, { "millisecond", "milliseconds", "ms", "msec" }, { "microsecond", "microseconds", "us" }, { "dow", "dayofweek", "dw", "weekday" },
+        { "doy", "dayofyear", "dy", "yearday" }, { "epoch" }, { "decade" }, { "century" }, { "millennium" },
+    };
+    if (word.n > 2 && word.p[0] == '\'')
+        word = sl_str_sub(word, 1, word.n - 1);
+    for (size_t i = 0; i < SL_COUNT(parts); i++)
+        for (size_t k = 0; k < SL_COUNT(parts[i]) && parts[i][k] != NULL; k++)
+            if (is(word, parts[i][k]))
+                return parts[i][0];
+    return NULL;
+}
+
+/* DATEADD(day, …): up to the comma. Where it goes on, or i. */
+static size_t date_part(shaper *s, size_t i)
+{
+    static const char *const calls[][2] = { { "DATEADD", NULL }, { "DATE_ADD", NULL }, { "DATEDIFF", "rs_datediff" }, { "DATE_DIFF", "rs_datediff" }, { "DATE_PART", "date_part" }, { "PGDATE_PART", "date_part" }, { "DATE_TRUNC", "rs_datetrunc" } };
+    const char *part = i + 3 < s->n && at(s, i + 1, "(") && at(s, i + 3, ",") ? part_of(s->t[i + 2]) : NULL;
+    for (size_t k = 0; part != NULL && k < SL_COUNT(calls); k++) {
+        if (!at(s, i, calls[k][0]))
+            continue;
+        if (calls[k][1] == NULL)
+            sl_buf_fmt(&s->out, " rs_add_%s(", part);
+        else
+            sl_buf_fmt(&s->out, " %s('%s',", calls[k][1], part);
+        return i + 4;
+    }
+    return i;
+}
+
+/* LISTAGG([DISTINCT] x[, separator]) [WITHIN GROUP (ORDER BY …)] */
+static size_t listagg(shaper *s, size_t i)
+{
+    size_t end = close_of(s, i + 1), order = end + 3;
+    bool ordered = at(s, end + 1, "WITHIN") && at(s, end + 2, "GROUP") && at(s, order, "(");
+    sl_buf_addc(&s->out, " string_agg(");
+    shape(s, i + 2, end);
+    if (find(s, i + 2, end, ",") == end)
+        sl_buf_addc(&s->out, ", ''");
+    if (ordered)
+        shape(s, order + 1, close_of(s, order));
+    sl_buf_char(&s->out, ')');
+    return ordered ? close_of(s, order) + 1 : end + 1;
+}
+
+/* CONVERT(type, x) */
+static size_t convert(shaper *s, size_t i)
+{
+    size_t end = close_of(s, i + 1), comma = find(s, i + 2, end, ",");
+    sl_buf_addc(&s->out, " CAST(");
+    shape(s, comma + 1, end);
+    sl_buf_addc(&s->out, " AS ");
+    shape(s, i + 2, comma);
+    sl_buf_char(&s->out, ')');
+    return end + 1;
+}
+
+static bool formats_number(sl_str format)
+{
+    return sl_str_find(format, SL_S("9")) >= 0 || sl_str_find(format, SL_S("0")) >= 0;
+}
+
+/* TO_CHAR(x, 'format'), TO_DATE(x, 'format'), TO_TIMESTAMP(x, 'format') */
+static size_t formatted(shaper *s, size_t i)
+{
+    static const char *const calls[][3] = { { "TO_CHAR", " strftime(CAST(", " AS TIMESTAMP), rs_format(" }, { "TO_DATE", " CAST(strptime(", ", rs_format(" }, { "TO_TIMESTAMP", " CAST(strptime(", ", rs_format(" } };
+    static const char *const ends[] = { "))", ")) AS DATE)", ")) AS TIMESTAMP WITH TIME ZONE)" };
+    size_t end = close_of(s, i + 1), comma = find(s, i + 2, end, ",");
+    for (size_t k = 0; k < SL_COUNT(calls); k++) {
+        if (!at(s, i, calls[k][0]) || comma + 1 >= end)
+            continue;
+        bool number = k == 0 && s->t[comma + 1].p[0] == '\'' && formats_number(s->t[comma + 1]);
+        sl_buf_addc(&s->out, number ? " rs_number_text(" : calls[k][1]);
+        shape(s, i + 2, comma);
+        sl_buf_addc(&s->out, number ? ", " : calls[k][2]);
+        shape(s, comma + 1, end);
+        sl_buf_addc(&s->out, number ? ")" : ends[k]);
+        return end + 1;
+    }
+    return i;
+}
+
+/* TRUNC(GETDATE()) and the like: a date. Of a column nobody can say here what it is: numbers are cut. */
+static size_t truncated(shaper *s, size_t i)
+{
+    static const char *const words[] = { "GETDATE", "SYSDATE", "CURRENT_TIMESTAMP", "TIMESTAMP", "DATEADD", "CONVERT_TIMEZONE", "TO_TIMESTAMP" };
+    size_t end = close_of(s, i + 1);
+    bool moment = false;
+    for (size_t k = i + 2; k < end; k++)
+        for (size_t w = 0; w < SL_COUNT(words); w++)
+            moment |= at(s, k, words[w]);
+    if (!moment || find(s, i + 2, end, ",") < end)
+        return i;
+    sl_buf_addc(&s->out, " CAST(");
+    shape(s, i + 2, end);
+    sl_buf_addc(&s->out, " AS DATE)");
+    return end + 1;
+}
+
+/* SIMILAR TO 'pattern': % and _ are SQL's, the rest is a regular expression's. */
+static size_t similar(shaper *s, size_t i)
+{
+    if (!at(s, i + 1, "TO") || i + 2 >= s->n || s->t[i + 2].p[0] != '\'')
+        return i;
+    sl_str pattern_text = sl_str_replace(s->a, sl_str_replace(s->a, s->t[i + 2], SL_S("%"), SL_S(".*")), SL_S("_"), SL_S("."));
+    sl_buf_fmt(&s->out, " SIMILAR TO %.*s", SL_ARG(pattern_text));
+    return i + 3;
+}
+
+static size_t ratio(shaper *s, size_t i)
+{
+    size_t end = close_of(s, i + 1);
+    sl_buf_addc(&s->out, " 1.0 * (");
+    shape(s, i + 2, end);
+    sl_buf_addc(&s->out, ") / SUM(");
+    shape(s, i + 2, end);
+    sl_buf_char(&s->out, ')');
+    return end + 1;
+}
+
+/* x ~ 'pattern', !~, ~*, !~*: anywhere in the text; DuckDB's ~ matches all of it. */
+static size_t pattern(shaper *s, size_t i)
+{
+    bool not = at(s, i, "!");
+    size_t next = i + 1 + not;
+    bool any_case = at(s, next, "*") && !gap_before(s, next);
+    next += any_case;
+    if (next >= s->n)
+        return i;
+    sl_buf_fmt(&s->out, " %s ('(?s%s).*(?:' || %.*s || ').*')", not ? "!~" : "~", any_case ? "i" : "", SL_ARG(s->t[next]));
+    return next + 1;
+}
+
+/* A clause at i that has another shape; where it goes on, or i. */
+static size_t clause(shaper *s, size_t i)
+{
+    bool call = at(s, i + 1, "(");
+    if (call && at(s, i, "LISTAGG"))
+        return listagg(s, i);
+    if (call && at(s, i, "CONVERT") && find(s, i + 2, close_of(s, i + 1), ",") < close_of(s, i + 1))
+        return convert(s, i);
+    if (call && at(s, i, "RATIO_TO_REPORT"))
+        return ratio(s, i);
+    if (call && at(s, i, "TRUNC"))
+        return truncated(s, i);
+    if (at(s, i, "SIMILAR"))
+        return similar(s, i);
+    if (at(s, i, "APPROXIMATE") && !call)
+        return i + 1;
+    if (at(s, i, "~") || (at(s, i, "!") && at(s, i + 1, "~")))
+        return pattern(s, i);
+    if (at(s, i, "#") && i + 1 < s->n) {
+        sl_buf_fmt(&s->out, " \"#%.*s\"", SL_ARG(s->t[i + 1]));
+        return i + 2;
+    }
+    size_t next = call ? date_part(s, i) : i;
+    return call && next == i ? formatted(s, i) : next;
+}
+
+/* SELECT [ALL|DISTINCT] TOP n: the same as LIMIT at the end of its brackets. */
+static size_t top(shaper *s, size_t i, sl_str *limit)
+{
+    emit(s, i++);
+    if (at(s, i, "ALL") || at(s, i, "DISTINCT"))
+        emit(s, i++);
+    if (!at(s, i, "TOP") || i + 1 >= s->n)
+        return i;
+    *limit = s->t[i + 1];
+    return i + 2;
+}
+
+static void shape(shaper *s, size_t from, size_t to)
+{
+    sl_str limit = SL_S("");
+    for (size_t i = from; i < to;) {
+        size_t next = clause(s, i);
+        if (next > i)
+            i = next;
+        else if (at(s, i, "SELECT"))
+            i = top(s, i, &limit);
+        else if (at(s, i, "(")) {
+            size_t end = close_of(s, i);
+            emit(s, i);
+            shape(s, i + 1, end < to ? end : to);
+            if (end < to)
+                emit(s, end);
+            i = end + 1;
+        } else
+            emit(s, i++);
+    }
+    if (limit.n > 0)
+        sl_buf_fmt(&s->out, " LIMIT %.*s", SL_ARG(limit));
+}
+
+/* ---- whole statements ---- */
+
+/* SET search_path TO a, b; all other settings change nothing here. */
+static sl_str setting(shaper *s)
+{
+    sl_buf path = sl_buf_new(s->a, 1 << 16);
+    if (!at(s, 1, "search_path"))
+        return SL_REDSHIFT_NOTHING;
+    for (size_t i = 3; i < s->n; i++)
+        if (!at(s, i, ",") && !at(s, i, "$")) {
+            sl_str name = sl_redshift_unquoted(s->a, s->t[i]);
+            sl_buf_fmt(&path, "%s%.*s", path.n > 0 ? "," : "", SL_ARG(is(name, "public") ? SL_S("main") : name));
+        }
+    const sl_str names = sl_buf_str(&path);
+    return sl_fmt(s->a, "SET search_path = '%.*s'", SL_ARG(names));
+}
+
+/* CREATE [TEMP] TABLE x (LIKE y …) */
+static bool like(shaper *s)
+{
+    size_t open = find(s, 0, s->n, "LIKE");
+    for (size_t i = 0; i + 1 < s->n && open == s->n; i++)
+        if (at(s, i, "(") && at(s, i + 1, "LIKE"))
+            open = i;
+    if (open + 2 >= s->n || !at(s, open, "("))
+        return false;
+    size_t end = close_of(s, open), source = open + 2;
+    shape(s, 0, open);
+    sl_buf_addc(&s->out, " AS FROM");
+    while (source < end && !at(s, source, "INCLUDING") && !at(s, source, "EXCLUDING") && !at(s, source, ","))
+        emit(s, source++);
+    sl_buf_addc(&s->out, " LIMIT 0");
+    return true;
+}
+
+/* SELECT … INTO [TEMP] name FROM … */
+static bool into(shaper *s)
+{
+    size_t i = find(s, 0, s->n, "INTO"), from = find(s, 0, s->n, "FROM");
+    if (i >= from)
+        return false;
+    size_t name = i + 1, end;
+    bool temporary = at(s, name, "TEMP") || at(s, name, "TEMPORARY") || at(s, name, "#");
+    name += at(s, name, "TEMP") || at(s, name, "TEMPORARY");
+    name += at(s, name, "TABLE");
+    for (end = name; end < s->n && !at(s, end, "FROM");)
+        end++;
+    sl_buf_fmt(&s->out, "CREATE %sTABLE ", temporary ? "TEMP " : "");
+    shape(s, name, end);
+    sl_buf_addc(&s->out, " AS ");
+    shape(s, 0, i);
+    shape(s, end, s->n);
+    return true;
+}
+
+static void create(shaper *s)
+{
+    size_t what = 1;
+    if (at(s, what, "TABLE") && like(s))
+        return;
+    if ((at(s, what, "TEMP") || at(s, what, "TEMPORARY") || at(s, what, "LOCAL")) && like(s))
+        return;
+    size_t owner = at(s, what, "SCHEMA") ? find(s, 0, s->n, "AUTHORIZATION") : s->n;
+    for (size_t i = 0; i < owner; i++)
+        if (at(s, i, "MATERIALIZED") && i == 1) {
+            sl_buf_addc(&s->out, " OR REPLACE");
+            what = 2;
+        } else if (at(s, i, "TABLE") && i == 1 && at(s, 2, "#")) {
+            sl_buf_addc(&s->out, " TEMP TABLE");
+            what = 2;
+        } else if (i >= 2 || i <= what) {
+            if (i >= 2) {
+                shape(s, i, owner);
+                return;
+            }
+            emit(s, i);
+        }
+}
+
+/* How many tokens; 0: brackets are nested too deep for us, and DuckDB may say so. */
+static size_t count(sl_str statement)
+{
+    enum { DEPTH_MAX = 500 };
+    size_t n = 0;
+    int depth = 0;
+    for (sl_str token; (token = sl_sql_token(&statement)).n > 0; n++) {
+        depth += is(token, "(") - is(token, ")");
+        if (depth > DEPTH_MAX)
+            return 0;
+    }
+    return n;
+}
+
+sl_str sl_redshift_shape(sl_arena *a, sl_str statement)
+{
+    shaper s = { .a = a, .text = statement, .out = sl_buf_new(a, SIZE_MAX / 4) };
+    const size_t tokens = count(statement);
+    if (tokens == 0)
+        return statement;
+    s.t = SL_ARRAY(a, sl_str, tokens);
+    for (sl_str rest = statement; s.n < tokens;)
+        s.t[s.n++] = sl_sql_token(&rest);
+    if (at(&s, 0, "SET"))
+        return setting(&s);
+    if (at(&s, 0, "REFRESH") || at(&s, 0, "LOCK") || (at(&s, 0, "COMMENT") && at(&s, 1, "ON")))
+        return SL_REDSHIFT_NOTHING;
+    if (at(&s, 0, "CREATE"))
+        create(&s);
+    else if (!at(&s, 0, "SELECT") || !into(&s))
+        shape(&s, 0, s.n);
+    return sl_buf_str(&s.out);
+}
