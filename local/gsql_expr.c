@@ -5,23 +5,25 @@
 #include "db/duck.h"
 #include "local/gsql.h"
 
-/* INTERVAL 3 DAY, INTERVAL n MONTH */
+static bool one_of(const gs_token *t, const char *const *words, size_t n);
+
+/* INTERVAL 3 DAY, INTERVAL a * 2 MONTH: up to the part, which is behind the value. */
 static sl_str interval(gs_context *x, const gs_token *t, size_t n, size_t *i)
 {
-    size_t end = *i + 1;
-    if (end < n && gs_op(&t[end], "("))
-        end = gs_close(t, n, end);
-    else {
-        if (end < n && gs_op(&t[end], "-"))
-            end++;
+    static const char *const parts[] = { "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND" };
+    size_t end = *i + 2;
+    int depth = gs_op(&t[*i + 1], "(") || gs_op(&t[*i + 1], "[");
+    while (end < n && !(depth == 0 && one_of(&t[end], parts, SL_COUNT(parts)))) {
+        depth += gs_op(&t[end], "(") || gs_op(&t[end], "[");
+        depth -= gs_op(&t[end], ")") || gs_op(&t[end], "]");
         end++;
-        while (end < n && gs_op(&t[end], "."))
-            end += 2;
-        if (end < n && gs_op(&t[end], "(")) /* of a function's value */
-            end = gs_close(t, n, end);
     }
-    sl_str value = gs_rewrite(x, t + *i + 1, (end < n ? end : n) - *i - 1);
-    sl_str unit = end < n ? t[end].text : SL_S("DAY");
+    if (end >= n) {
+        gs_fail(x, &t[*i], "Syntax error: INTERVAL needs a value and a part, such as 3 DAY");
+        *i = n;
+        return SL_S("");
+    }
+    sl_str value = gs_rewrite(x, t + *i + 1, end - *i - 1), unit = t[end].text;
     *i = end + 1;
     return sl_fmt(x->arena, "(INTERVAL 1 %.*s * (%.*s))", SL_ARG(unit), SL_ARG(value));
 }

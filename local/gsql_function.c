@@ -120,7 +120,7 @@ static const function functions[] = {
     { "TIMESTAMP", 1, 1, "CAST($1 AS TIMESTAMP WITH TIME ZONE)" },
     { "TIME", 3, 3, "make_time($1, $2, $3)" },
     { "TIME", 2, 2, "CAST(($1) AT TIME ZONE ($2) AS TIME)" },
-    { "TIME", 1, 1, "CAST($1 AS TIME)" },
+    { "TIME", 1, 1, "CAST(CAST($1 AS TIMESTAMP) AS TIME)" },
     { "UNIX_SECONDS", 1, 1, "CAST(floor(epoch($1)) AS BIGINT)" },
     { "UNIX_MILLIS", 1, 1, "epoch_ms($1)" },
     { "UNIX_MICROS", 1, 1, "epoch_us($1)" },
