@@ -7,6 +7,9 @@
 #include "auth/step.h"
 #include "base/arena.h"
 #include "base/fs.h"
+#include "base/log.h"
+
+#include <stdatomic.h>
 
 enum { FILE_MAX = 1 << 20, CHAIN_MAX = 5 };
 
@@ -32,14 +35,26 @@ static sl_str section_name(sl_str line)
     return sl_str_starts(name, SL_S("profile ")) ? sl_str_trim(sl_str_sub(name, 8, name.n)) : name;
 }
 
+/* Once: it is read for every setting. */
+static void say_unreadable(const sl_err *err)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&said))
+        sl_log(SL_WARN, "aws", "%s; it is passed over", err->message);
+}
+
 /* Values over those that are there; nested lines (indented) belong to the key above: "s3.endpoint_url". */
 static void read_ini(sl_arena *a, const char *path, sl_val *sections)
 {
     sl_str text, rest, line, outer = SL_S("");
-    sl_err ignored;
+    sl_err err;
     sl_val *section = NULL;
-    if (!sl_fs_exists(path) || !sl_fs_read(a, path, FILE_MAX, &text, &ignored))
+    if (!sl_fs_exists(path))
         return;
+    if (!sl_fs_read(a, path, FILE_MAX, &text, &err)) {
+        say_unreadable(&err);
+        return;
+    }
     for (rest = text; sl_str_cut(&rest, '\n', &line);) {
         sl_str trimmed = sl_str_trim(line), key, value = trimmed;
         bool nested = line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t');

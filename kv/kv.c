@@ -102,19 +102,26 @@ static bool sum_toggle(sl_kv *kv, sl_arena *a, head *h, sl_str ns, sl_str kind, 
     return true;
 }
 
-static bool head_check_rows(sl_kv *kv, sl_arena *a, const head *h, sl_err *err)
+/* The sum of the rows that are there. */
+static bool head_sum(sl_kv *kv, sl_arena *a, head *h, sl_err *err)
 {
-    head now = { .store = h->store };
+    memset(h->sum, 0, SUM);
     sl_stmt *s = sl_db_query(kv->db, err, "SELECT ns, kind, key, version, record FROM entries", "");
     if (s == NULL)
         return false;
     int rc;
     while ((rc = sl_stmt_next(s, err)) == 1)
-        if (!sum_toggle(kv, a, &now, sl_col_str(s, a, 0), sl_col_str(s, a, 1), sl_col_str(s, a, 2), sl_col_int(s, 3), sl_col_str(s, a, 4), err)) {
+        if (!sum_toggle(kv, a, h, sl_col_str(s, a, 0), sl_col_str(s, a, 1), sl_col_str(s, a, 2), sl_col_int(s, 3), sl_col_str(s, a, 4), err)) {
             sl_stmt_done(s);
             return false;
         }
-    if (rc < 0)
+    return rc == 0;
+}
+
+static bool head_check_rows(sl_kv *kv, sl_arena *a, const head *h, sl_err *err)
+{
+    head now = { .store = h->store };
+    if (!head_sum(kv, a, &now, err))
         return false;
     return memcmp(now.sum, h->sum, SUM) == 0
            || sl_err_set(err, SL_ERR_DATA, "kv.tampered", "records of the store were removed, added or put back to older versions behind its back; restore a backup, or accept it with --accept-rollback");
@@ -126,17 +133,17 @@ static bool head_check(sl_kv *kv, bool accept, sl_err *err)
     head h = { 0 };
     if (!head_read(kv, a, &h, err))
         return false;
-    sl_str seen;
+    sl_str seen = SL_S("");
     int64_t seq = 0;
-    sl_err ignored;
     (void)snprintf(kv->head_path, sizeof kv->head_path, "%.500s/head-%.16s", kv->ring.kek.head_dir, sl_hex(a, h.store).p);
-    if (sl_fs_read(a, kv->head_path, 64, &seen, &ignored))
-        (void)sl_parse_int(sl_str_trim(seen), &seq);
+    bool known = sl_fs_exists(kv->head_path);
+    if (known && !sl_fs_read(a, kv->head_path, 64, &seen, err))
+        return sl_err_ctx(err, "looking up which change of the store was last seen here");
+    if (known && !sl_parse_int(sl_str_trim(seen), &seq) && !accept)
+        return sl_err_set(err, SL_ERR_DATA, "kv.head", "%s does not hold the number of the last change of the store; put it back from a backup, or go on with --accept-rollback", kv->head_path);
     if (accept) {
-        memset(h.sum, 0, SUM);
-        sl_stmt *s = sl_db_query(kv->db, err, "SELECT ns, kind, key, version, record FROM entries", "");
-        while (s != NULL && sl_stmt_next(s, err) == 1)
-            (void)sum_toggle(kv, a, &h, sl_col_str(s, a, 0), sl_col_str(s, a, 1), sl_col_str(s, a, 2), sl_col_int(s, 3), sl_col_str(s, a, 4), err);
+        if (!head_sum(kv, a, &h, err))
+            return false;
         h.seq = (seq > h.seq ? seq : h.seq) + 1;
         return head_write(kv, a, &h, err) && head_publish(kv, a, &h, err);
     }

@@ -197,10 +197,11 @@ static bool do_delete(sl_engine *e, sl_request *r, sl_live *l, int64_t now)
             sl_engine_break(e, &err);
             return false;
         }
-        (void)sl_storage_purge(&e->storage, e->turn_arena, x->flow->ns, x->flow->id, x->id, &gone, &err);
+        if (!sl_storage_purge(&e->storage, e->turn_arena, x->flow->ns, x->flow->id, x->id, &gone, &err))
+            sl_log(SL_WARN, "storage", "files of the deleted execution %s are left behind: %s", x->id.p, err.message);
     }
-    if (!r->keep_logs)
-        (void)sl_logs_delete(e->logs, x->id, &err);
+    if (!r->keep_logs && !sl_logs_delete(e->logs, x->id, &err))
+        sl_log(SL_WARN, "logs", "the log of the deleted execution %s is left behind: %s", x->id.p, err.message);
     return true;
 }
 

@@ -42,10 +42,10 @@ void sl_task_open(sl_task *t, sl_engine *e, sl_job *job)
 
 void sl_task_close(sl_task *t)
 {
-    sl_err ignored;
+    sl_err err;
     sl_stored_unpin(t);
-    if (t->workdir.n > 0 && !t->workdir_shared)
-        (void)sl_fs_remove(t->workdir.p, &ignored);
+    if (t->workdir.n > 0 && !t->workdir_shared && !sl_fs_remove(t->workdir.p, &err))
+        sl_log(SL_WARN, "worker", "the working folder of a task is left behind: %s", err.message);
 }
 
 sl_task *sl_task_alone(sl_engine *e, sl_arena *arena)

@@ -335,8 +335,12 @@ void sl_bq_cancel(sl_task *t, const sl_gcp_cfg *gcp, const sl_bq_cfg *cfg)
     sl_err err;
     const sl_val *saved = sl_task_saved(t);
     sl_str id = sl_get_text(saved, "jobId"), location = sl_get_text(saved, "location");
-    if (id.n == 0 || !sl_bq_open(&b, t, gcp, cfg, &err))
+    if (id.n == 0)
         return;
+    if (!sl_bq_open(&b, t, gcp, cfg, &err)) {
+        sl_task_log(t, SL_ERROR, "job %.*s could not be cancelled; it may go on in BigQuery: %s", SL_ARG(id), err.message);
+        return;
+    }
     sl_str path = sl_bq_path(&b, "jobs/%.*s/cancel%s%.*s", SL_ARG(id), location.n ? "?location=" : "", SL_ARG(sl_percent(b.arena, location, NULL)));
     sl_str url = sl_fmt(b.arena, "%.*s%.*s", SL_ARG(b.g.base), SL_ARG(path));
     sl_http_request req = { .method = "POST", .url = url, .idempotent = true, .attempts_max = 3, .total_ms = 20000, .auth = b.g.auth, .pool = b.g.pool };
@@ -344,8 +348,10 @@ void sl_bq_cancel(sl_task *t, const sl_gcp_cfg *gcp, const sl_bq_cfg *cfg)
     bool answered = sl_http_call(sl_task_http(t), b.arena, &req, &r, &err);
     if (answered && r.status / 100 == 2)
         sl_task_log(t, SL_WARN, "cancelled job %.*s", SL_ARG(id));
-    else if (!answered || r.status != 404) /* 404: its id was put on disk, but it was not submitted */
-        sl_task_log(t, SL_ERROR, "job %.*s could not be cancelled; it may go on in BigQuery", SL_ARG(id));
+    else if (!answered)
+        sl_task_log(t, SL_ERROR, "job %.*s could not be cancelled; it may go on in BigQuery: %s", SL_ARG(id), err.message);
+    else if (r.status != 404) /* its id was put on disk, but it was not submitted */
+        sl_task_log(t, SL_ERROR, "job %.*s could not be cancelled (status %d); it may go on in BigQuery", SL_ARG(id), r.status);
 }
 
 bool sl_bq_dry_run(sl_bq *b, const sl_val *configuration, const sl_val **ret_job, sl_err *err)

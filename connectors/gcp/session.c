@@ -97,9 +97,17 @@ void sl_session_cancel(sl_gcp *g, sl_str sealed)
 {
     sl_err err;
     sl_str uri;
-    if (sealed.n == 0 || !sl_task_unseal(g->task, sealed, &uri, &err))
+    sl_http_response r = { 0 };
+    if (sealed.n == 0)
         return;
-    sl_http_request req = { .method = "DELETE", .url = uri, .attempts_max = 2, .total_ms = 10000, .auth = g->auth, .pool = g->pool };
-    sl_http_response r;
-    (void)sl_http_call(sl_task_http(g->task), g->arena, &req, &r, &err);
+    bool ok = sl_task_unseal(g->task, sealed, &uri, &err);
+    if (ok) {
+        sl_http_request req = { .method = "DELETE", .url = uri, .attempts_max = 2, .total_ms = 10000, .auth = g->auth, .pool = g->pool };
+        ok = sl_http_call(sl_task_http(g->task), g->arena, &req, &r, &err);
+    }
+    const bool gone = r.status == 499 || r.status == 404 || r.status == 410 || r.status / 100 == 2; /* 499 says that it is cancelled */
+    if (!ok)
+        sl_task_log(g->task, SL_WARN, "the unfinished upload stays until its session ends in a week: %s", err.message);
+    else if (!gone)
+        sl_task_log(g->task, SL_WARN, "the unfinished upload stays until its session ends in a week: cancelling it was answered with %d", r.status);
 }

@@ -41,5 +41,6 @@ typedef struct sl_session_state {
 bool sl_session_send(const sl_session *s, sl_arena *arena, const sl_session_put *put, sl_session_state *ret, sl_err *err);
 /* After so many failures in a row: is there to be another round? Says so and waits. */
 bool sl_session_retry(const sl_session *s, int round, sl_err *err);
-/* Nothing half-done stays behind. Best effort. */
+/* Nothing half-done stays behind. Where that fails, the task's log says so.
+ * https://cloud.google.com/storage/docs/performing-resumable-uploads#cancel-upload */
 void sl_session_cancel(sl_gcp *g, sl_str sealed);

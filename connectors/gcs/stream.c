@@ -144,13 +144,15 @@ static bool stream_flush(sl_target *t, sl_err *err)
     return true;
 }
 
-/* Another object than was sent is none that anybody may find. */
-static void undo(stream *s)
+/* Another object than was sent is none that anybody may find. How that went, for the error. */
+static const char *undo(stream *s)
 {
     bool existed;
-    sl_err ignored;
+    sl_err err;
     sl_gs_uri made = { s->to.bucket, s->to.object, sl_val_text(s->arena, sl_get(s->done, "generation")) };
-    (void)sl_gs_delete(&s->g, made, &existed, &ignored);
+    if (sl_gs_delete(&s->g, made, &existed, &err))
+        return "it is deleted, copy it again";
+    return sl_fmt(s->arena, "delete it and copy it again, since deleting it failed: %s", err.message).p;
 }
 
 static bool stream_complete(sl_target *t, sl_err *err)
@@ -164,13 +166,11 @@ static bool stream_complete(sl_target *t, sl_err *err)
     sl_str theirs = sl_get_text(s->done, "crc32c"), ours = sl_crc32c_base64(s->arena, t->crc);
     bool size = sl_get_int(s->done, "size", t->at) == t->at, sum = theirs.n == 0 || sl_str_eq(theirs, ours);
     if (!size)
-        sl_err_set(err, SL_ERR_DATA, "gcs.size", "%s had %lld bytes, but %lld were sent; it is deleted, copy it again", t->what, (long long)sl_get_int(s->done, "size", 0), (long long)t->at);
+        sl_err_set(err, SL_ERR_DATA, "gcs.size", "%s had %lld bytes, but %lld were sent; %s", t->what, (long long)sl_get_int(s->done, "size", 0), (long long)t->at, undo(s));
     else if (!sum)
-        sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%s had the CRC32C %.*s, but %.*s was sent; it is deleted, copy it again", t->what, SL_ARG(theirs), SL_ARG(ours));
-    if (!size || !sum) {
-        undo(s);
+        sl_err_set(err, SL_ERR_DATA, "gcs.checksum", "%s had the CRC32C %.*s, but %.*s was sent; %s", t->what, SL_ARG(theirs), SL_ARG(ours), undo(s));
+    if (!size || !sum)
         return false;
-    }
     t->etag = sl_get_text(s->done, "etag");
     t->version = sl_val_text(s->arena, sl_get(s->done, "generation"));
     return true;

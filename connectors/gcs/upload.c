@@ -182,8 +182,13 @@ static void kill_upload(sl_task *t, void *cfg)
     const upload_cfg *c = cfg;
     sl_gcp g;
     sl_err err;
+    sl_str session = sl_get_text(sl_task_saved(t), "session");
+    if (session.n == 0)
+        return;
     if (sl_gcp_open(&g, t, "gcs", &c->gcp, &err))
-        sl_session_cancel(&g, sl_get_text(sl_task_saved(t), "session"));
+        sl_session_cancel(&g, session);
+    else
+        sl_task_log(t, SL_WARN, "the unfinished upload stays until its session ends in a week: %s", err.message);
 }
 
 const sl_task_type sl_gcs_upload = {

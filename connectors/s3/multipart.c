@@ -161,10 +161,10 @@ void sl_s3_multipart_abort(sl_s3 *s, sl_str key, sl_str id)
 {
     sl_arena *a = s->aws.arena;
     sl_http_response r;
-    sl_err ignored;
+    sl_err err;
     sl_s3_request req = { .method = "DELETE", .key = key, .query = query_of(a, id) };
-    if (id.n > 0)
-        (void)sl_s3_send(s, a, &req, &r, &ignored);
+    if (id.n > 0 && !sl_s3_call(s, a, &req, "aborting it", &r, &err) && err.kind != SL_ERR_NOT_FOUND)
+        sl_task_log(s->aws.task, SL_WARN, "the parts of the upload to %.*s stay; io.sluice.aws.s3.AbortUploads removes them: %s", SL_ARG(key), err.message);
 }
 
 sl_str sl_s3_multipart_sum(sl_arena *a, sl_algorithm algorithm, const sl_s3_part *parts, size_t count)

@@ -49,7 +49,7 @@ typedef struct sl_s3_made {
     bool gone;
 } sl_s3_made;
 bool sl_s3_multipart_complete(const sl_s3_target *to, sl_str id, const sl_s3_part *parts, size_t count, sl_s3_made *ret, sl_err *err);
-/* Best effort. */
+/* Where that fails, the task's log says so. */
 void sl_s3_multipart_abort(sl_s3 *s, sl_str key, sl_str id);
 /* What the object says of itself: the checksum of the parts' checksums, as base64 (hex for MD5) and "-count". */
 sl_str sl_s3_multipart_sum(sl_arena *arena, sl_algorithm algorithm, const sl_s3_part *parts, size_t count);

@@ -270,9 +270,14 @@ static void kill_upload(sl_task *t, void *cfg)
 {
     const upload_cfg *c = cfg;
     sl_s3 s;
-    sl_err ignored;
-    if (sl_s3_open(&s, t, &c->aws, c->bucket, &ignored))
-        sl_s3_multipart_abort(&s, sl_get_text(sl_task_saved(t), "key"), sl_get_text(sl_task_saved(t), "uploadId"));
+    sl_err err;
+    sl_str key = sl_get_text(sl_task_saved(t), "key"), id = sl_get_text(sl_task_saved(t), "uploadId");
+    if (id.n == 0)
+        return;
+    if (sl_s3_open(&s, t, &c->aws, c->bucket, &err))
+        sl_s3_multipart_abort(&s, key, id);
+    else
+        sl_task_log(t, SL_WARN, "the parts of the upload to %.*s stay; io.sluice.aws.s3.AbortUploads removes them: %s", SL_ARG(key), err.message);
 }
 
 const sl_task_type sl_s3_upload_task = {

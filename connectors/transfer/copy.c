@@ -142,11 +142,12 @@ static bool goes_on(const copy *c)
 /* What targets have of another stream goes: not all can tell its bytes from those of this one. */
 static void abandon(const copy *c, const sl_val *states)
 {
-    sl_err ignored;
+    sl_err err;
     for (size_t i = 0; i < c->cut.parts; i++) {
         SL_CLEANUP(sl_target_close) sl_target *target = NULL;
         sl_target_how how = { .task = c->task, .size = -1, .several = true, .state = sl_at(states, i) };
-        (void)sl_copy_target(c->cfg, c->names[i], &how, &target, &ignored);
+        if (!sl_copy_target(c->cfg, c->names[i], &how, &target, &err))
+            sl_task_log(c->task, SL_WARN, "what was written of %.*s may stay there: %s", SL_ARG(c->names[i]), err.message);
         if (target != NULL)
             target->abort(target);
     }
@@ -354,8 +355,12 @@ static void kill_copy(sl_task *t, void *cfg)
 {
     copy c = { .task = t, .cfg = cfg };
     const sl_val *states = sl_get(sl_task_saved(t), "targets");
-    sl_err ignored;
-    if (plan(&c, &ignored) && sl_val_count(states) == c.cut.parts)
+    sl_err err;
+    if (sl_val_count(states) == 0)
+        return;
+    if (!plan(&c, &err))
+        sl_task_log(t, SL_WARN, "what was written of the copy may stay there: %s", err.message);
+    else if (sl_val_count(states) == c.cut.parts)
         abandon(&c, states);
 }
 

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import re
 import unittest
 
 from scripted import Scripted
@@ -189,6 +190,13 @@ class AwsAuth(Case):
         self.assertRegex(done.err, r"refer to each other")
         done = self.explain(env={"AWS_PROFILE": "a", "AWS_ACCESS_KEY_ID": "x"})
         self.assertEqual(done.rc, 1, done)
+
+    def test_a_file_that_cannot_be_read(self):
+        """It is passed over, which is said, and said once."""
+        (self.tmp / ".aws" / "config").mkdir(parents=True)
+        done = self.explain(env={"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "env-secret"})
+        self.assertKey(json.loads(self.ok(done).out), "env", False)
+        self.assertEqual(len(re.findall(r"\.aws/config.*; it is passed over", done.err)), 1, done)
 
     def test_words(self):
         self.assertEqual(self.sluice("auth", "explain", "azure").rc, 2)

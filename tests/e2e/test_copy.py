@@ -350,11 +350,12 @@ class Google(CopyCase):
     def test_another_object_than_was_sent(self):
         """A checksum that is not ours: the object goes again, that generation of it alone."""
         deleted = []
+        how = 204
 
         def answer(r):
             if r.method == "DELETE":
                 deleted.append((r.path, r.query.get("generation")))
-                return 204, {}, b""
+                return how, {}, b""
             if r.path.startswith("/upload"):
                 return 200, {"Location": s.url + "/session"}, {}
             return 200, {}, {"name": "o", "bucket": "b", "size": "5", "generation": "77", "crc32c": "AAAAAA=="}
@@ -364,6 +365,10 @@ class Google(CopyCase):
         self.assertEqual(done.rc, 1, done)
         self.assertIn("gs://b/o had the CRC32C AAAAAA==, but mnG7TA== was sent; it is deleted, copy it again", done.err)
         self.assertEqual(deleted, [("/storage/v1/b/b/o/o", "77")])
+        how = 403
+        with Scripted(answer) as s, Web({"/data.bin": b"hello"}) as web:
+            done = self.copy(task("c", "gs://b/o"), web, env={"STORAGE_EMULATOR_HOST": s.url})
+        self.assertIn("was sent; delete it and copy it again, since deleting it failed: ", done.err)
 
     GS = {"projectId": "local-project", "serviceAccount": "{{ secret('GCP_CREDS') }}"}
 

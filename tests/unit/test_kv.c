@@ -1,4 +1,5 @@
 /* tests/unit/test_kv.c: XAES-256-GCM against the vectors of https://c2sp.org/XAES-256-GCM; the store, and attacks on it. */
+#include <glob.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -164,6 +165,31 @@ SL_TEST(kv, an_old_copy_is_refused)
     CHECK_OK(kv != NULL);
     CHECK_STR(get(t, kv, "n", "k", false), "\"old\"");
     sl_kv_close(kv);
+}
+
+/* Without it an older copy could not be told: so the store stays closed. */
+SL_TEST(kv, what_was_last_seen_can_be_read)
+{
+    glob_t found;
+    const char *data = sl_fmt(t->arena, "%s/data", sl_test_dir(t)).p, *file = sl_fmt(t->arena, "%s/kv.db", data).p;
+    sl_kv *kv = fixture_kv(t);
+    CHECK_OK(put(t, kv, "n", "k", "\"v\"", 0));
+    sl_kv_close(kv);
+    CHECK(glob(sl_fmt(t->arena, "%s/config/sluice/head-*", sl_test_dir(t)).p, 0, NULL, &found) == 0 && found.gl_pathc == 1);
+    const char *head = found.gl_pathv[0];
+    CHECK_OK(sl_fs_write_atomic(head, SL_S("no number\n"), 0600, &t->err));
+    CHECK_ERR((kv = fixture_kv(t)) != NULL, "does not hold the number of the last change of the store");
+    CHECK_OK(sl_fs_remove(head, &t->err) && sl_fs_mkdirs(head, &t->err));
+    CHECK_ERR((kv = fixture_kv(t)) != NULL, "looking up which change of the store was last seen here");
+    CHECK_OK(sl_fs_remove(head, &t->err) && sl_fs_write_atomic(head, SL_S("x"), 0600, &t->err));
+    kv = sl_kv_open(file, data, true, &t->err);
+    CHECK_OK(kv != NULL);
+    sl_kv_close(kv);
+    kv = fixture_kv(t);
+    CHECK_OK(kv != NULL);
+    CHECK_STR(get(t, kv, "n", "k", false), "\"v\"");
+    sl_kv_close(kv);
+    globfree(&found);
 }
 
 SL_TEST(kv, keys_rotate)
