@@ -80,11 +80,27 @@ static bool enum_has(const char *values, sl_str word)
 
 static bool bind_one(sl_arena *arena, const sl_opt *o, const sl_val *v, void *field, sl_err *err);
 
+/* The options of a map, or of each map of a list. */
+static void check_within(const sl_opt *o, const sl_val *v, sl_str where, sl_problems *problems)
+{
+    if (o->sub == NULL)
+        return;
+    if (v->type == SL_MAP)
+        sl_bind_check(o->sub, NULL, v, sl_fmt(problems->arena, "%.*s: '%s'", SL_ARG(where), o->name), problems);
+    for (size_t i = 0; v->type == SL_LIST && i < v->list.n; i++)
+        if (v->list.items[i]->type == SL_MAP)
+            sl_bind_check(o->sub, NULL, v->list.items[i], sl_fmt(problems->arena, "%.*s: '%s[%zu]'", SL_ARG(where), o->name, i), problems);
+}
+
 /* A scalar written literally must already be of the type; a wrong one is found before anything runs. */
 static void check_value(const sl_opt *o, const sl_val *v, sl_str where, sl_problems *problems)
 {
-    if (v->type == SL_NULL || sl_has_template(v) || o->type == SL_OPT_TASKS)
+    if (v->type == SL_NULL || o->type == SL_OPT_TASKS)
         return;
+    if (sl_has_template(v)) { /* what is beside it may still be wrong */
+        check_within(o, v, where, problems);
+        return;
+    }
     sl_err err;
     union {
         sl_str s;
@@ -97,13 +113,7 @@ static void check_value(const sl_opt *o, const sl_val *v, sl_str where, sl_probl
         sl_problem_add(problems, v->line, v->column, "%.*s: %s", SL_ARG(where), err.message);
         return;
     }
-    if (o->sub == NULL)
-        return;
-    if (v->type == SL_MAP)
-        sl_bind_check(o->sub, NULL, v, sl_fmt(problems->arena, "%.*s: '%s'", SL_ARG(where), o->name), problems);
-    for (size_t i = 0; v->type == SL_LIST && i < v->list.n; i++)
-        if (v->list.items[i]->type == SL_MAP)
-            sl_bind_check(o->sub, NULL, v->list.items[i], sl_fmt(problems->arena, "%.*s: '%s[%zu]'", SL_ARG(where), o->name, i), problems);
+    check_within(o, v, where, problems);
 }
 
 static void check_known(const sl_opt *table, const sl_opt *common, const sl_val *map, sl_str where, sl_problems *problems)

@@ -1,6 +1,8 @@
 /* flows/condition.c: conditions of triggers (flow language section 4.12). */
 #include "base/arena.h"
+#include "base/json.h"
 #include "flows/holiday.h"
+#include "flows/precondition.h"
 #include "flows/trigger.h"
 
 typedef struct eval {
@@ -11,7 +13,7 @@ typedef struct eval {
 
 typedef struct condition_type {
     const char *name;                       /* behind the prefix; an older suffix "Condition" is accepted */
-    const char *props;                      /* blank-separated */
+    const sl_opt *opts;
     bool (*holds)(eval *e, const sl_val *c, bool *ret);
 } condition_type;
 
@@ -88,6 +90,27 @@ static void check_multiple(sl_arena *arena, const sl_val *c, sl_str where, sl_pr
     }
 }
 
+static const sl_val *states_of(const sl_val *c, const char *name)
+{
+    const sl_val *v = sl_get(c, name);
+    return v != NULL && v->type != SL_NULL ? v : NULL;
+}
+
+/* States, times and the like: a condition without an expression is tried on a date. */
+static void check_values(sl_arena *arena, const condition_type *t, const sl_val *c, sl_str where, sl_problems *problems)
+{
+    bool dates = sl_opt_find(t->opts, SL_S("date")) != NULL && sl_opt_find(t->opts, SL_S("conditions")) == NULL, holds;
+    sl_err err;
+    sl_states_check(states_of(c, "in"), where, problems);
+    sl_states_check(states_of(c, "notIn"), where, problems);
+    if (!dates || sl_str_find(sl_json(arena, c), SL_S("{{")) >= 0)
+        return;
+    sl_expr_env env = { .vars = sl_map_of(arena, "trigger", sl_map_of(arena, "date", sl_val_c(arena, "2024-02-29T12:00:00Z"))) };
+    eval e = { arena, &env, &err };
+    if (!t->holds(&e, c, &holds))
+        sl_problem_add(problems, c->line, c->column, "%.*s: %s", SL_ARG(where), err.message);
+}
+
 void sl_conditions_check(sl_arena *arena, const sl_val *conditions, sl_str where, sl_problems *problems)
 {
     for (size_t i = 0; sl_is(conditions, SL_LIST) && i < sl_val_count(conditions); i++) { /* another shape is already reported */
@@ -97,15 +120,11 @@ void sl_conditions_check(sl_arena *arena, const sl_val *conditions, sl_str where
             sl_problem_add(problems, c->line, c->column, "%.*s: condition: Invalid type: '%.*s' is not supported", SL_ARG(where), SL_ARG(sl_get_text(c, "type")));
             continue;
         }
-        for (size_t k = 0; k < c->map.n; k++) {
-            sl_str rest = sl_str_c(t->props), one;
-            const sl_entry *entry = &c->map.entries[k];
-            bool known = sl_str_eqc(entry->key, "type") || entry->line == 0;
-            while (!known && rest.n > 0 && sl_str_cut(&rest, ' ', &one))
-                known = sl_str_eq(one, entry->key);
-            if (!known)
-                sl_problem_add(problems, entry->line, entry->column, "%.*s: condition %s: Unrecognized field \"%.*s\"", SL_ARG(where), t->name, SL_ARG(entry->key));
-        }
+        sl_str here = sl_fmt(arena, "%.*s: condition %s", SL_ARG(where), t->name);
+        size_t before = problems->n;
+        sl_bind_check(t->opts, NULL, c, here, problems);
+        if (problems->n == before)
+            check_values(arena, t, c, here, problems);
         if (is_multiple(c))
             check_multiple(arena, c, where, problems);
         sl_conditions_check(arena, sl_is(sl_get(c, "conditions"), SL_LIST) ? sl_get(c, "conditions") : NULL, where, problems);
@@ -218,6 +237,8 @@ static bool day_week_in_month(eval *e, const sl_val *c, bool *ret)
     if (!weekday_is(e, c, &day, ret))
         return false;
     bool hit = sl_str_ieq(wanted, SL_S("LAST")) && day.day + 7 > sl_days_in_month(day.year, day.month);
+    if (!sl_str_ieq(wanted, SL_S("LAST")) && !sl_str_ieq(wanted, SL_S("FIRST")) && !sl_str_ieq(wanted, SL_S("SECOND")) && !sl_str_ieq(wanted, SL_S("THIRD")) && !sl_str_ieq(wanted, SL_S("FOURTH")))
+        return sl_err_set(e->err, SL_ERR_CONFIG, "condition.day", "'dayInMonth' must be FIRST, SECOND, THIRD, FOURTH or LAST, not '%.*s'", SL_ARG(wanted));
     for (size_t i = 0; i < SL_COUNT(nth); i++)
         hit |= sl_str_ieq(wanted, sl_str_c(nth[i])) && (size_t)(day.day - 1) / 7 == i;
     *ret = *ret && hit;
@@ -327,30 +348,22 @@ static bool execution_namespace(eval *e, const sl_val *c, bool *ret)
     return true;
 }
 
-static bool in_list(const sl_val *list, sl_str state)
-{
-    for (size_t i = 0; i < sl_val_count(list); i++)
-        if (sl_str_ieq(sl_text(sl_at(list, i)), state))
-            return true;
-    return false;
-}
-
 static bool execution_status(eval *e, const sl_val *c, bool *ret)
 {
-    const sl_val *in = sl_get(c, "in"), *not_in = sl_get(c, "notIn");
+    const sl_val *in = states_of(c, "in"), *not_in = states_of(c, "notIn");
     sl_str state = upstream(e, "state");
-    *ret = (sl_val_count(in) == 0 || in_list(in, state)) && !in_list(not_in, state);
+    *ret = (in == NULL || sl_states_have(in, state)) && !sl_states_have(not_in, state);
     return true;
 }
 
 /* Was a task tried again, and has an attempt of it had such a state? notIn: none has. */
 static bool retry_attempt(eval *e, const sl_val *c, bool *ret)
 {
-    const sl_val *in = sl_get(c, "in"), *not_in = sl_get(c, "notIn"), *states = sl_get(e->env->vars, "$attempts");
-    bool any = sl_val_count(in) == 0 && (sl_val_count(not_in) > 0 || sl_val_count(states) > 0), none = true;
+    const sl_val *in = states_of(c, "in"), *not_in = states_of(c, "notIn"), *states = sl_get(e->env->vars, "$attempts");
+    bool any = in == NULL && (not_in != NULL || sl_val_count(states) > 0), none = true;
     for (size_t i = 0; i < sl_val_count(states); i++) {
-        any |= in_list(in, sl_text(sl_at(states, i)));
-        none &= !in_list(not_in, sl_text(sl_at(states, i)));
+        any |= sl_states_have(in, sl_text(sl_at(states, i)));
+        none &= !sl_states_have(not_in, sl_text(sl_at(states, i)));
     }
     *ret = any && none;
     return true;
@@ -387,24 +400,45 @@ static bool multiple(eval *e, const sl_val *c, bool *ret)
     return true;
 }
 
+#define TEXT(text) { .name = text, .type = SL_OPT_STR, .flags = SL_LATE }
+#define NEEDED(text) { .name = text, .type = SL_OPT_STR, .flags = SL_LATE | SL_REQUIRED }
+#define FIXED(text, how) { .name = text, .type = how, .flags = SL_STATIC }
+#define TYPE { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC }
+static const sl_opt bounds_opts[] = { TYPE, TEXT("date"), TEXT("after"), TEXT("before"), { 0 } };
+static const sl_opt day_opts[] = { TYPE, TEXT("date"), NEEDED("dayOfWeek"), { 0 } };
+static const sl_opt day_in_month_opts[] = { TYPE, TEXT("date"), NEEDED("dayOfWeek"), NEEDED("dayInMonth"), { 0 } };
+static const sl_opt date_opts[] = { TYPE, TEXT("date"), { 0 } };
+static const sl_opt holiday_opts[] = { TYPE, TEXT("date"), TEXT("country"), TEXT("subDivision"), { 0 } };
+static const sl_opt logic_opts[] = { TYPE, TEXT("date"), { .name = "conditions", .type = SL_OPT_LIST, .flags = SL_REQUIRED | SL_LATE }, { 0 } };
+static const sl_opt expression_opts[] = { TYPE, NEEDED("expression"), { 0 } };
+static const sl_opt flow_opts[] = { TYPE, TEXT("namespace"), TEXT("flowId"), { 0 } };
+static const sl_opt own_namespace_opts[] = { TYPE, NEEDED("namespace"), FIXED("prefix", SL_OPT_BOOL), { 0 } };
+static const sl_opt namespace_opts[] = { TYPE, NEEDED("namespace"), FIXED("prefix", SL_OPT_BOOL), { .name = "comparison", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "EQUALS PREFIX SUFFIX" }, { 0 } };
+static const sl_opt states_opts[] = { TYPE, FIXED("in", SL_OPT_STRS), FIXED("notIn", SL_OPT_STRS), { 0 } };
+static const sl_opt labels_opts[] = { TYPE, { .name = "labels", .type = SL_OPT_ANY, .flags = SL_REQUIRED | SL_STATIC }, { 0 } };
+static const sl_opt multiple_opts[] = {
+    TYPE, FIXED("id", SL_OPT_STR), FIXED("description", SL_OPT_STR), FIXED("window", SL_OPT_DURATION), FIXED("windowAdvance", SL_OPT_DURATION), FIXED("timeWindow", SL_OPT_MAP), FIXED("resetOnSuccess", SL_OPT_BOOL),
+    FIXED("conditions", SL_OPT_ANY), { 0 },
+};
+
 static const condition_type types[TYPES] = {
-    { "DateTimeBetween", "date after before", between },
-    { "TimeBetween", "date after before", time_between },
-    { "DayWeek", "date dayOfWeek", day_week },
-    { "DayWeekInMonth", "date dayOfWeek dayInMonth", day_week_in_month },
-    { "Weekend", "date", weekend },
-    { "PublicHoliday", "date country subDivision", public_holiday },
-    { "Not", "conditions date", none_of },
-    { "Or", "conditions date", any_of },
-    { "Expression", "expression", expression },
-    { "Flow", "namespace flowId", own_flow },
-    { "FlowNamespace", "namespace prefix", own_namespace },
-    { "ExecutionFlow", "namespace flowId", execution_flow },
-    { "ExecutionNamespace", "namespace comparison prefix", execution_namespace },
-    { "ExecutionStatus", "in notIn", execution_status },
-    { "HasRetryAttempt", "in notIn", retry_attempt },
-    { "ExecutionLabels", "labels", execution_labels },
-    { "ExecutionOutputs", "expression", execution_outputs },
-    { "Multiple", "id description window windowAdvance timeWindow resetOnSuccess conditions", multiple },
+    { "DateTimeBetween", bounds_opts, between },
+    { "TimeBetween", bounds_opts, time_between },
+    { "DayWeek", day_opts, day_week },
+    { "DayWeekInMonth", day_in_month_opts, day_week_in_month },
+    { "Weekend", date_opts, weekend },
+    { "PublicHoliday", holiday_opts, public_holiday },
+    { "Not", logic_opts, none_of },
+    { "Or", logic_opts, any_of },
+    { "Expression", expression_opts, expression },
+    { "Flow", flow_opts, own_flow },
+    { "FlowNamespace", own_namespace_opts, own_namespace },
+    { "ExecutionFlow", flow_opts, execution_flow },
+    { "ExecutionNamespace", namespace_opts, execution_namespace },
+    { "ExecutionStatus", states_opts, execution_status },
+    { "HasRetryAttempt", states_opts, retry_attempt },
+    { "ExecutionLabels", labels_opts, execution_labels },
+    { "ExecutionOutputs", expression_opts, execution_outputs },
+    { "Multiple", multiple_opts, multiple },
     { NULL, NULL, NULL },
 };

@@ -316,8 +316,9 @@ bool sl_retry_parse(sl_arena *arena, const sl_val *v, sl_str where, sl_retry **r
     if (!sl_is(v, SL_MAP))
         return true;
     size_t before = problems->n;
-    sl_bind_check(sl_retry_opts, NULL, v, sl_fmt(arena, "%.*s: retry", SL_ARG(where)), problems);
-    if (problems->n > before)
+    sl_problems told = { .arena = arena }; /* with the other options */
+    sl_bind_check(sl_retry_opts, NULL, v, where, &told);
+    if (told.n > 0)
         return false;
     sl_retry *r = SL_NEW(arena, sl_retry);
     sl_str kind = sl_get_text(v, "type");

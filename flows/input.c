@@ -8,12 +8,10 @@
 #include "base/yaml.h"
 #include "flows/model.h"
 
-#define TYPES "STRING ENUM SELECT INT FLOAT BOOLEAN BOOL DATETIME DATE TIME DURATION FILE JSON YAML URI SECRET ARRAY MULTISELECT EMAIL"
-
 const sl_opt sl_input_opts[] = {
     { .name = "id", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Name of the input; dots make nested maps." },
     { .name = "name", .type = SL_OPT_STR, .flags = SL_STATIC | SL_DEPRECATED, .doc = "Older name of id." },
-    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = TYPES " FORM", .doc = "What the value must be; a FORM is several inputs." },
+    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = SL_INPUT_TYPES " FORM", .doc = "What the value must be; a FORM is several inputs." },
     { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
     { .name = "displayName", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Label of a form." },
     { .name = "required", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "A value or a default is needed (true)." },
@@ -31,7 +29,7 @@ const sl_opt sl_input_opts[] = {
     { .name = "max", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "Greatest value." },
     { .name = "after", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "The date must be later." },
     { .name = "before", .type = SL_OPT_ANY, .flags = SL_STATIC, .doc = "The date must be earlier." },
-    { .name = "itemType", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = TYPES, .doc = "Type of the elements." },
+    { .name = "itemType", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = SL_INPUT_TYPES, .doc = "Type of the elements." },
     { .name = "extension", .type = SL_OPT_STR, .flags = SL_STATIC | SL_DEPRECATED, .doc = "Extension of the stored file." },
     { .name = "inputs", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Of a FORM: its inputs, read as inputs.FORM.INPUT." },
     { .name = "allowedFileExtensions", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Allowed extensions." },
@@ -50,6 +48,17 @@ static const sl_val *find_input(const sl_val *inputs, sl_str id)
         if (sl_str_eq(id_of(sl_at(inputs, i)), id))
             return sl_at(inputs, i);
     return NULL;
+}
+
+void sl_input_type_check(const sl_val *declared, sl_str where, sl_problems *problems)
+{
+    static const char *const names[] = { "type", "itemType" };
+    for (size_t i = 0; i < SL_COUNT(names); i++) {
+        const sl_val *v = sl_get(declared, names[i]);
+        sl_str upper = sl_str_upper(problems->arena, sl_text(v));
+        if (!sl_str_eq(upper, sl_text(v)))
+            sl_problem_add(problems, v->line, v->column, "%.*s: '%s' is written in capitals: %.*s", SL_ARG(where), names[i], SL_ARG(upper));
+    }
 }
 
 /* Depth-first over dependsOn; state 1 = on the way, 2 = done. */
@@ -127,6 +136,7 @@ static void check_one(const sl_val *inputs, const sl_val *input, sl_problems *pr
     sl_str id = id_of(input), type = sl_get_text(input, "type");
     sl_str where = sl_fmt(a, "input '%.*s'", SL_ARG(id));
     sl_bind_check(sl_input_opts, NULL, input, where, problems);
+    sl_input_type_check(input, where, problems);
     if (id.n == 0)
         sl_problem_add(problems, input->line, input->column, "an input needs an 'id'");
     if (sl_get(input, "inputs") != NULL)

@@ -120,6 +120,8 @@ const sl_task_def *sl_flow_task(const sl_flow *flow, sl_str id);
 const sl_val *sl_defaults_apply(sl_arena *arena, const sl_registry *registry, const sl_val *flow, const sl_val *server, sl_problems *problems);
 /* flows/input.c: checks the inputs section. */
 void sl_inputs_check(const sl_val *inputs, sl_problems *problems);
+/* The type of an input or an output, and of its items, is written in capitals, as in Kestra. */
+void sl_input_type_check(const sl_val *declared, sl_str where, sl_problems *problems);
 /* flows/flowable.c: tables of the types that the engine itself runs; common properties. */
 extern const sl_opt sl_common_opts[];
 typedef struct sl_flowable_type {
@@ -129,6 +131,8 @@ typedef struct sl_flowable_type {
 } sl_flowable_type;
 extern const sl_flowable_type sl_flowable_types[];
 const sl_flowable_type *sl_flowable_find(sl_str canonical);
+/* Of inputs and of outputs. */
+#define SL_INPUT_TYPES "STRING ENUM SELECT INT FLOAT BOOLEAN BOOL DATETIME DATE TIME DURATION FILE JSON YAML URI SECRET ARRAY MULTISELECT EMAIL"
 extern const sl_opt sl_flow_opts[], sl_retry_opts[], sl_input_opts[];
 bool sl_retry_parse(sl_arena *arena, const sl_val *v, sl_str where, sl_retry **ret, sl_problems *problems);
 /* Known by name in the language, but not built yet: the message says so. NULL when the type is unknown altogether. */

@@ -264,14 +264,18 @@ static sl_task_list parse_for_each_item(loader *l, sl_task_def *t, int depth)
 static void check_outputs(loader *l, const sl_val *outputs, sl_str where)
 {
     static const sl_opt opts[] = {
-        { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },          { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },
+        { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC },          { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = SL_INPUT_TYPES },
         { .name = "value", .type = SL_OPT_ANY, .flags = SL_REQUIRED },                   { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC },
         { .name = "displayName", .type = SL_OPT_STR, .flags = SL_STATIC },               { .name = "required", .type = SL_OPT_BOOL, .flags = SL_STATIC },
-        { .name = "itemType", .type = SL_OPT_STR, .flags = SL_STATIC },                  { 0 },
+        { .name = "itemType", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = SL_INPUT_TYPES },                  { 0 },
     };
-    for (size_t i = 0; i < sl_val_count(outputs); i++)
-        if (sl_is(sl_at(outputs, i), SL_MAP))
-            sl_bind_check(opts, NULL, sl_at(outputs, i), sl_fmt(l->arena, "%.*soutputs[%zu]", SL_ARG(where), i), l->problems);
+    for (size_t i = 0; i < sl_val_count(outputs); i++) {
+        sl_str here = sl_fmt(l->arena, "%.*soutputs[%zu]", SL_ARG(where), i);
+        if (!sl_is(sl_at(outputs, i), SL_MAP))
+            continue;
+        sl_bind_check(opts, NULL, sl_at(outputs, i), here, l->problems);
+        sl_input_type_check(sl_at(outputs, i), here, l->problems);
+    }
 }
 
 static void parse_pause(loader *l, sl_task_def *t, int depth)

@@ -14,10 +14,10 @@ static int64_t time_of_day(const sl_val *w, const char *name, int64_t fallback_s
 }
 
 /* Executions that ended before *from do not count; false: now is outside of the window. */
-static bool window_at(const sl_val *w, int64_t now, int64_t *from)
+static bool window_at(sl_arena *a, const sl_val *w, int64_t now, int64_t *from)
 {
     const sl_tz *tz = sl_tz_local();
-    sl_str type = sl_get_text(w, "type");
+    sl_str type = sl_str_upper(a, sl_get_text(w, "type"));
     int64_t length = 86400000, advance = 0, second = now / 1000, wall = second + sl_tz_offset(tz, second, NULL), midnight = wall - wall % 86400;
     (void)sl_duration_parse(sl_get_text(w, "window"), &length);
     (void)sl_duration_parse(sl_get_text(w, "windowAdvance"), &advance);
@@ -48,6 +48,11 @@ static bool listed(const sl_val *list, sl_str what)
     return false;
 }
 
+bool sl_states_have(const sl_val *states, sl_str state)
+{
+    return sl_is(states, SL_LIST) ? listed(states, state) : states != NULL && sl_str_ieq(sl_text(states), state);
+}
+
 static bool labels_match(sl_arena *a, const sl_val *wanted, const sl_val *has)
 {
     for (size_t i = 0; i < sl_val_count(wanted); i++) {
@@ -65,13 +70,13 @@ static bool flow_matches(sl_arena *a, const sl_val *f, const sl_upstream *x)
     sl_str ns = sl_get_text(f, "namespace"), id = sl_get_text(f, "flowId");
     const sl_val *states = sl_get(f, "states");
     sl_str state = sl_str_c(sl_state_name(x->state));
-    bool good = states ? listed(states, state) : x->state == SL_SUCCESS || x->state == SL_WARNED;
+    bool good = states ? sl_states_have(states, state) : x->state == SL_SUCCESS || x->state == SL_WARNED;
     return (ns.n == 0 || sl_str_eq(ns, x->ns)) && (id.n == 0 || sl_str_eq(id, x->flow_id)) && good && labels_match(a, sl_get(f, "labels"), x->labels);
 }
 
-static bool compare(sl_arena *a, sl_str op, sl_str is, const sl_val *filter)
+static bool compare(sl_arena *a, sl_str written, sl_str is, const sl_val *filter)
 {
-    sl_str value = sl_val_text(a, sl_get(filter, "value"));
+    sl_str op = sl_str_upper(a, written), value = sl_val_text(a, sl_get(filter, "value"));
     const sl_val *values = sl_get(filter, "values");
     if (sl_str_eqc(op, "REGEX")) {
         sl_err ignored;
@@ -94,7 +99,7 @@ static bool compare(sl_arena *a, sl_str op, sl_str is, const sl_val *filter)
 
 static bool filter_matches(sl_arena *a, const sl_val *f, const sl_upstream *x)
 {
-    sl_str field = sl_get_text(f, "field"), is = SL_S("");
+    sl_str field = sl_str_upper(a, sl_get_text(f, "field")), is = SL_S("");
     sl_err ignored;
     if (sl_str_eqc(field, "FLOW_ID"))
         is = x->flow_id;
@@ -163,7 +168,7 @@ bool sl_preconditions_match(sl_arena *a, const sl_val *p, const sl_val *state, c
     sl_val *met = sl_map(a), *by_element = sl_map(a);
     const sl_val *kept = sl_get(state, "outputs");
     int64_t from;
-    bool all = true, inside = window_at(sl_get(p, "timeWindow") ? sl_get(p, "timeWindow") : p, now, &from); /* its older form: window, windowAdvance beside */
+    bool all = true, inside = window_at(a, sl_get(p, "timeWindow") ? sl_get(p, "timeWindow") : p, now, &from); /* its older form: window, windowAdvance beside */
     *changed = false;
     for (size_t k = 0; k < SL_COUNT(kinds); k++)
         for (size_t i = 0; i < sl_val_count(sl_get(p, kinds[k])); i++) {
@@ -193,4 +198,57 @@ bool sl_preconditions_match(sl_arena *a, const sl_val *p, const sl_val *state, c
         *changed = true;
     }
     return all && inside;
+}
+
+/* ---- checks ---- */
+
+static void check_state(const sl_val *v, sl_str where, sl_problems *problems)
+{
+    sl_state state;
+    if (!sl_state_parse(sl_str_upper(problems->arena, sl_text(v)), &state))
+        sl_problem_add(problems, v->line, v->column, "%.*s: there is no state '%.*s'", SL_ARG(where), SL_ARG(sl_text(v)));
+}
+
+void sl_states_check(const sl_val *states, sl_str where, sl_problems *problems)
+{
+    if (states != NULL && states->type != SL_LIST)
+        check_state(states, where, problems);
+    for (size_t i = 0; i < sl_val_count(states); i++)
+        check_state(sl_at(states, i), where, problems);
+}
+
+static void check_times(const sl_val *window, sl_str where, sl_problems *problems)
+{
+    static const char *const names[] = { "deadline", "startTime", "endTime" };
+    for (size_t i = 0; i < SL_COUNT(names); i++) {
+        const sl_val *v = sl_get(window, names[i]);
+        sl_time t;
+        if (v != NULL && !(sl_time_parse(sl_text(v), &t) && t.kind == SL_TIME_OF_DAY))
+            sl_problem_add(problems, v->line, v->column, "%.*s: timeWindow: '%s' must be a time of the day such as 09:00:00, not '%.*s'", SL_ARG(where), names[i], SL_ARG(sl_text(v)));
+    }
+}
+
+static void check_filter(const sl_val *f, sl_str where, sl_problems *problems)
+{
+    sl_str op = sl_str_upper(problems->arena, sl_get_text(f, "type")), value = sl_get_text(f, "value");
+    const bool list = sl_str_eqc(op, "IN") || sl_str_eqc(op, "NOT_IN"), none = sl_str_starts(op, SL_S("IS_")), expression = sl_str_ieq(sl_get_text(f, "field"), SL_S("EXPRESSION"));
+    const char *needed = list ? "values" : !none || expression ? "value" : NULL;
+    sl_err err;
+    if (needed != NULL && sl_get(f, needed) == NULL)
+        sl_problem_add(problems, f->line, f->column, "%.*s: a filter of type %.*s needs '%s'", SL_ARG(where), SL_ARG(op), needed);
+    if (sl_str_eqc(op, "REGEX") && value.n > 0 && sl_regex_new(problems->arena, value, &err) == NULL)
+        sl_problem_add(problems, f->line, f->column, "%.*s: a filter of type REGEX: %s", SL_ARG(where), err.message);
+}
+
+void sl_preconditions_check(const sl_val *p, sl_str where, sl_problems *problems)
+{
+    const sl_val *flows = sl_get(p, "flows"), *filters = sl_get(p, "where");
+    check_times(sl_get(p, "timeWindow"), where, problems);
+    for (size_t i = 0; i < sl_val_count(flows); i++)
+        sl_states_check(sl_get(sl_at(flows, i), "states"), where, problems);
+    for (size_t i = 0; i < sl_val_count(filters); i++) {
+        const sl_val *list = sl_get(sl_at(filters, i), "filters");
+        for (size_t k = 0; k < sl_val_count(list); k++)
+            check_filter(sl_at(list, k), where, problems);
+    }
 }

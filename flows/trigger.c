@@ -2,6 +2,7 @@
 #include "flows/trigger.h"
 
 #include "base/arena.h"
+#include "flows/precondition.h"
 
 #define COMMON                                                                                                                                        \
     { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the trigger, unique in the flow." },                          \
@@ -62,13 +63,38 @@ static const sl_opt upstream_opts[] = {
     { 0 },
 };
 
+static const sl_opt window_opts[] = {
+    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "DURATION_WINDOW SLIDING_WINDOW DAILY_TIME_DEADLINE DAILY_TIME_WINDOW", .doc = "How it lies (DURATION_WINDOW: lengths that begin at midnight)." },
+    { .name = "window", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Its length (P1D)." },
+    { .name = "windowAdvance", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "How much later than midnight the first begins." },
+    { .name = "deadline", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day until which all have to be met." },
+    { .name = "startTime", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day when a DAILY_TIME_WINDOW begins." },
+    { .name = "endTime", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day when it ends." },
+    { 0 },
+};
+
+static const sl_opt filter_opts[] = {
+    { .name = "field", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = "FLOW_ID NAMESPACE STATE EXPRESSION", .doc = "What is looked at; EXPRESSION: what the expression in 'value' gives." },
+    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = "EQUAL_TO NOT_EQUAL_TO IN NOT_IN IS_TRUE IS_FALSE IS_NULL IS_NOT_NULL STARTS_WITH ENDS_WITH REGEX CONTAINS", .doc = "The comparison." },
+    { .name = "value", .type = SL_OPT_ANY, .flags = SL_LATE, .doc = "What it is compared with." },
+    { .name = "values", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Those of IN and NOT_IN." },
+    { 0 },
+};
+
+static const sl_opt where_opts[] = {
+    { .name = "id", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Its name." },
+    { .name = "operand", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "AND OR", .doc = "Whether all filters have to match, or one (AND)." },
+    { .name = "filters", .type = SL_OPT_LIST, .flags = SL_REQUIRED | SL_STATIC, .sub = filter_opts, .doc = "What an execution is asked." },
+    { 0 },
+};
+
 static const sl_opt preconditions_opts[] = {
     { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the set." },
     { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
-    { .name = "timeWindow", .type = SL_OPT_MAP, .flags = SL_STATIC, .doc = "Within which time all have to be met (a day)." },
+    { .name = "timeWindow", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = window_opts, .doc = "Within which time all have to be met (a day)." },
     { .name = "resetOnSuccess", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Begin anew after firing (true)." },
     { .name = "flows", .type = SL_OPT_LIST, .flags = SL_STATIC, .sub = upstream_opts, .doc = "Executions that have to end; each once." },
-    { .name = "where", .type = SL_OPT_LIST, .flags = SL_STATIC, .doc = "Filters over executions." },
+    { .name = "where", .type = SL_OPT_LIST, .flags = SL_STATIC, .sub = where_opts, .doc = "Filters over executions." },
     { 0 },
 };
 
@@ -159,6 +185,7 @@ static void check_polling(sl_arena *arena, const sl_task_type *type, const sl_va
     enum { INTERVAL_MIN_MS = 100 };
     size_t before = problems->n;
     sl_bind_check(type->opts, sl_polling_opts, t, where, problems);
+    sl_states_check(sl_get(t, "stopAfter"), where, problems);
     if (problems->n == before && type->check != NULL)
         type->check(t, where, problems);
     if (problems->n == before && sl_trigger_interval(t) < INTERVAL_MIN_MS)
@@ -192,7 +219,13 @@ void sl_trigger_check(sl_arena *arena, const sl_registry *registry, const sl_val
         sl_problem_add(problems, t->line, t->column, "%.*s: Invalid type: %.*s %s", SL_ARG(where), SL_ARG(written), sl_type_unsupported(type) ? "is not supported by this version of Sluice" : "is unknown");
         return;
     }
+    size_t before = problems->n;
     sl_bind_check(known->opts, NULL, t, where, problems);
+    sl_states_check(sl_get(t, "stopAfter"), where, problems);
+    if (known->kind == SL_TRIGGER_FLOW && problems->n == before) {
+        sl_states_check(sl_get(t, "states"), where, problems);
+        sl_preconditions_check(sl_get(t, "preconditions"), where, problems);
+    }
     if (known->kind == SL_TRIGGER_SCHEDULE || known->kind == SL_TRIGGER_DATES)
         check_schedule(arena, t, where, problems);
     if (known->kind == SL_TRIGGER_WEBHOOK && sl_get_text(t, "key").n > 256)

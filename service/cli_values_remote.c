@@ -61,11 +61,11 @@ static bool list(sl_values *v, sl_str ns, const sl_val **ret)
     sl_val *all = sl_list(c->arena);
     const sl_val *page, *rows;
     *ret = all;
-    if (ns.p != NULL && v->kind == SL_KV_VALUE)
-        return call(v, "GET", path_of(v, ns, SL_S("")), (sl_str){ NULL, 0 }, ret);
+    const bool values = v->kind == SL_KV_VALUE, one = ns.p != NULL;
+    sl_str filter = values && one ? sl_percent(c->arena, ns, NULL) : SL_S("");
+    sl_str path = values ? SL_S("/kv") : one ? path_of(v, ns, SL_S("")) : SL_S("/secrets");
     for (int number = 1;; number++) {
-        sl_str path = ns.p != NULL ? path_of(v, ns, SL_S("")) : v->kind == SL_KV_SECRET ? SL_S("/secrets") : SL_S("/kv");
-        if (!call(v, "GET", sl_fmt(c->arena, "%.*s?size=%d&page=%d", SL_ARG(path), PAGE, number), (sl_str){ NULL, 0 }, &page))
+        if (!call(v, "GET", sl_fmt(c->arena, "%.*s?size=%d&page=%d%s%.*s", SL_ARG(path), PAGE, number, filter.n ? "&namespace=" : "", SL_ARG(filter)), (sl_str){ NULL, 0 }, &page))
             return false;
         rows = sl_get(page, "results");
         for (size_t i = 0; i < sl_val_count(rows); i++)

@@ -157,14 +157,6 @@ bool sl_scheduler_fire(sl_engine *e, sl_trigger_entry *t, int64_t at, sl_str kin
 
 /* ---- the end of another execution ---- */
 
-static bool state_listed(const sl_val *states, sl_state state)
-{
-    for (size_t i = 0; i < sl_val_count(states); i++)
-        if (sl_str_ieq(sl_text(sl_at(states, i)), sl_str_c(sl_state_name(state))))
-            return true;
-    return false;
-}
-
 static const sl_val *upstream_vars(sl_arena *a, const sl_exec *x)
 {
     sl_val *v = sl_map(a);
@@ -227,7 +219,7 @@ static bool preconditions_met(sl_engine *e, sl_firing *f, const sl_exec *x, cons
 static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, int64_t now)
 {
     const sl_val *spec = sl_scheduler_spec(e, t), *states = sl_get(spec, "states");
-    bool wanted = states != NULL ? state_listed(states, x->state) : sl_state_final(x->state);
+    bool wanted = states != NULL ? sl_states_have(states, sl_str_c(sl_state_name(x->state))) : sl_state_final(x->state);
     if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || !wanted)
         return;
     sl_arena *a = e->turn_arena;
@@ -260,7 +252,7 @@ static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, in
 static void stop_after(sl_engine *e, const sl_exec *x, int64_t now)
 {
     sl_trigger_entry *t = sl_scheduler_find(e, x->flow->ns, x->flow->id, sl_get_text(x->trigger, "id"));
-    if (t == NULL || !state_listed(sl_get(sl_scheduler_spec(e, t), "stopAfter"), x->state))
+    if (t == NULL || !sl_states_have(sl_get(sl_scheduler_spec(e, t), "stopAfter"), sl_str_c(sl_state_name(x->state))))
         return;
     t->row.disabled = true;
     t->row.backfill = NULL;

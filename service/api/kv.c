@@ -9,16 +9,23 @@ static void set_time(sl_arena *a, sl_val *map, const char *key, int64_t ms)
         sl_map_set_str(a, map, key, sl_time_rfc3339(a, ms));
 }
 
-static const sl_val *entry_json(sl_call *c, const sl_kv_entry *e)
+static sl_val *entry_json(sl_call *c, const sl_kv_entry *e)
 {
     sl_val *one = sl_map_of(c->arena, "key", sl_val_str(c->arena, e->key));
     sl_map_set_str(c->arena, one, "namespace", e->ns);
-    sl_map_set_str(c->arena, one, "type", e->type);
-    sl_map_set_int(c->arena, one, "version", e->version);
     sl_map_opt_str(c->arena, one, "description", e->description);
     set_time(c->arena, one, "creationDate", e->created_ms);
     set_time(c->arena, one, "updateDate", e->updated_ms);
     set_time(c->arena, one, "expirationDate", e->expires_ms);
+    return one;
+}
+
+/* More than Kestra tells. */
+static const sl_val *detailed_json(sl_call *c, const sl_kv_entry *e)
+{
+    sl_val *one = entry_json(c, e);
+    sl_map_set_str(c->arena, one, "type", e->type);
+    sl_map_set_int(c->arena, one, "version", e->version);
     sl_map_set_str(c->arena, one, "fingerprint", e->fingerprint);
     return one;
 }
@@ -56,7 +63,7 @@ static void list_all(sl_call *c)
         if (!sl_principal_may(&c->who, SL_ROLE_VIEWER, entries[i].ns) || (q.n > 0 && sl_str_find(entries[i].key, q) < 0))
             continue;
         if (at >= offset && at < offset + size)
-            sl_list_add(c->arena, out, entry_json(c, &entries[i]));
+            sl_list_add(c->arena, out, detailed_json(c, &entries[i]));
         at++;
     }
     sl_reply_page(c, out, at);

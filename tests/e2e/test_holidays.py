@@ -67,7 +67,7 @@ triggers:
                 self.assertEqual(ticks, wanted)
             s.flow((self.FLOW % "Not\n        conditions: [{type: io.kestra.plugin.core.condition.PublicHoliday, country: DE}]").replace("id: h", "id: not"))
             self.assertEqual(len(self.backfill(s, "not")), 14 - 3)
-            for country, said in (("XX", "the public holidays of the country 'XX' are not known"), ("AE", "follow calendars that are not computed"), ('"{{ nothing }}"', "Unable to find")):
+            for country, said in (("\"{{ 'XX' }}\"", "the public holidays of the country 'XX' are not known"), ("\"{{ 'AE' }}\"", "follow calendars that are not computed"), ('"{{ nothing }}"', "Unable to find")):
                 s.flow((self.FLOW % ("PublicHoliday\n        country: " + country)).replace("id: h", "id: bad"))
                 self.backfill(s, "bad", "2024-12-25", wait="FAILED")
                 bad = s.search(flowId="bad", state="FAILED")["results"]
@@ -88,7 +88,7 @@ triggers:
 
     def test_properties(self):
         done = self.sluice("flow", "validate", self.write("PublicHoliday\n        nope: 1"))
-        self.assertRegex(done.out + done.err, "condition PublicHoliday: Unrecognized field")
+        self.assertRegex(done.out + done.err, "condition PublicHoliday: unknown property")
 
     def write(self, condition):
         path = self.tmp / "f.yaml"
