@@ -8,6 +8,10 @@
 #include "base/bind.h"
 #include "flows/expr.h"
 
+/* Its `id`, or `name`, as it was once called. */
+sl_str sl_input_id(const sl_val *input);
+/* The input of that name, or NULL. */
+const sl_val *sl_input_find(const sl_val *inputs, sl_str id);
 /* The inputs as they are resolved: those of a FORM in its place, as FORM.INPUT. The same list where there is none. */
 const sl_val *sl_inputs_flat(sl_arena *arena, const sl_val *inputs);
 /*

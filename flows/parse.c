@@ -269,12 +269,17 @@ static void check_outputs(loader *l, const sl_val *outputs, sl_str where)
         { .name = "displayName", .type = SL_OPT_STR, .flags = SL_STATIC },               { .name = "required", .type = SL_OPT_BOOL, .flags = SL_STATIC },
         { .name = "itemType", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = SL_INPUT_TYPES },                  { 0 },
     };
+    sl_val *seen = sl_map(l->arena);
     for (size_t i = 0; i < sl_val_count(outputs); i++) {
         sl_str here = sl_fmt(l->arena, "%.*soutputs[%zu]", SL_ARG(where), i);
         if (!sl_is(sl_at(outputs, i), SL_MAP))
             continue;
         sl_bind_check(opts, NULL, sl_at(outputs, i), here, l->problems);
         sl_input_type_check(sl_at(outputs, i), here, l->problems);
+        sl_str id = sl_get_text(sl_at(outputs, i), "id");
+        if (sl_get_str(seen, id) != NULL)
+            sl_problem_add(l->problems, sl_at(outputs, i)->line, sl_at(outputs, i)->column, "Duplicate output '%.*s'", SL_ARG(id));
+        sl_map_set(l->arena, seen, id, &sl_true_val);
     }
 }
 
@@ -504,6 +509,14 @@ static bool mentions_states(sl_str text)
     return false;
 }
 
+/* It would never end. */
+static void check_recursion(loader *l, const sl_task_def *t)
+{
+    const sl_flow *f = l->flow;
+    if (sl_str_ends(t->type_name, SL_S(".flow.Subflow")) && sl_str_eq(sl_get_text(t->props, "namespace"), f->ns) && sl_str_eq(sl_get_text(t->props, "flowId"), f->id))
+        sl_problem_add(l->problems, t->props->line, t->props->column, "task '%.*s': Recursive call to flow [%.*s.%.*s]", SL_ARG(t->id), SL_ARG(f->ns), SL_ARG(f->id));
+}
+
 static void parse_sections(loader *l, const sl_val *doc)
 {
     sl_flow *f = l->flow;
@@ -514,6 +527,8 @@ static void parse_sections(loader *l, const sl_val *doc)
     const sl_val *tasks = sl_get(doc, "tasks");
     if (sl_is(tasks, SL_LIST) && tasks->list.n == 0)
         sl_problem_add(l->problems, tasks->line, tasks->column, "'tasks' must not be empty");
+    for (size_t i = 0; i < f->task_count; i++)
+        check_recursion(l, f->all[i]);
     for (size_t i = 0; i < f->task_count; i++)
         for (size_t k = 0; k < f->all[i]->props->map.n; k++) {
             const sl_entry *e = &f->all[i]->props->map.entries[k];

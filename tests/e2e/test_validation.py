@@ -93,6 +93,27 @@ class Validation(Case):
         self.refused("outputs: [{id: o, type: STRNG, value: x}]\n", ":5:25: outputs[0]: 'type' must be one of STRING")
         self.refused("outputs: [{id: o, type: string, value: x}]\n", "outputs[0]: 'type' is written in capitals: STRING")
 
+    def test_inputs(self):
+        for text, said in (
+            ("type: INT, defaults: abc", "input 'i': 'defaults': Expected `INT` but received `abc`"),
+            ("type: FLOAT, max: much", "'max': Expected `FLOAT` but received `much`"),
+            ("type: DURATION, min: soon", "'min': Expected `DURATION` but received `soon`"),
+            ("type: DATE, after: 2024-02-30", "'after': Expected `DATE` but received `2024-02-30`"),
+            ("type: ARRAY, itemType: INT, defaults: [1, x]", "'defaults': Unable to parse array element as `INT` on `x`"),
+            ("type: INT, min: 5, defaults: 3", "'defaults': it must be more than `5`"),
+            ("type: STRING, dependsOn: {input: [j]}", "unknown property 'input'; did you mean 'inputs'?"),
+        ):
+            self.refused("inputs: [{id: i, %s}]\n" % text, said)
+        for text in ("type: INT, defaults: '{{ 1 }}'", "type: INT, min: 1, max: 9, defaults: 3", "type: DATE, after: 2024-02-28, defaults: 2024-02-29", "type: DATETIME, defaults: 2024-02-29T12:00:00Z", "type: TIME, before: '12:00', defaults: '10:30:00'",
+                     "type: JSON, defaults: {a: 1}", "type: JSON, defaults: '[1]'", "type: ARRAY, itemType: STRING, defaults: '[\"a\"]'", "type: DURATION, defaults: PT5M", "type: INT, required: false, defaults: null"):
+            self.taken("inputs: [{id: i, %s}]\n" % text)
+
+    def test_what_cannot_be(self):
+        self.refused("outputs: [{id: o, type: STRING, value: a}, {id: o, type: STRING, value: b}]\n", "Duplicate output 'o'")
+        path = self.tmp / "g.yaml"
+        path.write_text(HEAD + "  - {id: again, type: io.kestra.plugin.core.flow.Subflow, namespace: n, flowId: f}\n")
+        self.assertIn(":5:5: task 'again': Recursive call to flow [n.f]", self.sluice("flow", "validate", path).err)
+
     def test_one_state_instead_of_a_list(self):
         """Without brackets it is that state, not none and not all of them."""
         child = "id: %s\nnamespace: n\ntasks:\n  - {id: a, type: io.kestra.plugin.core.%s}\n"
