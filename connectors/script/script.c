@@ -30,6 +30,12 @@ static runner_kind kind_of(const sl_val *runner, sl_str legacy, sl_str *ret_type
     return docker ? RUNNER_DOCKER : RUNNER_OTHER;
 }
 
+static const sl_opt process_opts[] = {
+    { .name = "type", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "The runner." },
+    { .name = "version", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Accepted and ignored: one version of each plugin is built in." },
+    { 0 },
+};
+
 void sl_script_check(const sl_val *props, sl_str where, sl_problems *problems)
 {
     const sl_val *runner = sl_get(props, "taskRunner"), *at = runner ? runner : props;
@@ -39,6 +45,8 @@ void sl_script_check(const sl_val *props, sl_str where, sl_problems *problems)
         sl_problem_add(problems, at->line, at->column, "%.*s: %.*s is not supported by this version of Sluice; write: taskRunner: {type: %s} or {type: %s}", SL_ARG(where), SL_ARG(type), PROCESS, SL_RUNNER_DOCKER);
     else if (kind == RUNNER_DOCKER && sl_is(runner, SL_MAP))
         sl_container_check(runner, where, problems);
+    else if (sl_is(runner, SL_MAP))
+        sl_bind_check(process_opts, NULL, runner, sl_fmt(problems->arena, "%.*s: taskRunner Process", SL_ARG(where)), problems);
 }
 
 const sl_opt sl_script_outs[] = {

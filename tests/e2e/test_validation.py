@@ -114,6 +114,15 @@ class Validation(Case):
         path.write_text(HEAD + "  - {id: again, type: io.kestra.plugin.core.flow.Subflow, namespace: n, flowId: f}\n")
         self.assertIn(":5:5: task 'again': Recursive call to flow [n.f]", self.sluice("flow", "validate", path).err)
 
+    def test_runners(self):
+        """What only containers have is no property of processes."""
+        path = self.tmp / "g.yaml"
+        task = HEAD + "  - {id: s, type: io.kestra.plugin.scripts.shell.Commands, commands: [ls], taskRunner: {type: %s, pullPolicy: NEVER}}\n"
+        path.write_text(task % "io.kestra.plugin.core.runner.Process")
+        self.assertIn("task 's': taskRunner Process: unknown property 'pullPolicy'", self.sluice("flow", "validate", path).err)
+        path.write_text(task % "io.kestra.plugin.scripts.runner.docker.Docker")
+        self.ok(self.sluice("flow", "validate", path))
+
     def test_one_state_instead_of_a_list(self):
         """Without brackets it is that state, not none and not all of them."""
         child = "id: %s\nnamespace: n\ntasks:\n  - {id: a, type: io.kestra.plugin.core.%s}\n"
