@@ -90,20 +90,16 @@ static void check_multiple(sl_arena *arena, const sl_val *c, sl_str where, sl_pr
     }
 }
 
-static const sl_val *states_of(const sl_val *c, const char *name)
-{
-    const sl_val *v = sl_get(c, name);
-    return v != NULL && v->type != SL_NULL ? v : NULL;
-}
-
 /* States, times and the like: a condition without an expression is tried on a date. */
 static void check_values(sl_arena *arena, const condition_type *t, const sl_val *c, sl_str where, sl_problems *problems)
 {
     bool dates = sl_opt_find(t->opts, SL_S("date")) != NULL && sl_opt_find(t->opts, SL_S("conditions")) == NULL, holds;
     sl_err err;
-    sl_states_check(states_of(c, "in"), where, problems);
-    sl_states_check(states_of(c, "notIn"), where, problems);
-    if (!dates || sl_str_find(sl_json(arena, c), SL_S("{{")) >= 0)
+    sl_preconditions_check(c, where, problems); /* of a MultipleCondition */
+    sl_states_check(sl_get(c, "in"), where, problems);
+    sl_states_check(sl_get(c, "notIn"), where, problems);
+    const bool here = strcmp(t->name, "PublicHoliday") == 0 && sl_is_null(sl_get(c, "country")); /* the country is the server's */
+    if (!dates || here || sl_str_find(sl_json(arena, c), SL_S("{{")) >= 0)
         return;
     sl_expr_env env = { .vars = sl_map_of(arena, "trigger", sl_map_of(arena, "date", sl_val_c(arena, "2024-02-29T12:00:00Z"))) };
     eval e = { arena, &env, &err };
@@ -350,17 +346,17 @@ static bool execution_namespace(eval *e, const sl_val *c, bool *ret)
 
 static bool execution_status(eval *e, const sl_val *c, bool *ret)
 {
-    const sl_val *in = states_of(c, "in"), *not_in = states_of(c, "notIn");
+    const sl_val *in = sl_get(c, "in"), *not_in = sl_get(c, "notIn");
     sl_str state = upstream(e, "state");
-    *ret = (in == NULL || sl_states_have(in, state)) && !sl_states_have(not_in, state);
+    *ret = (sl_is_null(in) || sl_states_have(in, state)) && !sl_states_have(not_in, state);
     return true;
 }
 
 /* Was a task tried again, and has an attempt of it had such a state? notIn: none has. */
 static bool retry_attempt(eval *e, const sl_val *c, bool *ret)
 {
-    const sl_val *in = states_of(c, "in"), *not_in = states_of(c, "notIn"), *states = sl_get(e->env->vars, "$attempts");
-    bool any = in == NULL && (not_in != NULL || sl_val_count(states) > 0), none = true;
+    const sl_val *in = sl_get(c, "in"), *not_in = sl_get(c, "notIn"), *states = sl_get(e->env->vars, "$attempts");
+    bool any = sl_is_null(in) && (!sl_is_null(not_in) || sl_val_count(states) > 0), none = true;
     for (size_t i = 0; i < sl_val_count(states); i++) {
         any |= sl_states_have(in, sl_text(sl_at(states, i)));
         none &= !sl_states_have(not_in, sl_text(sl_at(states, i)));
@@ -417,8 +413,8 @@ static const sl_opt namespace_opts[] = { TYPE, NEEDED("namespace"), FIXED("prefi
 static const sl_opt states_opts[] = { TYPE, FIXED("in", SL_OPT_STRS), FIXED("notIn", SL_OPT_STRS), { 0 } };
 static const sl_opt labels_opts[] = { TYPE, { .name = "labels", .type = SL_OPT_ANY, .flags = SL_REQUIRED | SL_STATIC }, { 0 } };
 static const sl_opt multiple_opts[] = {
-    TYPE, FIXED("id", SL_OPT_STR), FIXED("description", SL_OPT_STR), FIXED("window", SL_OPT_DURATION), FIXED("windowAdvance", SL_OPT_DURATION), FIXED("timeWindow", SL_OPT_MAP), FIXED("resetOnSuccess", SL_OPT_BOOL),
-    FIXED("conditions", SL_OPT_ANY), { 0 },
+    TYPE, FIXED("id", SL_OPT_STR), FIXED("description", SL_OPT_STR), FIXED("window", SL_OPT_DURATION), FIXED("windowAdvance", SL_OPT_DURATION),
+    { .name = "timeWindow", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = sl_window_opts }, FIXED("resetOnSuccess", SL_OPT_BOOL), FIXED("conditions", SL_OPT_ANY), { 0 },
 };
 
 static const condition_type types[TYPES] = {

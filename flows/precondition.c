@@ -7,6 +7,16 @@
 
 /* ---- the window ---- */
 
+const sl_opt sl_window_opts[] = {
+    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "DURATION_WINDOW SLIDING_WINDOW DAILY_TIME_DEADLINE DAILY_TIME_WINDOW", .doc = "How it lies (DURATION_WINDOW: lengths that begin at midnight)." },
+    { .name = "window", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Its length (P1D)." },
+    { .name = "windowAdvance", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "How much later than midnight the first begins." },
+    { .name = "deadline", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day until which all have to be met." },
+    { .name = "startTime", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day when a DAILY_TIME_WINDOW begins." },
+    { .name = "endTime", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day when it ends." },
+    { 0 },
+};
+
 static int64_t time_of_day(const sl_val *w, const char *name, int64_t fallback_s)
 {
     sl_time t;
@@ -70,7 +80,7 @@ static bool flow_matches(sl_arena *a, const sl_val *f, const sl_upstream *x)
     sl_str ns = sl_get_text(f, "namespace"), id = sl_get_text(f, "flowId");
     const sl_val *states = sl_get(f, "states");
     sl_str state = sl_str_c(sl_state_name(x->state));
-    bool good = states ? sl_states_have(states, state) : x->state == SL_SUCCESS || x->state == SL_WARNED;
+    bool good = !sl_is_null(states) ? sl_states_have(states, state) : x->state == SL_SUCCESS || x->state == SL_WARNED;
     return (ns.n == 0 || sl_str_eq(ns, x->ns)) && (id.n == 0 || sl_str_eq(id, x->flow_id)) && good && labels_match(a, sl_get(f, "labels"), x->labels);
 }
 
@@ -211,7 +221,7 @@ static void check_state(const sl_val *v, sl_str where, sl_problems *problems)
 
 void sl_states_check(const sl_val *states, sl_str where, sl_problems *problems)
 {
-    if (states != NULL && states->type != SL_LIST)
+    if (!sl_is_null(states) && states->type != SL_LIST)
         check_state(states, where, problems);
     for (size_t i = 0; i < sl_val_count(states); i++)
         check_state(sl_at(states, i), where, problems);
@@ -223,7 +233,7 @@ static void check_times(const sl_val *window, sl_str where, sl_problems *problem
     for (size_t i = 0; i < SL_COUNT(names); i++) {
         const sl_val *v = sl_get(window, names[i]);
         sl_time t;
-        if (v != NULL && !(sl_time_parse(sl_text(v), &t) && t.kind == SL_TIME_OF_DAY))
+        if (!sl_is_null(v) && !(sl_time_parse(sl_text(v), &t) && t.kind == SL_TIME_OF_DAY))
             sl_problem_add(problems, v->line, v->column, "%.*s: timeWindow: '%s' must be a time of the day such as 09:00:00, not '%.*s'", SL_ARG(where), names[i], SL_ARG(sl_text(v)));
     }
 }
@@ -234,7 +244,7 @@ static void check_filter(const sl_val *f, sl_str where, sl_problems *problems)
     const bool list = sl_str_eqc(op, "IN") || sl_str_eqc(op, "NOT_IN"), none = sl_str_starts(op, SL_S("IS_")), expression = sl_str_ieq(sl_get_text(f, "field"), SL_S("EXPRESSION"));
     const char *needed = list ? "values" : !none || expression ? "value" : NULL;
     sl_err err;
-    if (needed != NULL && sl_get(f, needed) == NULL)
+    if (needed != NULL && sl_is_null(sl_get(f, needed)))
         sl_problem_add(problems, f->line, f->column, "%.*s: a filter of type %.*s needs '%s'", SL_ARG(where), SL_ARG(op), needed);
     if (sl_str_eqc(op, "REGEX") && value.n > 0 && sl_regex_new(problems->arena, value, &err) == NULL)
         sl_problem_add(problems, f->line, f->column, "%.*s: a filter of type REGEX: %s", SL_ARG(where), err.message);

@@ -23,6 +23,8 @@ typedef struct sl_upstream {
  */
 bool sl_preconditions_match(sl_arena *arena, const sl_val *preconditions, const sl_val *state, const sl_upstream *x, int64_t now_ms, const sl_val **ret, const sl_val **outputs, bool *changed);
 
+/* Of a timeWindow. */
+extern const sl_opt sl_window_opts[];
 /* What the option tables do not say: times of the day, states, patterns, what a comparison needs. */
 void sl_preconditions_check(const sl_val *preconditions, sl_str where, sl_problems *problems);
 /* Names of states: a list, or one of them. */

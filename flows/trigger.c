@@ -63,16 +63,6 @@ static const sl_opt upstream_opts[] = {
     { 0 },
 };
 
-static const sl_opt window_opts[] = {
-    { .name = "type", .type = SL_OPT_ENUM, .flags = SL_STATIC, .values = "DURATION_WINDOW SLIDING_WINDOW DAILY_TIME_DEADLINE DAILY_TIME_WINDOW", .doc = "How it lies (DURATION_WINDOW: lengths that begin at midnight)." },
-    { .name = "window", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "Its length (P1D)." },
-    { .name = "windowAdvance", .type = SL_OPT_DURATION, .flags = SL_STATIC, .doc = "How much later than midnight the first begins." },
-    { .name = "deadline", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day until which all have to be met." },
-    { .name = "startTime", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day when a DAILY_TIME_WINDOW begins." },
-    { .name = "endTime", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "Time of the day when it ends." },
-    { 0 },
-};
-
 static const sl_opt filter_opts[] = {
     { .name = "field", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = "FLOW_ID NAMESPACE STATE EXPRESSION", .doc = "What is looked at; EXPRESSION: what the expression in 'value' gives." },
     { .name = "type", .type = SL_OPT_ENUM, .flags = SL_REQUIRED | SL_STATIC, .values = "EQUAL_TO NOT_EQUAL_TO IN NOT_IN IS_TRUE IS_FALSE IS_NULL IS_NOT_NULL STARTS_WITH ENDS_WITH REGEX CONTAINS", .doc = "The comparison." },
@@ -91,7 +81,7 @@ static const sl_opt where_opts[] = {
 static const sl_opt preconditions_opts[] = {
     { .name = "id", .type = SL_OPT_STR, .flags = SL_REQUIRED | SL_STATIC, .doc = "Name of the set." },
     { .name = "description", .type = SL_OPT_STR, .flags = SL_STATIC, .doc = "For people." },
-    { .name = "timeWindow", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = window_opts, .doc = "Within which time all have to be met (a day)." },
+    { .name = "timeWindow", .type = SL_OPT_MAP, .flags = SL_STATIC, .sub = sl_window_opts, .doc = "Within which time all have to be met (a day)." },
     { .name = "resetOnSuccess", .type = SL_OPT_BOOL, .flags = SL_STATIC, .doc = "Begin anew after firing (true)." },
     { .name = "flows", .type = SL_OPT_LIST, .flags = SL_STATIC, .sub = upstream_opts, .doc = "Executions that have to end; each once." },
     { .name = "where", .type = SL_OPT_LIST, .flags = SL_STATIC, .sub = where_opts, .doc = "Filters over executions." },

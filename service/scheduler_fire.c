@@ -219,7 +219,7 @@ static bool preconditions_met(sl_engine *e, sl_firing *f, const sl_exec *x, cons
 static void flow_trigger(sl_engine *e, sl_trigger_entry *t, const sl_exec *x, int64_t now)
 {
     const sl_val *spec = sl_scheduler_spec(e, t), *states = sl_get(spec, "states");
-    bool wanted = states != NULL ? sl_states_have(states, sl_str_c(sl_state_name(x->state))) : sl_state_final(x->state);
+    bool wanted = !sl_is_null(states) ? sl_states_have(states, sl_str_c(sl_state_name(x->state))) : sl_state_final(x->state);
     if ((sl_str_eq(t->row.flow_id, x->flow->id) && sl_str_eq(t->row.ns, x->flow->ns)) || !wanted)
         return;
     sl_arena *a = e->turn_arena;

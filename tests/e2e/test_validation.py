@@ -64,17 +64,21 @@ class Validation(Case):
             ("ExecutionNamespace, namespace: n, comparison: LIKE", "'comparison' must be one of EQUALS PREFIX SUFFIX, not 'LIKE'"),
             ("Expression, expresion: '{{ true }}'", "unknown property 'expresion'; did you mean 'expression'?"),
             ("MultipleCondition, id: m, window: wide, conditions: {a: {type: io.kestra.plugin.core.condition.ExecutionFlow, namespace: n, flowId: g}}", "condition Multiple: 'window' must be a duration"),
+            ("MultipleCondition, id: m, timeWindow: {type: DAILY_TIME_DEADLINE, deadline: nine}, conditions: {a: {type: io.kestra.plugin.core.condition.ExecutionFlow, namespace: n, flowId: g}}", "'deadline' must be a time of the day"),
             ("Not, conditions: [{type: io.kestra.plugin.core.condition.DayWeek, dayOfWeek: MONDEY}]", "condition DayWeek: 'dayOfWeek' must be"),
         ):
             self.refused(condition(text), said)
         self.taken(condition("DayWeek, dayOfWeek: '{{ vars.day }}'"))
         self.taken(condition("ExecutionStatusCondition, in: [success, WARNING], notIn: [KILLED]"))
         self.taken(condition("PublicHoliday, country: '{{ vars.country }}'"))
+        self.taken(condition("PublicHoliday"))  # of the server's country
+        self.taken(condition("ExecutionStatus, in: null, notIn: [FAILED]"))
 
     def test_states_of_triggers(self):
         self.refused(FLOW % "states: [SUCESS]", "trigger 't': there is no state 'SUCESS'")
         self.refused(FLOW % "stopAfter: [DONE]", "trigger 't': there is no state 'DONE'")
         self.taken(FLOW % "states: SUCCESS, stopAfter: FAILED")
+        self.taken(FLOW % "states: null, stopAfter: null")
 
     def test_beside_an_expression(self):
         """A property that is wrong is found, though another one beside it is an expression."""
