@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/limits.h"
@@ -167,18 +168,19 @@ static void handle_signals(void)
 static int serve(sl_cli *c, sl_engine *e, const sl_config *config)
 {
     sl_err err;
+    running = e;
+    handle_signals(); /* before anybody can know that it is there */
     bool loopback = sl_str_starts(config->host, SL_S("127."));
     sl_api *api = sl_api_new(e);
     sl_server_options o = { .host = config->host.p, .port = (int)config->port, .routes = sl_api_routes(api), .self = api, .unmatched = sl_api_unmatched, .body_max = 1 << 16, .header_max = HEADERS_MAX,
                             .connections_max = CONNECTIONS_MAX };
     sl_server *server = first_user(c, e, loopback, &err) ? sl_server_start(&o, &err) : NULL;
-    if (server == NULL || !write_port(c, e, sl_server_port(server), api, &err)) {
+    if (server == NULL || !write_port(c, e, sl_server_port(server), api, &err) || !SL_FAULT("server.after_port", &err)) {
+        running = NULL;
         sl_server_stop(server);
         sl_api_free(api);
         return sl_cli_error(1, &err);
     }
-    running = e;
-    handle_signals();
     keeper k = { .engine = e, .readers = sl_readers_new(e), .config = config };
     if (!sl_db_checkpoint_elsewhere(sl_store_db(sl_engine_store(e)), &err))
         sl_log(SL_WARN, "housekeeping", "%s", err.message);

@@ -591,6 +591,11 @@ class Triggers(Case):
 
 
 class Process(Case):
+    def test_a_stop_right_after_the_start(self):
+        """Whoever knows its port can stop it as it should be stopped."""
+        with Server(self, env={"SLUICE_FAULT": "server.after_port:1:sleep500"}) as s:
+            self.assertEqual(s.stop(), 0)
+
     def test_a_second_start_is_refused_and_a_stop_is_graceful(self):
         with Server(self) as s:
             second = subprocess.run([PROGRAM, "server", "--port", "0"], env=self.env(), capture_output=True, text=True, timeout=10)
