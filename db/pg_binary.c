@@ -23,42 +23,73 @@ bool sl_pg_binary_knows(unsigned oid)
 
 /* ---- bytes, the most significant first ---- */
 
-static void number(sl_buf *b, uint64_t v, size_t bytes)
+static char *put16(char *to, uint16_t v)
 {
-    char out[8];
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (char)(v >> 8 * (bytes - 1 - i));
-    sl_buf_add(b, (sl_str){ out, bytes });
+    v = __builtin_bswap16(v);
+    memcpy(to, &v, sizeof v);
+    return to + sizeof v;
 }
 
+static char *put32(char *to, uint32_t v)
+{
+    v = __builtin_bswap32(v);
+    memcpy(to, &v, sizeof v);
+    return to + sizeof v;
+}
+
+static char *put64(char *to, uint64_t v)
+{
+    v = __builtin_bswap64(v);
+    memcpy(to, &v, sizeof v);
+    return to + sizeof v;
+}
+
+static void add16(sl_buf *b, uint16_t v)
+{
+    char *to = sl_buf_room(b, sizeof v);
+    if (to != NULL)
+        b->n += (size_t)(put16(to, v) - to);
+}
+
+static void add32(sl_buf *b, uint32_t v)
+{
+    char *to = sl_buf_room(b, sizeof v);
+    if (to != NULL)
+        b->n += (size_t)(put32(to, v) - to);
+}
+
+/* The length, and the lowest bytes of the value. */
 static bool sized(sl_buf *b, uint64_t v, size_t bytes)
 {
-    number(b, bytes, 4);
-    number(b, v, bytes);
+    char *to = sl_buf_room(b, 4 + sizeof v);
+    if (to == NULL)
+        return true;
+    put64(put32(to, (uint32_t)bytes), v << 8 * (8 - bytes));
+    b->n += 4 + bytes;
     return true;
 }
 
 void sl_pg_binary_null(sl_buf *b)
 {
-    number(b, UINT32_MAX, 4);
+    add32(b, UINT32_MAX);
 }
 
 void sl_pg_binary_begin(sl_buf *b)
 {
     static const char signature[11] = { 'P', 'G', 'C', 'O', 'P', 'Y', '\n', (char)0xFF, '\r', '\n', 0 };
     sl_buf_add(b, (sl_str){ signature, sizeof signature });
-    number(b, 0, 4);
-    number(b, 0, 4);
+    add32(b, 0);
+    add32(b, 0);
 }
 
 void sl_pg_binary_row(sl_buf *b, size_t fields)
 {
-    number(b, fields, 2);
+    add16(b, (uint16_t)fields);
 }
 
 void sl_pg_binary_end(sl_buf *b)
 {
-    number(b, UINT16_MAX, 2);
+    add16(b, UINT16_MAX);
 }
 
 /* ---- values ---- */
@@ -71,8 +102,6 @@ static bool is_digit(char c)
 static bool integer(sl_buf *b, sl_str s, size_t bytes)
 {
     int64_t v, least = INT64_MIN >> (64 - 8 * bytes), most = INT64_MAX >> (64 - 8 * bytes);
-    if (s.n > 0 && s.p[0] == '+')
-        s = sl_str_sub(s, 1, s.n);
     return sl_parse_int(s, &v) && v >= least && v <= most && sized(b, (uint64_t)v, bytes);
 }
 
@@ -112,55 +141,55 @@ static bool floating(sl_buf *b, sl_str s, bool wide)
     return sized(b, half, 4);
 }
 
+/* Decimal digits from `from` to `to`, with zeros behind them up to `places`, as groups of four; the first may have fewer. */
+static size_t grouped(uint16_t *groups, const char *from, const char *to, size_t places)
+{
+    size_t count = 0;
+    for (size_t left = places; left > 0;) {
+        unsigned v = 0;
+        for (size_t k = left % 4 ? left % 4 : 4; k > 0; k--, left--)
+            v = v * 10 + (from < to ? (unsigned)(*from++ - '0') : 0);
+        groups[count++] = (uint16_t)v;
+    }
+    return count;
+}
+
 /* Groups of four decimal digits around the point, without those that are 0 at the ends. */
 static bool numeric(sl_buf *b, sl_str s)
 {
-    uint16_t groups[DIGITS_MAX / 4 + 2];
-    size_t at = s.n > 0 && (s.p[0] == '-' || s.p[0] == '+'), begin = at, whole, fraction = 0, count = 0;
+    uint16_t groups[DIGITS_MAX / 4 + 2], *first = groups;
     bool negative = s.n > 0 && s.p[0] == '-';
-    if (sl_str_ieq(s, SL_S("nan"))) {
-        number(b, 8, 4);
-        number(b, (uint64_t)NUMERIC_NAN << 16, 8);
-        return true;
-    }
-    while (at < s.n && is_digit(s.p[at]))
-        at++;
-    whole = at - begin;
-    if (at < s.n && s.p[at] == '.') {
-        for (at++; at < s.n && is_digit(s.p[at]); at++)
+    const char *left = s.p + (s.n > 0 && (s.p[0] == '-' || s.p[0] == '+')), *end = s.p + s.n, *point = left, *last = left;
+    while (point < end && is_digit(*point))
+        point++;
+    size_t whole = (size_t)(point - left), fraction = 0;
+    if (point < end && *point == '.') {
+        for (last = point + 1; last < end && is_digit(*last); last++)
             fraction++;
+    } else
+        last = point;
+    if (last != end || whole + fraction == 0 || whole + fraction > DIGITS_MAX - 8) { /* 1e5 among them: the server says what it thinks of it */
+        bool nan = sl_str_ieq(s, SL_S("nan"));
+        return nan && sized(b, (uint64_t)NUMERIC_NAN << 16, 8);
     }
-    if (at != s.n || whole + fraction == 0 || whole + fraction > DIGITS_MAX - 8)
-        return false; /* 1e5 among them: the server says what it thinks of it */
-    const char *left = s.p + begin, *right = left + whole + 1;
     int weight = (int)((whole + 3) / 4) - 1;
-    for (size_t i = 0, first = whole % 4 ? whole % 4 : 4; i < whole; first = 4) {
-        uint16_t v = 0;
-        for (size_t k = 0; k < first; k++, i++)
-            v = (uint16_t)(v * 10 + (left[i] - '0'));
-        groups[count++] = v;
-    }
-    for (size_t i = 0; i < fraction;) {
-        uint16_t v = 0;
-        for (size_t k = 0; k < 4; k++, i++)
-            v = (uint16_t)(v * 10 + (i < fraction ? right[i] - '0' : 0));
-        groups[count++] = v;
-    }
-    size_t skip = 0;
-    while (skip < count && groups[skip] == 0) {
-        skip++;
+    size_t count = grouped(groups, left, point, whole);
+    count += grouped(groups + count, point + 1, last, (fraction + 3) / 4 * 4);
+    for (; count > 0 && *first == 0; first++, count--)
         weight--;
-    }
-    while (count > skip && groups[count - 1] == 0)
+    while (count > 0 && first[count - 1] == 0)
         count--;
-    bool zero = count == skip;
-    number(b, 8 + 2 * (count - skip), 4);
-    number(b, count - skip, 2);
-    number(b, (uint16_t)(zero ? 0 : weight), 2);
-    number(b, negative && !zero ? NUMERIC_NEGATIVE : 0, 2);
-    number(b, fraction, 2);
-    for (size_t i = skip; i < count; i++)
-        number(b, groups[i], 2);
+    char *room = sl_buf_room(b, 12 + 2 * count), *to = room;
+    if (room == NULL)
+        return true;
+    to = put32(to, (uint32_t)(8 + 2 * count));
+    to = put16(to, (uint16_t)count);
+    to = put16(to, (uint16_t)(count > 0 ? weight : 0));
+    to = put16(to, negative && count > 0 ? NUMERIC_NEGATIVE : 0);
+    to = put16(to, (uint16_t)fraction);
+    for (size_t i = 0; i < count; i++)
+        to = put16(to, first[i]);
+    b->n += (size_t)(to - room);
     return true;
 }
 
@@ -225,9 +254,11 @@ static bool uuid(sl_buf *b, sl_str s)
     }
     if (count != 32)
         return false;
-    number(b, 16, 4);
-    number(b, half[0], 8);
-    number(b, half[1], 8);
+    char *to = sl_buf_room(b, 20);
+    if (to != NULL) {
+        put64(put64(put32(to, 16), half[0]), half[1]);
+        b->n += 20;
+    }
     return true;
 }
 
@@ -246,7 +277,7 @@ bool sl_pg_binary_add(sl_buf *b, unsigned oid, sl_str s)
     case TIMESTAMP: return timestamp(b, s);
     case UUID: return uuid(b, s);
     default:
-        number(b, s.n, 4);
+        add32(b, (uint32_t)s.n);
         sl_buf_add(b, s);
         return true;
     }

@@ -171,6 +171,7 @@ static bool read_names(sl_csv_source *s, sl_err *err)
         names[i] = name.n > 0 ? sl_str_dup(s->arena, name) : sl_fmt(s->arena, "column_%zu", i + 1);
     }
     s->names = names;
+    s->fields = SL_ARRAY(s->arena, sl_str, row.count);
     s->columns = row.count;
     return true;
 }
@@ -207,7 +208,8 @@ void sl_csv_source_close(sl_csv_source *s)
     s->arena = NULL;
 }
 
-int sl_csv_source_next(sl_csv_source *s, sl_csv_row *row, sl_err *err)
+/* A good or a bad record, whatever it looks like. */
+static int next_single(sl_csv_source *s, sl_csv_row *row, sl_err *err)
 {
     int got = next_record(s, row, err);
     s->bytes = *s->read_bytes;
@@ -219,6 +221,46 @@ int sl_csv_source_next(sl_csv_source *s, sl_csv_row *row, sl_err *err)
     }
     s->bad += row->why != NULL;
     s->rows += row->why == NULL;
+    return 1;
+}
+
+static int64_t lines_within(const sl_csv_row *row)
+{
+    int64_t lines = 0;
+    for (size_t i = 0; i < row->count; i++)
+        for (size_t k = 0; k < row->fields[i].n; k++)
+            lines += row->fields[i].p[k] == '\n';
+    return lines;
+}
+
+/* One of the records that were found in one go. */
+static bool next_plain(sl_csv_source *s, sl_csv_row *row)
+{
+    if (s->columns < 2) /* a blank line is a record there */
+        return false;
+    if (s->plain == NULL) {
+        s->plain = sl_csv_next_plain(s->csv, s->columns);
+        s->plain_at = 0;
+        s->plain_line = sl_csv_line(s->csv);
+    }
+    if (s->plain == NULL)
+        return false;
+    size_t at = s->plain_at++;
+    for (size_t i = 0; i < s->columns; i++)
+        s->fields[i] = sl_csv_index_field(s->plain, at, i);
+    *row = (sl_csv_row){ .fields = s->fields, .count = s->columns, .line = s->plain_line };
+    s->plain_line += 1 + (s->plain->inner_lines > 0 ? lines_within(row) : 0);
+    if (s->plain_at == s->plain->rows)
+        s->plain = NULL;
+    return true;
+}
+
+int sl_csv_source_next(sl_csv_source *s, sl_csv_row *row, sl_err *err)
+{
+    if (!next_plain(s, row))
+        return next_single(s, row, err);
+    s->bytes = *s->read_bytes;
+    s->rows++;
     return 1;
 }
 
@@ -243,7 +285,7 @@ bool sl_csv_source_look(sl_csv_source *s, sl_str null_text, const sl_csv_listene
     do {
         if (null_text.n == 0)
             look_at_plain(s, columns);
-        if ((got = sl_csv_source_next(s, &row, err)) != 1)
+        if ((got = next_single(s, &row, err)) != 1)
             break;
         for (size_t i = 0; row.why == NULL && i < s->columns; i++)
             sl_csv_column_add(&columns[i], sl_str_eq(row.fields[i], null_text) ? SL_S("") : row.fields[i]);

@@ -38,6 +38,10 @@ typedef struct sl_csv_source {
     sl_reader *in;
     sl_csv *csv;
     int64_t *read_bytes;
+    const sl_csv_index *plain;    /* records that were found in one go, NULL when they are used up */
+    size_t plain_at;
+    int64_t plain_line;           /* where the next of them begins */
+    sl_str *fields;
     char why[200];
 } sl_csv_source;
 

@@ -464,6 +464,10 @@ class Load(PostgresCase):
                 self.assertEqual(server.psql("SELECT count(*) FROM t"), "0")
         (self.tmp / "in.csv").write_text("a,b\n1,2\n3\n")
         self.assertRegex(self.load(table="t", rc=1), r"line 3 of the file: ")
+        for before, line in (('1,"x\ny\n"\n', 8), ('1,"x ""\ny"" z\n"\n', 8), ("\n1,2\n", 6)):  # with doubled quotes, and blank lines: records that are read one by one
+            (self.tmp / "in.csv").write_text("n,t\n" + before * 2 + "no,2\n3,4\n")
+            server.psql("DROP TABLE IF EXISTS lines; CREATE TABLE lines (n integer, t text)")
+            self.assertRegex(self.load(table="lines", rc=1), rf"line {line} of the file, column 'n': 'no' is no integer")
         (self.tmp / "in.csv").write_text("a,nope\n1,2\n")
         self.assertIn("the table t has no column 'nope', which the file has", self.load(table="t", rc=1))
         self.assertIn("there is no table none (and 'createTable' is false)", self.load(table="none", createTable=False, rc=1))
