@@ -42,8 +42,35 @@ const sl_val *bq_error(sl_cloud *c, sl_arena *a, const sl_err *err);
 const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_response *resp, sl_str project, const sl_val *job);
 const sl_val *bq_job_get(sl_cloud *c, sl_arena *a, sl_str project, sl_str id);
 bool bq_jobs_take_up(sl_cloud *c, sl_err *err);
+/* A query's text: its statements, and what they read. */
+typedef struct bq_script {
+    gs_statement *list;
+    size_t n;
+    bool information;             /* INFORMATION_SCHEMA */
+    const sl_val *wildcards;      /* [{projectId, datasetId, prefix}]: the views sl_wild_0, … */
+} bq_script;
+
 /* bq_run.c, inside of a transaction; fills statistics and configuration of `job`. */
-bool bq_statements(sl_arena *a, const sl_val *job, gs_statement **ret, size_t *ret_count, bool *ret_information, sl_err *err);
-bool bq_run_statement(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs_statement *s, bool information, sl_err *err);
+bool bq_statements(sl_arena *a, const sl_val *job, bq_script *ret, sl_err *err);
+bool bq_run_statement(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const bq_script *x, const gs_statement *s, sl_err *err);
+/* The first value of a statement that is a query: a branch's, a message. */
+bool bq_run_value(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *job, const bq_script *x, const gs_statement *s, const sl_val **ret, sl_err *err);
 bool bq_run_other(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, sl_err *err);
 sl_str bq_result_table(sl_arena *a, sl_str job_id);
+
+/* ---- shared by bq_job.c and bq_script.c ---- */
+/* insert: fails when the id is taken. */
+bool bq_job_save(sl_duck_con *k, sl_arena *a, const sl_val *job, const char *state, bool insert, sl_err *err);
+void bq_job_set_status(sl_arena *a, sl_val *job, const char *state, const sl_val *error);
+/* A job in memory that can be changed: the parsed one is shared, its statistics are our own. */
+sl_val *bq_job_own(sl_arena *a, const sl_val *job);
+/* Of what DuckDB says when two transactions change the same thing; neither has had an effect then. */
+bool bq_is_conflict(const sl_err *err);
+enum { BQ_TRIES = 200 };
+void bq_pause(int tries);
+/* s NULL: no query. A transaction of its own; *ret: the job as it ended. */
+bool bq_run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const bq_script *x, const gs_statement *s, sl_val **ret, sl_err *err);
+bool bq_controls_transaction(const gs_statement *s);
+/* Is it more than one statement for one transaction? */
+bool bq_is_script(const bq_script *x);
+void bq_run_script(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const bq_script *x);

@@ -25,8 +25,7 @@ const sl_val *bq_job_get(sl_cloud *c, sl_arena *a, sl_str project, sl_str id)
     return job;
 }
 
-/* insert: fails when the id is taken. */
-static bool save(sl_duck_con *k, sl_arena *a, const sl_val *job, const char *state, bool insert, sl_err *err)
+bool bq_job_save(sl_duck_con *k, sl_arena *a, const sl_val *job, const char *state, bool insert, sl_err *err)
 {
     const sl_val *ref = sl_get(job, "jobReference");
     sl_str parent = sl_get_text(sl_get(job, "statistics"), "parentJobId");
@@ -36,7 +35,7 @@ static bool save(sl_duck_con *k, sl_arena *a, const sl_val *job, const char *sta
                        NULL, NULL, err);
 }
 
-static void set_status(sl_arena *a, sl_val *job, const char *state, const sl_val *error)
+void bq_job_set_status(sl_arena *a, sl_val *job, const char *state, const sl_val *error)
 {
     sl_val *status = sl_map(a), *stats = (sl_val *)(uintptr_t)sl_get(job, "statistics");
     sl_map_set_str(a, status, "state", sl_str_c(state));
@@ -51,27 +50,14 @@ static void set_status(sl_arena *a, sl_val *job, const char *state, const sl_val
     sl_map_setc(a, job, "status", status);
 }
 
-/* A job in memory that can be changed: the parsed one is shared, its statistics are our own. */
-static sl_val *own_copy(sl_arena *a, const sl_val *job)
+sl_val *bq_job_own(sl_arena *a, const sl_val *job)
 {
     sl_val *v = sl_map_shallow(a, job);
     sl_map_setc(a, v, "statistics", sl_map_shallow(a, sl_get(job, "statistics")));
     return v;
 }
 
-/* Everything that a job does but scripts, in the caller's transaction. */
-static bool work(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs_statement *list, size_t n, bool information, sl_err *err)
-{
-    if (sl_get(sl_get(job, "configuration"), "query") == NULL)
-        return bq_run_other(c, k, a, job, err);
-    for (size_t i = 0; i < n; i++)
-        if (!bq_run_statement(c, k, a, job, &list[i], information, err))
-            return false;
-    return true;
-}
-
-/* Of what DuckDB says when two transactions change the same thing; neither has had an effect then. */
-static bool is_conflict(const sl_err *err)
+bool bq_is_conflict(const sl_err *err)
 {
     static const char *const words[] = { "Transaction conflict", "Conflict on tuple", "Conflict on update", "write-write conflict", "TransactionContext Error: Conflict", "Could not serialize" };
     for (size_t i = 0; i < SL_COUNT(words); i++)
@@ -80,12 +66,18 @@ static bool is_conflict(const sl_err *err)
     return false;
 }
 
-static bool run_once(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs_statement *s, bool information, sl_err *err)
+void bq_pause(int tries)
 {
-    bool ok = SL_FAULT("local.job.before_run", err) && sl_duck_exec(k, "BEGIN TRANSACTION", err) && work(c, k, a, job, s, s ? 1 : 0, information, err);
+    enum { PAUSE_MS = 50 };
+    sl_sleep_ms(tries < PAUSE_MS ? tries : PAUSE_MS);
+}
+
+static bool run_once(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const bq_script *x, const gs_statement *s, sl_err *err)
+{
+    bool ok = SL_FAULT("local.job.before_run", err) && sl_duck_exec(k, "BEGIN TRANSACTION", err) && (s ? bq_run_statement(c, k, a, job, x, s, err) : bq_run_other(c, k, a, job, err));
     if (ok) {
-        set_status(a, job, "DONE", NULL);
-        ok = save(k, a, job, "DONE", false, err) && sl_duck_exec(k, "COMMIT", err);
+        bq_job_set_status(a, job, "DONE", NULL);
+        ok = bq_job_save(k, a, job, "DONE", false, err) && sl_duck_exec(k, "COMMIT", err);
     }
     if (ok)
         return true;
@@ -98,76 +90,23 @@ static bool run_once(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, cons
  * The effect and the row DONE in one transaction; when it fails, the row alone, with the error. BigQuery lets statements that
  * change the same table wait for each other; here the one that lost tries again.
  */
-static bool run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const gs_statement *s, bool information, sl_val **ret, sl_err *err)
+bool bq_run_one(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const bq_script *x, const gs_statement *s, sl_val **ret, sl_err *err)
 {
-    enum { TRIES = 200, PAUSE_MS = 50 };
-    sl_val *job = *ret = own_copy(a, stored);
-    bool ok = run_once(c, k, a, job, s, information, err);
-    for (int i = 1; !ok && i < TRIES && is_conflict(err); i++) {
-        sl_sleep_ms(i < PAUSE_MS ? i : PAUSE_MS);
+    sl_val *job = *ret = bq_job_own(a, stored);
+    bool ok = run_once(c, k, a, job, x, s, err);
+    for (int i = 1; !ok && i < BQ_TRIES && bq_is_conflict(err); i++) {
+        bq_pause(i);
         sl_err_clear(err);
-        job = *ret = own_copy(a, stored);
-        ok = run_once(c, k, a, job, s, information, err);
+        job = *ret = bq_job_own(a, stored);
+        ok = run_once(c, k, a, job, x, s, err);
     }
     if (ok)
         return true;
     sl_err ignored;
-    job = *ret = own_copy(a, stored);
-    set_status(a, job, "DONE", bq_error(c, a, err));
-    (void)save(k, a, job, "DONE", false, &ignored);
+    job = *ret = bq_job_own(a, stored);
+    bq_job_set_status(a, job, "DONE", bq_error(c, a, err));
+    (void)bq_job_save(k, a, job, "DONE", false, &ignored);
     return false;
-}
-
-/* The job of one statement of a script. */
-static sl_val *child_of(sl_arena *a, const sl_val *parent, const gs_statement *s, size_t number)
-{
-    const sl_val *conf = sl_get(sl_get(parent, "configuration"), "query"), *ref = sl_get(parent, "jobReference");
-    sl_val *child = sl_map_shallow(a, parent), *query = sl_map_shallow(a, conf), *own = sl_map_shallow(a, ref), *stats = sl_map(a);
-    sl_str now = sl_fmt(a, "%lld", (long long)sl_now_ms()), id = sl_fmt(a, "script_job_%.*s_%zu", SL_ARG(sl_get_text(ref, "jobId")), number);
-    sl_map_set_str(a, own, "jobId", id);
-    sl_map_set_str(a, query, "query", sl_str_sub(sl_get_text(conf, "query"), s->from, s->to));
-    sl_map_set_str(a, stats, "creationTime", now);
-    sl_map_set_str(a, stats, "startTime", now);
-    sl_map_set_str(a, stats, "parentJobId", sl_get_text(ref, "jobId"));
-    sl_map_setc(a, stats, "scriptStatistics", sl_map_of(a, "evaluationKind", sl_val_c(a, "STATEMENT")));
-    sl_map_setc(a, child, "jobReference", own);
-    sl_map_set_str(a, child, "id", sl_fmt(a, "%.*s:%.*s.%.*s", SL_ARG(sl_get_text(own, "projectId")), SL_ARG(sl_get_text(own, "location")), SL_ARG(id)));
-    sl_map_setc(a, child, "configuration", sl_map_of(a, "query", query));
-    sl_map_setc(a, child, "statistics", stats);
-    return child;
-}
-
-/*
- * A script: each statement is a job of its own, done for good when it is done. Taken up again after a kill, it goes on behind
- * the last one that was; only what is temporary is made anew.
- */
-static void run_script(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *stored, const gs_statement *list, size_t n, bool information)
-{
-    sl_val *job = own_copy(a, stored), *query = sl_map(a), *conf = sl_map_shallow(a, sl_get(job, "configuration")), *inner = sl_map_shallow(a, sl_get(conf, "query"));
-    sl_str project = sl_get_text(sl_get(job, "jobReference"), "projectId");
-    const sl_val *error = NULL;
-    sl_err err;
-    size_t done = 0;
-    for (; done < n && error == NULL; done++) {
-        sl_val *child = child_of(a, stored, &list[done], done);
-        const sl_val *before = bq_job_get(c, a, project, sl_get_text(sl_get(child, "jobReference"), "jobId")), *last = before;
-        sl_err_clear(&err);
-        if (before == NULL || list[done].temporary) {
-            (void)run_one(c, k, a, child, &list[done], information, &child, &err);
-            last = child;
-        }
-        error = sl_get(sl_get(last, "status"), "errorResult");
-        const sl_val *to = sl_get(sl_get(sl_get(last, "configuration"), "query"), "destinationTable");
-        sl_map_opt(a, inner, "destinationTable", strcmp(list[done].type, "SELECT") == 0 ? to : NULL);
-    }
-    sl_map_set_str(a, query, "statementType", SL_S("SCRIPT"));
-    sl_map_setc(a, conf, "query", inner);
-    sl_map_setc(a, job, "configuration", conf);
-    sl_val *stats = (sl_val *)(uintptr_t)sl_get(job, "statistics");
-    sl_map_setc(a, stats, "query", query);
-    sl_map_set_str(a, stats, "numChildJobs", sl_fmt(a, "%zu", done));
-    set_status(a, job, "DONE", error);
-    (void)save(k, a, job, "DONE", false, &err);
 }
 
 static void run_job(sl_cloud *c, sl_duck_con *k, const sl_val *stored)
@@ -175,18 +114,16 @@ static void run_job(sl_cloud *c, sl_duck_con *k, const sl_val *stored)
     SL_ARENA a = sl_arena_new();
     sl_err err;
     sl_val *job;
-    gs_statement *list = NULL;
-    size_t n = 0;
-    bool information = false;
+    bq_script x = { 0 };
     sl_err_clear(&err);
-    if (sl_get(sl_get(stored, "configuration"), "query") != NULL && !bq_statements(a, stored, &list, &n, &information, &err)) {
-        job = own_copy(a, stored);
-        set_status(a, job, "DONE", bq_error(c, a, &err));
-        (void)save(k, a, job, "DONE", false, &err);
-    } else if (n > 1)
-        run_script(c, k, a, stored, list, n, information);
+    if (sl_get(sl_get(stored, "configuration"), "query") != NULL && !bq_statements(a, stored, &x, &err)) {
+        job = bq_job_own(a, stored);
+        bq_job_set_status(a, job, "DONE", bq_error(c, a, &err));
+        (void)bq_job_save(k, a, job, "DONE", false, &err);
+    } else if (bq_is_script(&x))
+        bq_run_script(c, k, a, stored, &x);
     else
-        (void)run_one(c, k, a, stored, list, information, &job, &err);
+        (void)bq_run_one(c, k, a, stored, &x, x.list, &job, &err);
     sl_str upload = sl_get_text(sl_get(sl_get(stored, "configuration"), "load"), "x-upload");
     if (upload.n > 0)
         (void)unlink(sl_gcs_blob_path(c, a, upload).p);
@@ -293,22 +230,25 @@ static sl_val *prepare(sl_cloud *c, sl_duck_con *k, sl_server_request *req, cons
     return job;
 }
 
-/* A dry run: translated, and tried in a transaction that is rolled back, so that names and types are checked. */
+/* A dry run: translated, and tried in a transaction that is rolled back, so that names and types are checked. Which way a script goes, nobody knows before it runs. */
 static const sl_val *dry_run(sl_cloud *c, sl_duck_con *k, sl_server_request *req, sl_server_response *resp, sl_val *job)
 {
     sl_arena *a = req->arena;
     sl_err err, ignored;
-    gs_statement *list = NULL;
-    size_t n = 0;
-    bool information = false, ok = sl_get(sl_get(job, "configuration"), "query") == NULL || bq_statements(a, job, &list, &n, &information, &err);
-    ok = ok && sl_duck_exec(k, "BEGIN TRANSACTION", &err) && work(c, k, a, job, list, n, information, &err);
+    bq_script x = { 0 };
+    bool query = sl_get(sl_get(job, "configuration"), "query") != NULL, straight = true, ok = (!query || bq_statements(a, job, &x, &err)) && sl_duck_exec(k, "BEGIN TRANSACTION", &err);
+    for (size_t i = 0; i < x.n; i++)
+        straight &= x.list[i].flow == GS_RUN && !bq_controls_transaction(&x.list[i]);
+    for (size_t i = 0; ok && straight && i < x.n; i++)
+        ok = bq_run_statement(c, k, a, job, &x, &x.list[i], &err);
+    ok = ok && (query || bq_run_other(c, k, a, job, &err));
     (void)sl_duck_exec(k, "ROLLBACK", &ignored);
     if (!ok) {
         const sl_val *e = bq_error(c, a, &err);
         sl_cloud_refuse(req, resp, sl_str_eqc(sl_get_text(e, "reason"), "notFound") ? 404 : 400, sl_get_text(e, "reason").p, "%.*s", SL_ARG(sl_get_text(e, "message")));
         return NULL;
     }
-    set_status(a, job, "DONE", NULL);
+    bq_job_set_status(a, job, "DONE", NULL);
     return job;
 }
 
@@ -338,7 +278,7 @@ const sl_val *bq_job_submit(sl_cloud *c, sl_server_request *req, sl_server_respo
         sl_duck_disconnect(k);
         return done;
     }
-    bool ok = save(k, a, job, "RUNNING", true, &err);
+    bool ok = bq_job_save(k, a, job, "RUNNING", true, &err);
     sl_duck_disconnect(k);
     if (!ok) {
         if (bq_job_get(c, a, project, id) != NULL)

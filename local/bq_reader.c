@@ -116,13 +116,12 @@ bool bq_reader_sql(sl_cloud *c, sl_arena *a, const sl_val *config, const sl_val 
     sl_str format = sl_get_text(config, "sourceFormat");
     bool gzip = is_gzip(sl_text(sl_at(paths, 0)));
     sl_buf b = sl_buf_new(a, 16 << 20);
-    const char *compression = gzip ? "gzip" : "none";
     if (format.n == 0 || sl_str_eqc(format, "CSV")) {
-        sl_buf_fmt(&b, "read_csv([%.*s], compression='%s'", SL_ARG(path_list(a, paths)), compression);
+        sl_buf_fmt(&b, "read_csv([%.*s], compression='%s'", SL_ARG(path_list(a, paths)), gzip ? "gzip" : "none");
         csv_sql(a, &b, config, fields);
     } else if (sl_str_eqc(format, "NEWLINE_DELIMITED_JSON") || sl_str_eqc(format, "JSON")) {
         sl_str ignored;
-        sl_buf_fmt(&b, "read_json([%.*s], format='newline_delimited', compression='%s'", SL_ARG(path_list(a, paths)), compression);
+        sl_buf_fmt(&b, "read_json([%.*s], format='newline_delimited', compression='%s'", SL_ARG(path_list(a, paths)), gzip ? "gzip" : "uncompressed");
         sl_str columns = column_struct(a, fields, &ignored);
         if (columns.n > 0)
             sl_buf_fmt(&b, ", columns={%.*s}", SL_ARG(columns));

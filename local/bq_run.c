@@ -49,8 +49,8 @@ int64_t bq_count(bq_work *w, sl_str from)
 
 /* ---- statements ---- */
 
-/* Options of CREATE EXTERNAL TABLE to the names of the API. */
-static const sl_val *external_config(sl_arena *a, const gs_statement *s)
+/* Options of CREATE EXTERNAL TABLE and of FROM FILES to the names of the API. */
+static const sl_val *external_config(sl_arena *a, const gs_statement *s, const sl_val *options)
 {
     static const struct {
         const char *sql, *api;
@@ -59,11 +59,11 @@ static const sl_val *external_config(sl_arena *a, const gs_statement *s)
                   { "field_delimiter", "fieldDelimiter", true }, { "quote", "quote", true }, { "allow_jagged_rows", "allowJaggedRows", true }, { "allow_quoted_newlines", "allowQuotedNewlines", true },
                   { "encoding", "encoding", true }, { "null_marker", "nullMarker", true }, { "compression", "compression", false } };
     sl_val *config = sl_map(a), *csv = sl_map(a);
-    sl_str format = sl_str_upper(a, sl_get_text(s->options, "format"));
+    sl_str format = sl_str_upper(a, sl_get_text(options, "format"));
     sl_map_set_str(a, config, "sourceFormat", sl_str_eqc(format, "JSON") ? SL_S("NEWLINE_DELIMITED_JSON") : format);
     for (size_t i = 0; i < SL_COUNT(names); i++)
-        if (sl_get(s->options, names[i].sql) != NULL)
-            sl_map_setc(a, names[i].csv ? csv : config, names[i].api, sl_get(s->options, names[i].sql));
+        if (sl_get(options, names[i].sql) != NULL)
+            sl_map_setc(a, names[i].csv ? csv : config, names[i].api, sl_get(options, names[i].sql));
     if (csv->map.n > 0)
         sl_map_setc(a, config, "csvOptions", csv);
     sl_map_set_bool(a, config, "autodetect", s->columns == NULL);
@@ -72,7 +72,7 @@ static const sl_val *external_config(sl_arena *a, const gs_statement *s)
 
 static bool create_external(bq_work *w, const gs_statement *s)
 {
-    const sl_val *config = external_config(w->a, s);
+    const sl_val *config = external_config(w->a, s, s->options);
     sl_str reader;
     if (!bq_reader_sql(w->c, w->a, config, s->columns, &reader, w->err))
         return false;
@@ -244,6 +244,27 @@ static bool select_into(bq_work *w, const gs_statement *s, const sl_val *conf)
     return bq_run(w, sl_fmt(w->a, "CREATE OR REPLACE TABLE %.*s AS %.*s", SL_ARG(name), SL_ARG(s->sql)), NULL) && bq_remember_table(w->k, w->a, destination, meta, w->err);
 }
 
+/* As a load job; into a table that is there, its columns say what the files hold. */
+static bool load_data(bq_work *w, const gs_statement *s)
+{
+    sl_arena *a = w->a;
+    const sl_val *loaded = NULL;
+    sl_val *conf = sl_map_shallow(a, external_config(a, s, s->files));
+    bool there = bq_fields(w->k, a, sl_get_text(s->target, "projectId"), sl_get_text(s->target, "datasetId"), sl_get_text(s->target, "tableId")) != NULL;
+    sl_map_setc(a, conf, "destinationTable", s->target);
+    sl_map_set_str(a, conf, "writeDisposition", s->or_replace ? SL_S("WRITE_TRUNCATE") : SL_S("WRITE_APPEND"));
+    sl_map_set_bool(a, conf, "autodetect", s->columns == NULL && (s->or_replace || !there));
+    if (s->columns != NULL)
+        sl_map_setc(a, conf, "schema", sl_map_of(a, "fields", s->columns));
+    sl_map_opt(a, conf, "timePartitioning", s->partition);
+    sl_map_opt(a, conf, "rangePartitioning", s->range);
+    if (s->clustering != NULL)
+        sl_map_setc(a, conf, "clustering", sl_map_of(a, "fields", s->clustering));
+    bool ok = bq_load(w, conf, &loaded);
+    sl_map_opt(a, w->query, "loadQueryStatistics", loaded);
+    return ok;
+}
+
 static bool one_statement(bq_work *w, const gs_statement *s, const sl_val *conf)
 {
     sl_map_set_str(w->a, w->query, "statementType", sl_str_c(s->type));
@@ -261,48 +282,73 @@ static bool one_statement(bq_work *w, const gs_statement *s, const sl_val *conf)
         return alter(w, s);
     if (strcmp(s->type, "SELECT") == 0)
         return select_into(w, s, conf);
+    if (strcmp(s->type, "LOAD_DATA") == 0)
+        return load_data(w, s);
+    if (strcmp(s->type, "EXPORT_DATA") == 0)
+        return bq_export(w, s->sql, s->files);
     return sl_err_set(w->err, SL_ERR_DATA, "invalid", "%s is not supported by the local cloud", s->type);
 }
 
-bool bq_statements(sl_arena *a, const sl_val *job, gs_statement **ret, size_t *ret_count, bool *ret_information, sl_err *err)
+bool bq_statements(sl_arena *a, const sl_val *job, bq_script *ret, sl_err *err)
 {
     const sl_val *conf = sl_get(sl_get(job, "configuration"), "query"), *dataset = sl_get(conf, "defaultDataset");
     sl_str project = sl_get_text(dataset, "projectId");
     gs_context x = { .arena = a, .project = project.n ? project : sl_get_text(sl_get(job, "jobReference"), "projectId"), .dataset = sl_get_text(dataset, "datasetId"), .text = sl_get_text(conf, "query"), .err = err };
+    *ret = (bq_script){ 0 };
     if (sl_get_bool(conf, "useLegacySql", true))
         return sl_err_set(err, SL_ERR_DATA, "invalid", "the local cloud has no legacy SQL; set useLegacySql to false");
-    bool ok = gs_translate(&x, ret, ret_count);
-    *ret_information = x.information;
+    bool ok = gs_translate(&x, &ret->list, &ret->n);
+    ret->information = x.information;
+    ret->wildcards = x.wildcards;
     return ok;
 }
 
-static bq_work begin(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, sl_err *err)
+static bq_work begin(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *job, sl_err *err)
 {
-    bq_work w = { .c = c, .k = k, .a = a, .job = job, .err = err, .stats = (sl_val *)(uintptr_t)sl_get(job, "statistics"), .query = sl_map(a) };
+    bq_work w = { .c = c, .k = k, .a = a, .job = (sl_val *)(uintptr_t)job, .err = err, .stats = (sl_val *)(uintptr_t)sl_get(job, "statistics"), .query = sl_map(a) };
     w.project = sl_get_text(sl_get(job, "jobReference"), "projectId");
     w.location = sl_get_text(sl_get(job, "jobReference"), "location");
     return w;
 }
 
-bool bq_run_statement(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const gs_statement *s, bool information, sl_err *err)
+/* What the statement reads and DuckDB does not have. */
+static bool prepare(bq_work *w, const bq_script *x, const gs_statement *s)
+{
+    return bq_refresh_externals(w->c, w->k, w->a, w->err) && (!x->information || bq_information(w)) && bq_make_wildcards(w, x->wildcards, s->wild_from, s->wild_to);
+}
+
+bool bq_run_statement(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const bq_script *x, const gs_statement *s, sl_err *err)
 {
     bq_work w = begin(c, k, a, job, err);
     int64_t bad;
     sl_map_set_str(a, w.query, "totalBytesProcessed", SL_S("0"));
     sl_map_set_str(a, w.query, "totalBytesBilled", SL_S("0"));
     sl_map_set_bool(a, w.query, "cacheHit", false);
-    bool ok = bq_refresh_externals(c, k, a, err) && (!information || bq_information(&w)) && one_statement(&w, s, sl_get(sl_get(job, "configuration"), "query")) && bq_check_bad_records(&w, &bad);
+    bool ok = prepare(&w, x, s) && one_statement(&w, s, sl_get(sl_get(job, "configuration"), "query")) && bq_check_bad_records(&w, &bad);
     sl_map_setc(a, w.stats, "query", w.query);
     sl_map_set_str(a, w.stats, "totalBytesProcessed", SL_S("0"));
     return ok;
 }
 
+bool bq_run_value(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *job, const bq_script *x, const gs_statement *s, const sl_val **ret, sl_err *err)
+{
+    bq_work w = begin(c, k, a, job, err);
+    const sl_val *rows;
+    if (!prepare(&w, x, s) || !sl_duck_run(k, a, s->sql, &rows, NULL, err))
+        return false;
+    *ret = sl_at(sl_at(rows, 0), 0);
+    return true;
+}
+
 bool bq_run_other(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, sl_err *err)
 {
-    const sl_val *conf = sl_get(job, "configuration");
+    const sl_val *conf = sl_get(job, "configuration"), *loaded = NULL;
     bq_work w = begin(c, k, a, job, err);
-    if (sl_get(conf, "load") != NULL)
-        return bq_load(&w, sl_get(conf, "load"));
+    if (sl_get(conf, "load") != NULL) {
+        bool ok = bq_load(&w, sl_get(conf, "load"), &loaded);
+        sl_map_opt(a, w.stats, "load", loaded);
+        return ok;
+    }
     if (sl_get(conf, "extract") != NULL)
         return bq_extract(&w, sl_get(conf, "extract"));
     if (sl_get(conf, "copy") != NULL)

@@ -21,9 +21,15 @@ bool bq_dataset_known(bq_work *w, const sl_val *ref);
 /* Rows that CSV readers have left out so far, against the limit that each of them was given. */
 bool bq_check_bad_records(bq_work *w, int64_t *ret_count);
 
-bool bq_load(bq_work *w, const sl_val *conf);
+/* *ret: what the statistics say of it. */
+bool bq_load(bq_work *w, const sl_val *conf, const sl_val **ret);
 bool bq_extract(bq_work *w, const sl_val *conf);
+/* EXPORT DATA: the rows of a query of DuckDB's into Cloud Storage. */
+bool bq_export(bq_work *w, sl_str query, const sl_val *options);
 bool bq_copy(bq_work *w, const sl_val *conf);
+
+/* The views sl_wild_<from> … of all[from, to): the rows of all tables that begin so, with _TABLE_SUFFIX (bq_wildcard.c). */
+bool bq_make_wildcards(bq_work *w, const sl_val *all, size_t from, size_t to);
 
 /* Fills the temporary tables that a query of INFORMATION_SCHEMA is rewritten to. */
 bool bq_information(bq_work *w);

@@ -20,6 +20,9 @@ typedef struct gs_token {
     bool space_before;
 } gs_token;
 
+/* IF, WHILE and their like become branches and jumps. */
+typedef enum gs_flow { GS_RUN, GS_BRANCH /* `sql` gives one boolean; jump when it is not true */, GS_GOTO, GS_RAISE /* `sql` gives a message */ } gs_flow;
+
 typedef struct gs_statement {
     const char *type;          /* BigQuery's statementType: SELECT, CREATE_TABLE, … */
     sl_str sql;                /* for DuckDB; CREATE_EXTERNAL_TABLE: empty */
@@ -33,6 +36,10 @@ typedef struct gs_statement {
     const sl_val *clustering;  /* [names] */
     const sl_val *more;        /* of ALTER TABLE: further statements for DuckDB */
     sl_str renamed;            /* of ALTER TABLE: the new name */
+    const sl_val *files;       /* options of FROM FILES and of EXPORT DATA */
+    gs_flow flow;
+    size_t jump;               /* of GS_BRANCH and GS_GOTO: which statement comes next; the number of all: none */
+    size_t wild_from, wild_to; /* which of the context's wildcards it reads */
     size_t from, to;           /* place in the script */
 } gs_statement;
 
@@ -49,6 +56,7 @@ typedef struct gs_context {
     sl_str text;
     sl_err *err;
     bool information;          /* set: INFORMATION_SCHEMA is read (temporary tables info_tables and so on) */
+    sl_val *wildcards;         /* set: [{projectId, datasetId, prefix}] of tables that are read as `prefix*`, by the names sl_wild_0, …; NULL = none */
     bool by_place;             /* a STRUCT without names is a value for something that has them: a column, the list's first */
     sl_str target[2];          /* name and alias of the table that is changed */
     gs_declared declared[GS_DECLARED_MAX];

@@ -158,6 +158,7 @@ typedef struct rewriter {
     bool in_list;      /* between SELECT and FROM: */
     size_t item;       /* where the current column begins, */
     unsigned unnamed;  /* and how many had no name so far */
+    bool wild;         /* tables are read by the beginning of their names */
     sl_str tables[32]; /* names that FROM has given so far: t.list behind them is an array */
     size_t table_count;
 } rewriter;
@@ -260,6 +261,52 @@ static sl_str path_sql(gs_context *x, const sl_str *parts, size_t count)
     return sl_buf_str(&b);
 }
 
+/* `prefix*`: the rows of all tables that begin so, in a view that is made before the statement runs. */
+static sl_str wildcard(gs_context *x, const sl_str *parts, size_t count)
+{
+    const sl_val *ref;
+    (void)gs_table(x, parts, count, &ref);
+    sl_str name = sl_get_text(ref, "tableId");
+    sl_val *one = sl_map_shallow(x->arena, ref);
+    sl_map_set_str(x->arena, one, "prefix", sl_str_sub(name, 0, name.n - 1));
+    if (x->wildcards == NULL)
+        x->wildcards = sl_list(x->arena);
+    sl_list_add(x->arena, x->wildcards, one);
+    return sl_fmt(x->arena, "sl_wild_%zu", sl_val_count(x->wildcards) - 1);
+}
+
+static bool is_wildcard(const gs_token *t)
+{
+    return t->kind == GS_QUOTED && t->text.n > 0 && t->text.p[t->text.n - 1] == '*';
+}
+
+/* Does the SELECT at t[i] read such tables itself? */
+static bool reads_wildcard(const gs_token *t, size_t n, size_t i)
+{
+    static const char *const ends[] = { "UNION", "INTERSECT" };
+    for (; i < n && !one_of(&t[i], ends, SL_COUNT(ends)); i = gs_op(&t[i], "(") ? gs_close(t, n, i) : i + 1)
+        if (is_wildcard(&t[i]))
+            return true;
+    return false;
+}
+
+/* All columns, *: _TABLE_SUFFIX is none of them. */
+static bool rewrite_star(rewriter *r)
+{
+    const gs_token *t = &r->t[r->i];
+    if (!r->in_list || !r->wild || !gs_op(t, "*") || !(r->i == r->item || gs_op(t - 1, ".") || gs_is(t - 1, "DISTINCT") || gs_is(t - 1, "ALL")))
+        return false;
+    add_token(r->x, &r->out, t);
+    sl_str more = SL_S("");
+    if (++r->i + 1 < r->n && gs_is(t + 1, "EXCEPT") && gs_op(t + 2, "(")) {
+        size_t open = r->i + 1, end = gs_close(r->t, r->n, open);
+        more = gs_rewrite(r->x, r->t + open + 1, end - open - 2);
+        r->i = end;
+    }
+    sl_buf_fmt(&r->out, " EXCLUDE (_TABLE_SUFFIX%s%.*s)", more.n ? ", " : "", SL_ARG(more));
+    return true;
+}
+
 /* A table's name behind FROM and its like, unless it is a subquery, UNNEST, or a name of a WITH clause. */
 static bool rewrite_table(rewriter *r)
 {
@@ -273,6 +320,10 @@ static bool rewrite_table(rewriter *r)
     if (is_list(r, parts, count))
         return unnest(r, path_sql(r->x, parts, count), parts[count - 1], joins(r, at));
     keep_name(r, count > 0 ? parts[count - 1] : SL_S(""));
+    if (is_wildcard(t) && count <= 3 && (count > 1 || r->x->dataset.n > 0)) {
+        sl_buf_fmt(&r->out, " %.*s", SL_ARG(wildcard(r->x, parts, count)));
+        return true;
+    }
     if (count == 0 || (count == 1 && (r->x->dataset.n == 0 || gs_find_declared(r->x, parts[0], false) != NULL))) {
         r->i = at;
         return false;
@@ -570,6 +621,8 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
         }
         if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_variable(&r) || rewrite_in(&r) || rewrite_typed(&r) || rewrite_select_as(&r) || rewrite_call(&r) || rewrite_word(&r)))
             continue;
+        if (rewrite_star(&r))
+            continue;
         if (ends_from(at))
             r.in_from = false;
         if (introduces_table(t, r.i)) {
@@ -585,6 +638,7 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
             r.in_list = true;
             r.item = r.i;
             r.unnamed = 0;
+            r.wild = reads_wildcard(t, n, r.i);
         }
     }
     if (r.in_list)

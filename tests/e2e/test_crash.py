@@ -95,45 +95,47 @@ class Crash(Case):
                 rows = self.sql("SELECT count(*) AS n, count(DISTINCT trip_id) AS ids FROM `local-project.trips.green_tripdata`")["rows"][0]["f"]
                 self.assertEqual([c["v"] for c in rows], [str(ROWS), str(ROWS)])
 
-    def test_a_script_goes_on_behind_its_last_statement(self):
-        self.prepare()
+    def script(self, sql):
+        flow = self.tmp / "script.yaml"
+        task = {"id": "script", "type": "io.kestra.plugin.gcp.bigquery.Query", "projectId": "local-project", "serviceAccount": "{{ secret('GCP_CREDS') }}", "location": "europe-west2", "sql": sql, "fetchType": "FETCH_ONE"}
+        flow.write_text(json.dumps({"id": "script", "namespace": "examples", "tasks": [task], "outputs": [{"id": "sum", "type": "INT", "value": "{{ outputs.script.row.f0_ }}"}]}))
+        return ["run", flow, "--local"]
+
+    def kill_everywhere(self, args, labels, total, children):
+        """At each of the labels, as often as an undisturbed run passes them; children: so many statements, none of which failed."""
         template = self.tmp / "template"
         shutil.copytree(self.data, template)
-        flow = self.tmp / "script.yaml"
-        flow.write_text(
-            """
-id: script
-namespace: examples
-tasks:
-  - id: script
-    type: io.kestra.plugin.gcp.bigquery.Query
-    projectId: local-project
-    serviceAccount: "{{ secret('GCP_CREDS') }}"
-    location: europe-west2
-    sql: |
-      CREATE TABLE trips.script (n INT64);
-      INSERT INTO trips.script (n) VALUES (1);
-      INSERT INTO trips.script (n) VALUES (2);
-      SELECT SUM(n) FROM trips.script;
-    fetchType: FETCH_ONE
-outputs:
-  - {id: sum, type: INT, value: "{{ outputs.script.row.f0_ }}"}
-"""
+        passed = self.labels(args)
+        for label in labels:
+            self.assertGreater(passed[label], 0, label)
+            for n in range(1, passed[label] + 1):
+                with self.subTest(label=label, n=n):
+                    self.fresh(template)
+                    killed = self.sluice(*args, env={"SLUICE_FAULT": f"{label}:{n}:kill"})
+                    self.assertIn(killed.rc, (-9, 137), killed)
+                    self.assertIn(f'"sum":{total}', self.ok(self.sluice("run", "--continue", killed.id, "--local", "-q")).out)
+                    with LocalCloud(self, "--anonymous") as cloud:
+                        jobs = self.jobs(cloud)
+                        made = json.loads(cloud.get("/bigquery/v2/projects/local-project/jobs?parentJobId=" + jobs[0]["jobReference"]["jobId"])[1])["jobs"]
+                    self.assertEqual((len(jobs), [c["status"]["state"] for c in made]), (1, ["DONE"] * children))
+                    self.assertFalse([c for c in made if "errorResult" in c["status"]])
+        return passed
+
+    def test_a_script_goes_on_behind_its_last_statement(self):
+        self.prepare()
+        args = self.script("CREATE TABLE trips.script (n INT64); INSERT INTO trips.script (n) VALUES (1); INSERT INTO trips.script (n) VALUES (2); SELECT SUM(n) FROM trips.script;")
+        self.assertEqual(self.kill_everywhere(args, ["local.job.before_run"], 3, 4)["local.job.before_run"], 4)
+
+    def test_a_script_goes_the_same_way_again(self):
+        """Its condition would be another one after what it led to; and a transaction is there as a whole, or not."""
+        self.prepare()
+        args = self.script(
+            "CREATE TABLE trips.script (n INT64); INSERT INTO trips.script VALUES (1);"
+            "IF (SELECT COUNT(*) FROM trips.script) = 1 THEN INSERT INTO trips.script VALUES (10); ELSE INSERT INTO trips.script VALUES (1000); END IF;"
+            "BEGIN TRANSACTION; INSERT INTO trips.script VALUES (100); UPDATE trips.script SET n = n + 1 WHERE n = 1; COMMIT TRANSACTION; SELECT SUM(n) FROM trips.script;"
         )
-        args = ["run", flow, "--local"]
-        count = self.labels(args)["local.job.before_run"]
-        self.assertEqual(count, 4)
-        for n in range(1, count + 1):
-            with self.subTest(n=n):
-                self.fresh(template)
-                killed = self.sluice(*args, env={"SLUICE_FAULT": f"local.job.before_run:{n}:kill"})
-                self.assertIn(killed.rc, (-9, 137), killed)
-                self.assertIn('"sum":3', self.ok(self.sluice("run", "--continue", killed.id, "--local", "-q")).out)
-                with LocalCloud(self, "--anonymous") as cloud:
-                    jobs = self.jobs(cloud)
-                    children = json.loads(cloud.get("/bigquery/v2/projects/local-project/jobs?parentJobId=" + jobs[0]["jobReference"]["jobId"])[1])["jobs"]
-                self.assertEqual((len(jobs), [c["status"]["state"] for c in children]), (1, ["DONE"] * 4))
-                self.assertFalse([c for c in children if "errorResult" in c["status"]])
+        passed = self.kill_everywhere(args, ["local.script.before_step", "local.script.before_commit", "local.script.after_commit"], 112, 9)
+        self.assertEqual(passed["local.script.before_step"], 9)
 
     def test_secrets_survive(self):
         """A SECRET input and an output with a secret in it are what they were, and readable nowhere."""
