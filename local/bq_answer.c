@@ -128,6 +128,8 @@ const sl_val *bq_error(sl_cloud *c, sl_arena *a, const sl_err *err)
     }
     if (sl_str_find(m, SL_S("Transaction conflict")) >= 0 || sl_str_find(m, SL_S("Conflict on ")) >= 0 || sl_str_find(m, SL_S("write-write conflict")) >= 0)
         return error_of(a, "invalidQuery", SL_S("Could not serialize access to table due to concurrent update"), NULL);
+    if (sl_str_find(m, SL_S("string 'division by zero'")) >= 0) /* sl_divisor */
+        return error_of(a, "invalidQuery", SL_S("division by zero"), "query");
     if (sl_str_find(m, SL_S("INTERRUPT")) >= 0)
         return error_of(a, "stopped", SL_S("Job execution was cancelled: User requested cancellation"), NULL);
     return error_of(a, "invalidQuery", first, "query");

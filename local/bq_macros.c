@@ -11,6 +11,7 @@ const char *const bq_macros[] = {
     "sl_text(x) AS CASE WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST(x AS BLOB)) ELSE sl_string(x) END",
     "sl_bytes(x) AS CASE WHEN typeof(x) = 'BLOB' THEN TRY_CAST(x AS BLOB) ELSE encode(CAST(x AS VARCHAR)) END",
     "sl_int(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN CAST(round(TRY_CAST(x AS DOUBLE)) AS BIGINT) ELSE CAST(x AS BIGINT) END",
+    "sl_divisor(x) AS CASE WHEN x = 0 THEN CAST('division by zero' AS BIGINT) ELSE x END", /* not error(): TRY and the optimizer do not like it */
     "sl_literal(x) AS CASE WHEN typeof(x) = 'VARCHAR' THEN '\"' || CAST(x AS VARCHAR) || '\"' ELSE sl_text(x) END",
     /* weeks: k is the day that begins them, 0 = Sunday */
     "sl_week(x, k) AS date_trunc('day', x) - to_days(CAST((dayofweek(x) - k + 7) % 7 AS INTEGER))",

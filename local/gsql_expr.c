@@ -307,6 +307,50 @@ static bool rewrite_star(rewriter *r)
     return true;
 }
 
+/* Behind the operand at t[i]: a value with its sign, calls, parts and elements. */
+static size_t operand_end(const gs_token *t, size_t n, size_t i)
+{
+    while (i < n && (gs_op(&t[i], "-") || gs_op(&t[i], "+") || gs_op(&t[i], "~")))
+        i++;
+    if (i < n && gs_is(&t[i], "CASE")) {
+        size_t open = 0;
+        do {
+            open += gs_is(&t[i], "CASE");
+            open -= gs_is(&t[i], "END");
+            i++;
+        } while (i < n && open > 0);
+        return i;
+    }
+    i = i < n && (gs_op(&t[i], "(") || gs_op(&t[i], "[")) ? gs_close(t, n, i) : i + 1;
+    while (i < n) {
+        if (gs_op(&t[i], "(") || gs_op(&t[i], "["))
+            i = gs_close(t, n, i);
+        else if (i + 1 < n && (gs_op(&t[i], ".") || (gs_is(&t[i], "OVER") && !gs_op(&t[i + 1], "("))))
+            i += 2;
+        else if (gs_is(&t[i], "OVER"))
+            i++;
+        else
+            break;
+    }
+    return i < n ? i : n;
+}
+
+/* x / y: an error where y is 0; DuckDB gives NULL. */
+static bool rewrite_division(rewriter *r)
+{
+    const gs_token *t = &r->t[r->i];
+    if (!gs_op(t, "/") || r->i + 1 >= r->n)
+        return false;
+    size_t end = operand_end(r->t, r->n, r->i + 1);
+    double number;
+    if (end == r->i + 2 && t[1].kind == GS_NUMBER && sl_parse_double(t[1].text, &number) && number != 0)
+        return false;
+    sl_str divisor = gs_rewrite(r->x, t + 1, end - r->i - 1);
+    sl_buf_fmt(&r->out, " / sl_divisor(%.*s)", SL_ARG(divisor));
+    r->i = end;
+    return true;
+}
+
 /* A table's name behind FROM and its like, unless it is a subquery, UNNEST, or a name of a WITH clause. */
 static bool rewrite_table(rewriter *r)
 {
@@ -621,7 +665,7 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
         }
         if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_variable(&r) || rewrite_in(&r) || rewrite_typed(&r) || rewrite_select_as(&r) || rewrite_call(&r) || rewrite_word(&r)))
             continue;
-        if (rewrite_star(&r))
+        if (rewrite_star(&r) || rewrite_division(&r))
             continue;
         if (ends_from(at))
             r.in_from = false;

@@ -297,7 +297,7 @@ bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count)
     if (s.t == NULL || !balanced(x, s.t, s.n) || !block(&s))
         return false;
     if (s.i < s.n)
-        return gs_fail(x, here(&s), "Syntax error: Unexpected \"%.*s\"", SL_ARG(here(&s)->text));
+        return gs_fail(x, &s.t[s.i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(s.t[s.i].text));
     if (s.count == 0)
         return sl_err_at(x->err, 1, 1, SL_ERR_DATA, "sql.syntax", "Syntax error: Unexpected end of script at [1:1]");
     for (size_t i = 0; i < s.count; i++)
