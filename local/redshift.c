@@ -86,6 +86,8 @@ static bool failed(sl_redshift_session *s, sl_err *err)
         const char *words, *code;
     } known[] = { { "Catalog Error: Table with name", "pg.42P01" }, { "Binder Error: Referenced column", "pg.42703" }, { "Catalog Error: Scalar Function", "pg.42883" }, { "Parser Error", "pg.42601" }, { "Conversion Error", "pg.22P02" },
                   { "Constraint Error", "pg.23505" },               { "TransactionContext Error", "pg.40001" } };
+    if (strstr(err->message, "string 'division by zero'") != NULL) /* rs_divisor */
+        (void)sl_err_set(err, SL_ERR_DATA, "pg.22012", "division by zero");
     for (size_t i = 0; i < SL_COUNT(known); i++)
         if (strncmp(err->message, known[i].words, strlen(known[i].words)) == 0)
             (void)snprintf(err->code, sizeof err->code, "%s", known[i].code);
@@ -107,6 +109,19 @@ static bool transaction(sl_redshift_session *s, sl_str verb, bool *handled, sl_s
         return true; /* a warning there, no error */
     bool ok = sl_duck_exec(s->con, begin ? "BEGIN" : back ? "ROLLBACK" : "COMMIT", err);
     s->status = begin && ok ? 'T' : 'I';
+    return ok;
+}
+
+/* All of them, or none. */
+static bool run_parts(sl_redshift_session *s, sl_arena *a, const sl_val *parts, sl_err *err)
+{
+    bool own = s->status == 'I', ok = !own || sl_duck_exec(s->con, "BEGIN", err);
+    sl_err ignored;
+    for (size_t i = 0; ok && i < sl_val_count(parts); i++)
+        ok = sl_duck_run(s->con, a, sl_text(sl_at(parts, i)), NULL, NULL, err);
+    ok = ok && (!own || sl_duck_exec(s->con, "COMMIT", err));
+    if (own && !ok)
+        (void)sl_duck_exec(s->con, "ROLLBACK", &ignored);
     return ok;
 }
 
@@ -134,7 +149,13 @@ static bool run(void *self, sl_arena *a, sl_str statement, sl_pgwire_result *ret
         ret->tag = SL_S("UNLOAD");
         return sl_redshift_unload(s, a, statement, &changed, err) || failed(s, err);
     }
-    const sl_val *columns;
+    const sl_val *columns, *parts;
+    if (!sl_redshift_parts(s, a, statement, &parts, err))
+        return failed(s, err);
+    if (sl_val_count(parts) > 0) {
+        ret->tag = verb;
+        return run_parts(s, a, parts, err) || failed(s, err);
+    }
     if (!sl_redshift_rewrite(s, a, statement, &sql, err) || !sl_duck_query(s->con, a, sql, &ret->rows, &columns, &changed, err))
         return failed(s, err);
     ret->columns = with_oids(a, columns);

@@ -30,6 +30,10 @@ void sl_redshift_data_stop(sl_cloud *c);
 
 /* redshift_sql.c: a statement of Redshift as DuckDB understands it. */
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_str *ret, sl_err *err);
+/* redshift_function.c: CREATE FUNCTION, SHOW and the like; *ret empty: it is none of them. false with err: or it is refused. */
+bool sl_redshift_whole(sl_redshift_session *s, sl_arena *arena, sl_str statement, sl_str *ret, sl_err *err);
+/* What becomes several statements of DuckDB, which are one transaction; empty: it stays one. */
+bool sl_redshift_parts(sl_redshift_session *s, sl_arena *arena, sl_str statement, const sl_val **ret, sl_err *err);
 /* redshift_macros.c: statements that make functions and views; ends with NULL. */
 extern const char *const sl_redshift_macros[];
 /* redshift_copy.c: COPY table FROM 's3://…' or 'dynamodb://…'. */

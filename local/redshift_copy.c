@@ -94,7 +94,9 @@ static bool parse(copy *c, sl_str statement, sl_err *err)
     }
     if (is(token, ")"))
         token = sl_sql_token(&rest);
-    c->table = sl_buf_str(&table);
+    c->named = sl_buf_str(&table);
+    if (!sl_redshift_rewrite(c->s, c->a, c->named, &c->table, err))
+        return false;
     c->columns = columns;
     c->url = sl_redshift_unquoted(c->a, sl_sql_token(&rest));
     if (!is(token, "FROM") || c->table.n == 0 || c->url.n == 0)
@@ -115,14 +117,10 @@ static bool parse(copy *c, sl_str statement, sl_err *err)
 static bool load_types(copy *c, sl_err *err)
 {
     const sl_val *rows;
-    sl_str table = c->table;
-    ptrdiff_t dot = sl_str_rfind(table, SL_S("."));
-    sl_str name = sl_str_replace(c->a, sl_str_sub(table, (size_t)(dot + 1), table.n), SL_S("\""), SL_S(""));
+    sl_str sql = sl_fmt(c->a, "SELECT column_name, column_type, coalesce(\"default\", '') LIKE '%%" SL_REDSHIFT_IDENTITY "%%' FROM (DESCRIBE %.*s)", SL_ARG(c->table));
     c->types = sl_list(c->a);
-    if (!sl_duck_run(c->s->con, c->a, sl_fmt(c->a, "SELECT column_name, data_type, coalesce(column_default, '') LIKE '%%" SL_REDSHIFT_IDENTITY "%%' FROM duckdb_columns() WHERE lower(table_name) = lower(%.*s) AND NOT internal ORDER BY column_index", SL_ARG(sl_duck_text(c->a, name))), &rows, NULL, err))
-        return false;
-    if (sl_val_count(rows) == 0)
-        return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42P01", "relation \"%.*s\" does not exist", SL_ARG(c->table));
+    if (!sl_duck_run(c->s->con, c->a, sql, &rows, NULL, err))
+        return strncmp(err->message, "Catalog Error", 13) == 0 ? sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42P01", "relation \"%.*s\" does not exist", SL_ARG(c->named)) : false;
     size_t n = sl_val_count(c->columns) > 0 ? sl_val_count(c->columns) : sl_val_count(rows);
     for (size_t i = 0; i < n; i++) {
         if (sl_val_count(c->columns) == 0 && !c->explicit_ids && sl_str_eqc(sl_at(sl_at(rows, i), 2)->s, "true"))
@@ -132,7 +130,7 @@ static bool load_types(copy *c, sl_err *err)
             if (sl_str_ieq(sl_at(sl_at(rows, k), 0)->s, sl_str_replace(c->a, sl_at(c->columns, i)->s, SL_S("\""), SL_S(""))))
                 row = sl_at(rows, k);
         if (row == NULL)
-            return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42703", "column \"%.*s\" of relation \"%.*s\" does not exist", SL_ARG(sl_at(c->columns, i)->s), SL_ARG(c->table));
+            return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42703", "column \"%.*s\" of relation \"%.*s\" does not exist", SL_ARG(sl_at(c->columns, i)->s), SL_ARG(c->named));
         if (!c->explicit_ids && sl_str_eqc(sl_at(row, 2)->s, "true"))
             return sl_err_set(err, SL_ERR_DATA, "pg.XX000", "COPY cannot fill the IDENTITY column \"%.*s\" without EXPLICIT_IDS", SL_ARG(sl_at(row, 0)->s));
         sl_val *one = sl_map_of(c->a, "name", sl_at(row, 0));
@@ -219,7 +217,7 @@ static bool from_s3(copy *c, int64_t *rows, sl_err *err)
         return in_urls(c, &files, err);
     if (!keep_rejects(c, rejects, files.paths, files.names, err))
         return false;
-    return good || sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Load into table '%.*s' failed. Check 'sys_load_error_detail' system table for details.", SL_ARG(c->table));
+    return good || sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Load into table '%.*s' failed. Check 'sys_load_error_detail' system table for details.", SL_ARG(c->named));
 }
 
 /* ---- DynamoDB ---- */

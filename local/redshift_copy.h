@@ -10,7 +10,7 @@
 typedef struct sl_redshift_copying {
     sl_redshift_session *s;
     sl_arena *a;
-    sl_str table, url;
+    sl_str named, table, url;     /* the table as it was written, and as DuckDB has it */
     const sl_val *columns;        /* named in the statement; empty: all */
     sl_val *types;                /* [{name, type}] of the columns that are filled */
     sl_str delimiter, quote, null_text;

@@ -15,7 +15,10 @@ const char *const sl_redshift_macros[] = {
           " (e, s1, r1, s2, r2, z) AS CASE" CASE_OF(1) CASE_OF(2) " ELSE z END, (e, s1, r1, s2, r2, s3, r3) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) " END,"
           " (e, s1, r1, s2, r2, s3, r3, z) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) " ELSE z END, (e, s1, r1, s2, r2, s3, r3, s4, r4) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) CASE_OF(4) " END,"
           " (e, s1, r1, s2, r2, s3, r3, s4, r4, z) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) CASE_OF(4) " ELSE z END",
+    MACRO "rs_divisor(x) AS CASE WHEN x = 0 THEN CAST('division by zero' AS BIGINT) ELSE x END", /* not error(): TRY and the optimizer do not like it */
+    MACRO "rs_mod(x, y) AS x % rs_divisor(y)",
     /* dates */
+    MACRO "rs_last_day(d) AS last_day(CAST(d AS DATE))",
     MACRO "rs_add_year(n, d) AS " MOMENT " + to_years(CAST(n AS INTEGER))",
     MACRO "rs_add_quarter(n, d) AS " MOMENT " + to_months(CAST(n AS INTEGER) * 3)",
     MACRO "rs_add_month(n, d) AS " MOMENT " + to_months(CAST(n AS INTEGER))",
@@ -63,6 +66,7 @@ const char *const sl_redshift_macros[] = {
     MACRO "json_extract_array_element_text(j, i) AS json_extract_string(j, '$[' || i || ']')",
     MACRO "is_valid_json(j) AS json_valid(j) AND json_type(j) = 'OBJECT'",
     MACRO "is_valid_json_array(j) AS json_valid(j) AND json_type(j) = 'ARRAY'",
+    MACRO "can_json_parse(j) AS json_valid(j)",
     MACRO "json_parse(s) AS CAST(s AS JSON)",
     MACRO "json_serialize(j) AS CAST(j AS VARCHAR)",
     /* what tools ask for; the schema public is main here */

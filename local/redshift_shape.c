@@ -192,6 +192,49 @@ static size_t pattern(shaper *s, size_t i)
     return next + 1;
 }
 
+/* Behind the operand at i: a value with its sign, calls, parts and casts. */
+static size_t operand_end(const shaper *s, size_t i)
+{
+    while (at(s, i, "-") || at(s, i, "+"))
+        i++;
+    if (at(s, i, "CASE")) {
+        size_t open = 0;
+        do {
+            open += at(s, i, "CASE");
+            open -= at(s, i, "END");
+            i++;
+        } while (i < s->n && open > 0);
+    } else
+        i = at(s, i, "(") ? close_of(s, i) + 1 : i + 1;
+    while (i + 1 < s->n) {
+        if (at(s, i, "("))
+            i = close_of(s, i) + 1;
+        else if (at(s, i, ".") || at(s, i, "OVER"))
+            i += at(s, i, ".") ? 2 : 1;
+        else if (at(s, i, ":") && at(s, i + 1, ":"))
+            i += at(s, i + 2, "double") && at(s, i + 3, "precision") ? 4 : 3;
+        else if (at(s, i, "["))
+            while (i < s->n && !at(s, i++, "]"))
+                continue;
+        else
+            break;
+    }
+    return i < s->n ? i : s->n;
+}
+
+/* x / y, x % y: an error where y is 0; DuckDB gives NULL. */
+static size_t division(shaper *s, size_t i)
+{
+    size_t end = operand_end(s, i + 1);
+    double number;
+    if (end == i + 2 && sl_parse_double(s->t[i + 1], &number) && number != 0)
+        return i;
+    sl_buf_fmt(&s->out, " %.*s rs_divisor(", SL_ARG(s->t[i]));
+    shape(s, i + 1, end);
+    sl_buf_char(&s->out, ')');
+    return end;
+}
+
 /* A clause at i that has another shape; where it goes on, or i. */
 static size_t clause(shaper *s, size_t i)
 {
@@ -208,6 +251,12 @@ static size_t clause(shaper *s, size_t i)
         return similar(s, i);
     if (at(s, i, "APPROXIMATE") && !call)
         return i + 1;
+    if ((at(s, i, "/") || at(s, i, "%")) && i + 1 < s->n)
+        return division(s, i);
+    if (at(s, i, "MINUS") && (at(s, i + 1, "SELECT") || at(s, i + 1, "ALL") || call)) {
+        sl_buf_addc(&s->out, " EXCEPT");
+        return i + 1;
+    }
     if (at(s, i, "~") || (at(s, i, "!") && at(s, i + 1, "~")))
         return pattern(s, i);
     if (at(s, i, "#") && i + 1 < s->n) {

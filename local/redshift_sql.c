@@ -60,11 +60,20 @@ static bool attribute(sl_str token, sl_str *rest)
     return false;
 }
 
+/* dev.schema.table: there is one database. */
+static bool in_database(sl_str token, sl_str rest)
+{
+    if (!is(token, "dev") || !is(sl_sql_token(&rest), "."))
+        return false;
+    return sl_sql_token(&rest).n > 0 && is(sl_sql_token(&rest), ".");
+}
+
 /* A type or function under its name in DuckDB; .n == 0: it has the same. */
 static sl_str renamed(sl_str token, sl_str *rest, bool definition)
 {
     static const char *const functions[][2] = { { "NVL", "coalesce" }, { "LEN", "length" }, { "DECODE", "rs_decode" }, { "REGEXP_REPLACE", "rs_regexp_replace" },
-                                                { "TO_HEX", "rs_to_hex" }, { "JSON_EXTRACT_PATH_TEXT", "rs_json_path" }, { "DATE_TRUNC", "rs_datetrunc" } };
+                                                { "TO_HEX", "rs_to_hex" }, { "JSON_EXTRACT_PATH_TEXT", "rs_json_path" }, { "DATE_TRUNC", "rs_datetrunc" }, { "LAST_DAY", "rs_last_day" },
+                                                { "REPLICATE", "repeat" }, { "FUNC_SHA1", "sha1" }, { "SHA", "sha1" }, { "MOD", "rs_mod" } };
     bool call = is(peek(*rest), "(");
     if ((is(token, "GETDATE") && call) || is(token, "SYSDATE")) {
         if (call)
@@ -82,6 +91,14 @@ static sl_str renamed(sl_str token, sl_str *rest, bool definition)
         skip_list(rest);
         return SL_S("replace(current_schema(), 'main', 'public')");
     }
+    if ((is(token, "public") || sl_str_eqc(token, "\"public\"")) && is(peek(*rest), "."))
+        return SL_S("main");
+    if (is(token, "CURRENT_DATABASE") && call) {
+        skip_list(rest);
+        return SL_S("'dev'");
+    }
+    if ((is(token, "CURRENT_USER") || is(token, "SESSION_USER")) && !call)
+        return SL_S("'local'");
     if (is(token, "FLOAT") || is(token, "FLOAT8")) /* eight bytes there, four here */
         return SL_S("double");
     if (definition && is(token, "SUPER"))
@@ -123,23 +140,14 @@ static bool identity(sl_redshift_session *s, sl_arena *a, sl_str token, sl_str *
     return sl_duck_exec(s->con, sl_fmt(a, "CREATE SEQUENCE %.*s START WITH %lld INCREMENT BY %lld %s%s", SL_ARG(name), (long long)seed, (long long)step, seed < 1 && step > 0 ? "MINVALUE -9223372036854775808 " : "", bound).p, err);
 }
 
-static bool refused(sl_arena *a, sl_str statement, sl_err *err)
-{
-    sl_str rest = statement, first = sl_sql_token(&rest), second = sl_sql_token(&rest);
-    (void)a;
-    if (is(first, "ALTER") && is(second, "EXTERNAL"))
-        return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "the local Redshift does not know ALTER EXTERNAL");
-    return true;
-}
-
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, sl_str *ret, sl_err *err)
 {
     sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
+    if (!sl_redshift_whole(s, a, statement, ret, err) || ret->n > 0)
+        return ret->n > 0;
     statement = sl_redshift_shape(a, statement);
     sl_str rest = statement, token, first = peek(statement);
     bool definition = is(first, "CREATE") || is(first, "ALTER");
-    if (!refused(a, statement, err))
-        return false;
     /* Nothing to do here; and there is one user, who may do all. */
     if (is(first, "VACUUM") || is(first, "ANALYZE") || is(first, "GRANT") || is(first, "REVOKE")) {
         *ret = SL_REDSHIFT_NOTHING;
@@ -148,6 +156,11 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
     while ((token = sl_sql_token(&rest)).n > 0) {
         if (definition && attribute(token, &rest))
             continue;
+        if (in_database(token, rest)) {
+            (void)sl_sql_token(&rest);
+            sl_buf_char(&b, ' ');
+            continue;
+        }
         sl_str other = renamed(token, &rest, definition);
         if (definition && ((is(token, "IDENTITY") && is(peek(rest), "(")) || is(token, "GENERATED"))) {
             if (!identity(s, a, token, &rest, &other, err))

@@ -188,6 +188,19 @@ class Redshift(S3Case):
         rows = self.query("SELECT id, name FROM t ORDER BY id, name", fetchType="FETCH")["rows"]
         self.assertCountEqual([(r["id"], r["name"]) for r in rows], [(1, "   "), (1, None), (2, " x "), (2, " x "), (3, None), (4, "")])
 
+    def test_copy_by_schema(self):
+        """The table that is named, whatever others are called; and the session's own."""
+        self.upload(**{"two.txt": "1|a\n2|b\n"})
+        role = "IAM_ROLE 'arn:aws:iam::000000000000:role/r'"
+        self.query(
+            "CREATE TABLE t (id int, name varchar(20)); CREATE SCHEMA other; CREATE TABLE other.t (name varchar(20), x int, y int); CREATE TABLE other.u (a int, b varchar(9));"
+            f"COPY public.t FROM 's3://a-bucket/two.txt' {role}; COPY dev.public.t (id, name) FROM 's3://a-bucket/two.txt' {role}; COPY other.u FROM 's3://a-bucket/two.txt' {role};"
+            f"CREATE TABLE #stage (id int, name varchar(20)); COPY #stage FROM 's3://a-bucket/two.txt' {role}; INSERT INTO t SELECT id + 10, name FROM #stage",
+            kind="Queries",
+        )
+        self.assertEqual(self.query("SELECT COUNT(*) AS n, SUM(id) AS s, (SELECT COUNT(*) FROM other.u) AS u, (SELECT COUNT(*) FROM other.t) AS o FROM public.t", fetchType="FETCH_ONE")["row"], {"n": 6, "s": 29, "u": 2, "o": 0})
+        self.assertRegex(self.query(f"COPY public.none FROM 's3://a-bucket/two.txt' {role}", rc=1).err, r'relation "public.none" does not exist')
+
     def test_ready_tasks(self):
         """CopyFromS3 and Merge write the SQL, show it, and keep the secret to themselves."""
         self.query("CREATE TABLE t (id int, name varchar(20), n int); CREATE TABLE s (id int, name varchar(20), n int); INSERT INTO t VALUES (1, 'old', 1), (9, 'kept', 9)")
