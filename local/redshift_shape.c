@@ -225,6 +225,8 @@ static size_t operand_end(const shaper *s, size_t i)
 /* x / y, x % y: an error where y is 0; DuckDB gives NULL. */
 static size_t division(shaper *s, size_t i)
 {
+    if (at(s, i + 1, "/") || at(s, i + 1, "%")) /* no operand: DuckDB says so */
+        return i;
     size_t end = operand_end(s, i + 1);
     double number;
     if (end == i + 2 && sl_parse_double(s->t[i + 1], &number) && number != 0)
@@ -381,7 +383,7 @@ static void create(shaper *s)
         }
 }
 
-/* How many tokens; 0: brackets are nested too deep for us, and DuckDB may say so. */
+/* How many tokens; 0: brackets are nested too deep for us, or not closed, and DuckDB may say so. */
 static size_t count(sl_str statement)
 {
     enum { DEPTH_MAX = 500 };
@@ -389,10 +391,10 @@ static size_t count(sl_str statement)
     int depth = 0;
     for (sl_str token; (token = sl_sql_token(&statement)).n > 0; n++) {
         depth += is(token, "(") - is(token, ")");
-        if (depth > DEPTH_MAX)
+        if (depth < 0 || depth > DEPTH_MAX)
             return 0;
     }
-    return n;
+    return depth == 0 ? n : 0;
 }
 
 sl_str sl_redshift_shape(sl_arena *a, sl_str statement)
