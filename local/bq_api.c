@@ -559,6 +559,33 @@ static void query_post(void *self, sl_server_request *req, sl_server_response *r
     leave(&f);
 }
 
+/* Routines and models: there are none here. */
+static void none_list(void *self, sl_server_request *req, sl_server_response *resp)
+{
+    if (sl_cloud_authorized(self, req, resp))
+        sl_respond_json(req, resp, 200, sl_map(req->arena));
+}
+
+static void project_list(void *self, sl_server_request *req, sl_server_response *resp)
+{
+    const sl_cloud *c = self;
+    sl_arena *a = req->arena;
+    sl_val *doc = sl_map(a), *list = sl_list(a), *one = sl_map(a);
+    if (!sl_cloud_authorized(self, req, resp))
+        return;
+    sl_str id = c->project;
+    sl_map_set_str(a, one, "kind", SL_S("bigquery#project"));
+    sl_map_set_str(a, one, "id", id);
+    sl_map_set_str(a, one, "numericId", SL_S("1"));
+    sl_map_set_str(a, one, "friendlyName", id);
+    sl_map_setc(a, one, "projectReference", sl_map_of(a, "projectId", sl_val_str(a, id)));
+    sl_list_add(a, list, one);
+    sl_map_set_str(a, doc, "kind", SL_S("bigquery#projectList"));
+    sl_map_setc(a, doc, "projects", list);
+    sl_map_set_int(a, doc, "totalItems", 1);
+    sl_respond_json(req, resp, 200, doc);
+}
+
 #define P "/bigquery/v2/projects/+/"
 const sl_route sl_bq_routes[] = {
     { .method = "GET", .pattern = P "datasets", .handle = dataset_list },
@@ -574,6 +601,10 @@ const sl_route sl_bq_routes[] = {
     { .method = "PUT", .pattern = P "datasets/+/tables/+", .handle = table_patch },
     { .method = "DELETE", .pattern = P "datasets/+/tables/+", .handle = table_delete },
     { .method = "GET", .pattern = P "datasets/+/tables/+/data", .handle = table_data },
+    { .method = "POST", .pattern = P "datasets/+/tables/+/insertAll", .handle = bq_insert_all },
+    { .method = "GET", .pattern = P "datasets/+/routines", .handle = none_list },
+    { .method = "GET", .pattern = P "datasets/+/models", .handle = none_list },
+    { .method = "GET", .pattern = "/bigquery/v2/projects", .handle = project_list },
     { .method = "GET", .pattern = P "jobs", .handle = job_list },
     { .method = "POST", .pattern = P "jobs", .handle = job_insert },
     { .method = "GET", .pattern = P "jobs/+", .handle = job_get },

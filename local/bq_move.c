@@ -25,6 +25,8 @@ bool bq_load(bq_work *w, const sl_val *conf, const sl_val **ret)
     if (have != NULL && sl_str_eqc(write, "WRITE_EMPTY") && before > 0)
         return sl_err_set(w->err, SL_ERR_CONFLICT, "duplicate", "Already Exists: Table %.*s", SL_ARG(name));
     bool replace = have == NULL || sl_str_eqc(write, "WRITE_TRUNCATE");
+    if (!replace && !bq_fit_schema(w, conf, to, have, sl_fmt(w->a, "SELECT * FROM %.*s", SL_ARG(reader))))
+        return false;
     sl_str sql = replace ? sl_fmt(w->a, "CREATE OR REPLACE TABLE %.*s AS SELECT * FROM %.*s", SL_ARG(name), SL_ARG(reader)) : sl_fmt(w->a, "INSERT INTO %.*s BY NAME SELECT * FROM %.*s", SL_ARG(name), SL_ARG(reader));
     if (!bq_run(w, sql, &changed) || !bq_check_bad_records(w, &bad))
         return false;

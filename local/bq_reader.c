@@ -29,13 +29,19 @@ static sl_str opt_text(sl_arena *a, const sl_val *config, const char *name)
     return v ? sl_val_text(a, v) : SL_S("");
 }
 
+/* In files of text they are base64. */
+static bool is_bytes(const sl_val *field)
+{
+    return sl_str_ieq(sl_get_text(field, "type"), SL_S("BYTES")) && !sl_str_eqc(sl_get_text(field, "mode"), "REPEATED");
+}
+
 static sl_str column_struct(sl_arena *a, const sl_val *fields, sl_str *ret_strings)
 {
     sl_buf b = sl_buf_new(a, 1 << 20), s = sl_buf_new(a, 1 << 20);
     for (size_t i = 0; i < sl_val_count(fields); i++) {
-        sl_str name = sl_get_text(sl_at(fields, i), "name"), type = gs_duck_type(a, sl_at(fields, i));
+        sl_str name = sl_get_text(sl_at(fields, i), "name"), type = is_bytes(sl_at(fields, i)) ? SL_S("VARCHAR") : gs_duck_type(a, sl_at(fields, i));
         sl_buf_fmt(&b, "%s%.*s: %.*s", i ? ", " : "", SL_ARG(sl_duck_text(a, name)), SL_ARG(sl_duck_text(a, type)));
-        if (sl_str_eqc(type, "VARCHAR"))
+        if (sl_str_eqc(type, "VARCHAR") && !is_bytes(sl_at(fields, i)))
             sl_buf_fmt(&s, "%s%.*s", s.n ? ", " : "", SL_ARG(sl_duck_text(a, name)));
     }
     *ret_strings = sl_buf_str(&s);
@@ -102,6 +108,18 @@ static void csv_sql(sl_arena *a, sl_buf *b, const sl_val *config, const sl_val *
         sl_buf_addc(b, ", strict_mode=false");
 }
 
+static sl_str with_bytes(sl_arena *a, sl_str reader, const sl_val *fields)
+{
+    sl_buf b = sl_buf_new(a, 1 << 20);
+    for (size_t i = 0; i < sl_val_count(fields); i++)
+        if (is_bytes(sl_at(fields, i))) {
+            sl_str name = sl_duck_ident(a, sl_get_text(sl_at(fields, i), "name"));
+            sl_buf_fmt(&b, "%sfrom_base64(%.*s) AS %.*s", b.n ? ", " : "", SL_ARG(name), SL_ARG(name));
+        }
+    sl_str changed = sl_buf_str(&b);
+    return changed.n == 0 ? reader : sl_fmt(a, "(SELECT * REPLACE (%.*s) FROM %.*s)", SL_ARG(changed), SL_ARG(reader));
+}
+
 bool bq_reader_sql(sl_cloud *c, sl_arena *a, const sl_val *config, const sl_val *fields, sl_str *ret, sl_err *err)
 {
     const sl_val *uris = sl_get(config, "sourceUris");
@@ -130,7 +148,7 @@ bool bq_reader_sql(sl_cloud *c, sl_arena *a, const sl_val *config, const sl_val 
     else
         return sl_err_set(err, SL_ERR_DATA, "invalid", "the local cloud does not read the format %.*s; it reads CSV, NEWLINE_DELIMITED_JSON and PARQUET", SL_ARG(format));
     sl_buf_char(&b, ')');
-    *ret = sl_buf_str(&b);
+    *ret = sl_str_eqc(format, "PARQUET") ? sl_buf_str(&b) : with_bytes(a, sl_buf_str(&b), fields);
     return true;
 }
 

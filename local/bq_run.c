@@ -231,7 +231,8 @@ static bool select_into(bq_work *w, const gs_statement *s, const sl_val *conf)
     if (!bq_dataset_known(w, destination))
         return false;
     sl_str name = bq_table_sql(w->a, destination);
-    bool exists = bq_fields(w->k, w->a, sl_get_text(destination, "projectId"), sl_get_text(destination, "datasetId"), sl_get_text(destination, "tableId")) != NULL;
+    const sl_val *have = bq_fields(w->k, w->a, sl_get_text(destination, "projectId"), sl_get_text(destination, "datasetId"), sl_get_text(destination, "tableId"));
+    bool exists = have != NULL;
     if (exists && (write.n == 0 || sl_str_eqc(write, "WRITE_EMPTY")))
         return sl_err_set(w->err, SL_ERR_CONFLICT, "duplicate", "Already Exists: Table %.*s", SL_ARG(name));
     sl_val *meta = sl_map(w->a);
@@ -240,7 +241,7 @@ static bool select_into(bq_work *w, const gs_statement *s, const sl_val *conf)
     if (sl_get(conf, "clustering") != NULL)
         sl_map_setc(w->a, meta, "clustering", sl_get(conf, "clustering"));
     if (exists && sl_str_eqc(write, "WRITE_APPEND"))
-        return bq_run(w, sl_fmt(w->a, "INSERT INTO %.*s %.*s", SL_ARG(name), SL_ARG(s->sql)), NULL);
+        return bq_fit_schema(w, conf, destination, have, s->sql) && bq_run(w, sl_fmt(w->a, "INSERT INTO %.*s BY NAME %.*s", SL_ARG(name), SL_ARG(s->sql)), NULL);
     return bq_run(w, sl_fmt(w->a, "CREATE OR REPLACE TABLE %.*s AS %.*s", SL_ARG(name), SL_ARG(s->sql)), NULL) && bq_remember_table(w->k, w->a, destination, meta, w->err);
 }
 
@@ -293,7 +294,8 @@ bool bq_statements(sl_arena *a, const sl_val *job, bq_script *ret, sl_err *err)
 {
     const sl_val *conf = sl_get(sl_get(job, "configuration"), "query"), *dataset = sl_get(conf, "defaultDataset");
     sl_str project = sl_get_text(dataset, "projectId");
-    gs_context x = { .arena = a, .project = project.n ? project : sl_get_text(sl_get(job, "jobReference"), "projectId"), .dataset = sl_get_text(dataset, "datasetId"), .text = sl_get_text(conf, "query"), .err = err };
+    gs_context x = { .arena = a, .project = project.n ? project : sl_get_text(sl_get(job, "jobReference"), "projectId"), .dataset = sl_get_text(dataset, "datasetId"), .text = sl_get_text(conf, "query"), .parameters = sl_get(conf, "queryParameters"),
+                     .err = err };
     *ret = (bq_script){ 0 };
     if (sl_get_bool(conf, "useLegacySql", true))
         return sl_err_set(err, SL_ERR_DATA, "invalid", "the local cloud has no legacy SQL; set useLegacySql to false");

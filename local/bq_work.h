@@ -31,6 +31,11 @@ bool bq_copy(bq_work *w, const sl_val *conf);
 /* The views sl_wild_<from> … of all[from, to): the rows of all tables that begin so, with _TABLE_SUFFIX (bq_wildcard.c). */
 bool bq_make_wildcards(bq_work *w, const sl_val *all, size_t from, size_t to);
 
+/* The table, which has the columns `have`, takes what the query gives, if need be with more columns where conf's schemaUpdateOptions allow it (bq_schema.c). */
+bool bq_fit_schema(bq_work *w, const sl_val *conf, const sl_val *table, const sl_val *have, sl_str query);
+/* A route (bq_insert.c). */
+void bq_insert_all(void *self, sl_server_request *req, sl_server_response *resp);
+
 /* Fills the temporary tables that a query of INFORMATION_SCHEMA is rewritten to. */
 bool bq_information(bq_work *w);
 /* SQL that gives the id of a row's partition; empty when the table (a resource) is not partitioned by a column. */

@@ -637,7 +637,7 @@ static void object_list(void *self, sl_server_request *req, sl_server_response *
     int64_t most = 1000;
     if (!sl_cloud_authorized(c, req, resp))
         return;
-    sl_str bucket = req->segments[3], token = SL_S(""), start = sl_request_param(req, "startOffset"), end = sl_request_param(req, "endOffset");
+    sl_str bucket = req->segments[3], token = SL_S(""), start = sl_request_param(req, "startOffset"), end = sl_request_param(req, "endOffset"), glob = sl_request_param(req, "matchGlob");
     if (!sl_gcs_bucket_exists(c, a, bucket, NULL)) {
         missing_bucket(req, resp);
         return;
@@ -652,7 +652,7 @@ static void object_list(void *self, sl_server_request *req, sl_server_response *
     while (s != NULL && !more && sl_stmt_next(s, &err) == 1) {
         sl_gcs_object o;
         read_object(s, a, &o);
-        more = !offer(&l, &o);
+        more = (glob.n == 0 || sl_glob_match(glob, o.name)) && !offer(&l, &o);
     }
     if (more)
         sl_stmt_done(s);

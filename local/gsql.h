@@ -56,6 +56,7 @@ typedef struct gs_context {
     sl_str text;
     sl_err *err;
     bool information;          /* set: INFORMATION_SCHEMA is read (temporary tables info_tables and so on) */
+    const sl_val *parameters;  /* [{name, parameterType, parameterValue}] of the query, as its job has them; NULL = none */
     sl_val *wildcards;         /* set: [{projectId, datasetId, prefix}] of tables that are read as `prefix*`, by the names sl_wild_0, …; NULL = none */
     bool by_place;             /* a STRUCT without names is a value for something that has them: a column, the list's first */
     sl_str target[2];          /* name and alias of the table that is changed */
@@ -65,6 +66,10 @@ typedef struct gs_context {
 
 /* All tokens of a text; ends with GS_END. NULL on an unclosed string or comment. */
 gs_token *gs_lex(sl_arena *arena, sl_str text, size_t *ret_count, sl_err *err);
+/* ? becomes the parameter "1", "2" … (gsql_param.c). */
+void gs_number_parameters(gs_context *x, gs_token *t, size_t n);
+/* A parameter as a literal of DuckDB; fails where it was not given. */
+sl_str gs_parameter(gs_context *x, const gs_token *t);
 /* The statements of a script. */
 bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count);
 /* One range of tokens as an expression or query. */

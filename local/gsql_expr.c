@@ -135,7 +135,7 @@ static void add_token(gs_context *x, sl_buf *b, const gs_token *t)
         }
         break;
     }
-    case GS_PARAM: sl_buf_fmt(b, "$%.*s", SL_ARG(t->text)); break;
+    case GS_PARAM: sl_buf_add(b, gs_parameter(x, t)); break;
     case GS_NUMBER:
         if (t->text.n > 2 && (t->text.p[1] | 32) == 'x')
             sl_buf_fmt(b, "%llu", strtoull(sl_cstr(x->arena, t->text), NULL, 16));

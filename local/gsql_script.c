@@ -293,8 +293,12 @@ bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count)
 {
     script s = { .x = x };
     sl_err_clear(x->err);
-    s.t = gs_lex(x->arena, x->text, &s.n, x->err);
-    if (s.t == NULL || !balanced(x, s.t, s.n) || !block(&s))
+    gs_token *tokens = gs_lex(x->arena, x->text, &s.n, x->err);
+    if (tokens == NULL)
+        return false;
+    gs_number_parameters(x, tokens, s.n);
+    s.t = tokens;
+    if (!balanced(x, s.t, s.n) || !block(&s))
         return false;
     if (s.i < s.n)
         return gs_fail(x, &s.t[s.i], "Syntax error: Unexpected \"%.*s\"", SL_ARG(s.t[s.i].text));

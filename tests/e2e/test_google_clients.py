@@ -120,6 +120,55 @@ try:
 except exceptions.BadRequest as e:
     assert "Error while reading data" in str(e), e
 assert bq.query("SELECT 1", job_config=bigquery.QueryJobConfig(dry_run=True)).total_bytes_processed == 0
+
+# Rows as JSON at once: what is wrong is told row by row, and an id that comes again is not another row.
+F = bigquery.SchemaField
+bq.create_table(bigquery.Table("local-project.clients.rows", schema=[F("id", "INT64", mode="REQUIRED"), F("s", "STRING"), F("ts", "TIMESTAMP"), F("n", "NUMERIC"), F("raw", "BYTES"), F("tags", "STRING", mode="REPEATED"),
+    F("rec", "RECORD", fields=[F("x", "INT64")])]))
+first = {"id": 1, "s": "a", "ts": "2024-01-01 00:00:00 UTC", "n": "1.5", "raw": "/w==", "tags": ["x", "y"], "rec": {"x": 7}}
+for _ in range(2):
+    assert bq.insert_rows_json("local-project.clients.rows", [first, {"id": 2}], row_ids=["one", "two"]) == []
+assert [(r.id, r.s, str(r.ts), str(r.n), r.raw, r.tags, r.rec) for r in bq.query_and_wait("SELECT * FROM clients.rows WHERE id = 1")] == [(1, "a", "2024-01-01 00:00:00+00:00", "1.5", b"\xff", ["x", "y"], {"x": 7})]
+def wrong(rows, **more):
+    return [(e["index"], e["errors"][0]["reason"], e["errors"][0]["message"]) for e in bq.insert_rows_json("local-project.clients.rows", rows, **more)]
+assert wrong([{"id": 3}, {"id": 4, "no": 1}, {"s": "x"}]) == [(1, "invalid", "no such field: no."), (2, "invalid", "Missing required field: id."), (0, "stopped", "")]
+assert [e[:2] for e in wrong([{"id": 3}, {"id": "x"}], skip_invalid_rows=True)] == [(1, "invalid")]
+assert wrong([{"id": 5, "no": 1}], ignore_unknown_values=True) == []
+assert [r.id for r in bq.query_and_wait("SELECT id FROM clients.rows ORDER BY id")] == [1, 2, 3, 5]
+
+# Parameters, by name and by place.
+import datetime, decimal
+P, A = bigquery.ScalarQueryParameter, bigquery.ArrayQueryParameter
+def ask(sql, *parameters):
+    return [tuple(r.values()) for r in bq.query(sql, job_config=bigquery.QueryJobConfig(query_parameters=parameters)).result()]
+at = datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+assert ask("SELECT @a + 1, @s, @d, @n, @b, @ts, @none IS NULL, @raw", P("a", "INT64", 4), P("s", "STRING", "it's -- 'not' code"), P("d", "DATE", at.date()), P("n", "NUMERIC", decimal.Decimal("1.25")), P("b", "BOOL", True),
+    P("ts", "TIMESTAMP", at), P("none", "INT64", None), P("raw", "BYTES", b"\x00\xff")) == [(5, "it's -- 'not' code", at.date(), decimal.Decimal("1.25"), True, at, True, b"\x00\xff")]
+assert ask("SELECT ?, ? * 2, '?'", P(None, "STRING", "x"), P(None, "INT64", 4)) == [("x", 8, "?")]
+assert ask("SELECT id FROM clients.rows WHERE id IN UNNEST(@ids) ORDER BY id", A("ids", "INT64", [5, 1, 9])) == [(1,), (5,)]
+assert ask("SELECT ARRAY_LENGTH(@l)", A("l", "STRING", [])) == [(0,)]
+assert ask("SELECT @s.x, @s.y", bigquery.StructQueryParameter("s", P("x", "INT64", 1), P("y", "STRING", "b"))) == [(1, "b")]
+for sql, words in (("SELECT @missing", "'missing' not found"), ("SELECT ?", "Not enough positional parameters")):
+    try:
+        ask(sql)
+        raise SystemExit("a parameter was not given, and none was missed")
+    except exceptions.BadRequest as e:
+        assert words in str(e), e
+
+# Columns that come later.
+def add(rows, **config):
+    return bq.load_table_from_json(rows, "local-project.clients.grown", job_config=bigquery.LoadJobConfig(write_disposition="WRITE_APPEND", **config)).result()
+add([{"id": 1}], schema=[F("id", "INT64", mode="REQUIRED")])
+try:
+    add([{"id": 2, "more": "x"}], schema=[F("id", "INT64"), F("more", "STRING")])
+    raise SystemExit("a column was added that nobody allowed")
+except exceptions.BadRequest as e:
+    assert "Cannot add fields (field: more)" in str(e), e
+add([{"id": 2, "more": "x"}, {"more": "y"}], schema=[F("id", "INT64"), F("more", "STRING")], schema_update_options=["ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"])
+bq.query("SELECT 'q' AS more, 9 AS id, TRUE AS last", job_config=bigquery.QueryJobConfig(destination="local-project.clients.grown", write_disposition="WRITE_APPEND", schema_update_options=["ALLOW_FIELD_ADDITION"])).result()
+assert [tuple(r.values()) for r in bq.query_and_wait("SELECT * FROM clients.grown ORDER BY id NULLS LAST")] == [(1, None, None), (2, "x", None), (9, "q", True), (None, "y", None)]
+assert [p.project_id for p in bq.list_projects()] == ["local-project"] and list(bq.list_routines("clients")) == []
+assert [b.name for b in gcs.list_blobs(bucket, match_glob="many/[12]")] == ["many/1", "many/2"] and [b.name for b in gcs.list_blobs(bucket, match_glob="*.csv", prefix="t")] == ["t.csv"]
 bq.delete_dataset("clients", delete_contents=True)
 bucket.delete(force=True)
 print("all is well")
