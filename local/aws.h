@@ -21,6 +21,9 @@ typedef struct sl_refusal {
     sl_str message;
 } sl_refusal;
 
+/* aws_auth_v2.c: a presigned URL of Signature Version 2; S3 only. */
+bool sl_aws_is_v2(sl_server_request *req);
+bool sl_aws_verify_v2(sl_cloud *c, sl_server_request *req, sl_caller *ret, sl_refusal *why);
 /* Header or presigned signature; the body's hash is for the caller to compare. false: *why. */
 bool sl_aws_verify(sl_cloud *c, sl_server_request *req, sl_caller *ret, sl_refusal *why);
 bool sl_refuse(sl_refusal *why, sl_arena *arena, int status, const char *code, const char *fmt, ...) SL_PRINTF(5, 6); /* always false */

@@ -166,6 +166,8 @@ bool sl_aws_verify(sl_cloud *c, sl_server_request *req, sl_caller *ret, sl_refus
     sl_str secret, token, ignored;
     const sl_val *headers;
     *ret = (sl_caller){ 0 };
+    if (sl_aws_is_v2(req) && strcmp(req->method, "POST") != 0) /* the other services are asked by POST */
+        return sl_aws_verify_v2(c, req, ret, why);
     if (!presigned && sl_request_header(req, "authorization").n == 0)
         return sl_refuse(why, a, 403, "AccessDenied", "Access Denied: the request is not signed");
     if (!(presigned ? read_query(a, req, &k, why) : read_header(a, req, &k, why)) || !read_scope(a, &k, ret, why) || !in_time(a, &k, why))

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "local/dynamo.h"
 
@@ -23,6 +24,7 @@ typedef struct look {
     const sl_val *index;          /* NULL: the table itself */
     const sl_val *partition;      /* only items with this value of the hash key */
     int64_t limit, scanned;
+    int64_t segment, segments;    /* of a parallel scan; segments 0: all of it */
     size_t bytes;
     sl_val *items;
     bool global, count_only, backwards, full;
@@ -57,6 +59,13 @@ static const sl_val *kept(look *l, const entry *e)
     return out;
 }
 
+/* Items of one hash key are in one segment. */
+static bool elsewhere(const look *l, const entry *e)
+{
+    sl_str key = l->index != NULL ? e->index.partition : e->table.partition;
+    return l->segments > 0 && sl_crc32c(0, key.p, key.n) % (uint64_t)l->segments != (uint64_t)l->segment;
+}
+
 /* false: an error. l->full: the page ends behind this item. */
 static bool consider(look *l, const entry *e)
 {
@@ -66,7 +75,7 @@ static bool consider(look *l, const entry *e)
     /* A local index reads from the table what it lacks. */
     const sl_val *shown, *item = kept(l, e), *whole = l->index != NULL && !l->global && l->projection.n > 0 ? e->item : item;
     int order = l->after ? compare(e, &l->start, l->index != NULL) : 1;
-    if (l->after && (l->backwards ? order >= 0 : order <= 0))
+    if ((l->after && (l->backwards ? order >= 0 : order <= 0)) || elsewhere(l, e))
         return true;
     if (!sl_ddb_holds(a, l->condition, &l->n, item, &hit, &x->why))
         return false;
@@ -190,12 +199,31 @@ static bool choose_partition(look *l)
     return true;
 }
 
+static bool choose_segment(look *l)
+{
+    enum { SEGMENTS_MAX = 1000000 };
+    sl_ddb_call *x = l->x;
+    bool has = sl_get(x->body, "Segment") != NULL, of = sl_get(x->body, "TotalSegments") != NULL;
+    if (!has && !of)
+        return true;
+    if (!has || !of)
+        return sl_ddb_invalid(x, has ? "The TotalSegments parameter is required but was not present in the request when Segment parameter is present"
+                                     : "The Segment parameter is required but was not present in the request when parameter TotalSegments is present");
+    l->segment = sl_get_int(x->body, "Segment", -1);
+    l->segments = sl_get_int(x->body, "TotalSegments", 0);
+    if (l->segments < 1 || l->segments > SEGMENTS_MAX)
+        return sl_ddb_invalid(x, "TotalSegments must be between 1 and 1000000");
+    if (l->segment < 0 || l->segment >= l->segments)
+        return sl_refuse(&x->why, x->a, 400, SL_DDB_INVALID, "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %lld is not less than TotalSegments: %lld", (long long)l->segment, (long long)l->segments);
+    return true;
+}
+
 static bool read_many(sl_ddb_call *x, bool query)
 {
     look l = { .x = x, .n = sl_ddb_names_of(x), .filter = sl_get_text(x->body, "FilterExpression"), .projection = sl_get_text(x->body, "ProjectionExpression"), .limit = sl_get_int(x->body, "Limit", 0), .items = sl_list(x->a),
                .count_only = sl_str_eqc(sl_get_text(x->body, "Select"), "COUNT"), .backwards = query && !sl_get_bool(x->body, "ScanIndexForward", true) };
     bool ignored;
-    if (!sl_ddb_need_table(x) || !choose_index(&l))
+    if (!sl_ddb_need_table(x) || !choose_index(&l) || (!query && !choose_segment(&l)))
         return false;
     if (query && (l.condition = sl_get_text(x->body, "KeyConditionExpression")).n == 0)
         return sl_ddb_invalid(x, "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.");

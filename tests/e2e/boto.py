@@ -329,6 +329,26 @@ class S3(unittest.TestCase):
             self.assertEqual(raised.exception.code, 403)
             raised.exception.close()
 
+    def test_presigned_of_version_2(self):
+        """What boto3 makes when it is told nothing."""
+        s3 = boto3.client("s3")
+        s3.put_object(Bucket="boto-bucket", Key="of two & more", Body=b"older", Metadata={"a": "b"})
+        get = s3.generate_presigned_url("get_object", Params={"Bucket": "boto-bucket", "Key": "of two & more", "ResponseContentType": "text/x y"}, ExpiresIn=60)
+        self.assertIn("AWSAccessKeyId=", get)
+        with urllib.request.urlopen(get) as r:
+            self.assertEqual((r.read(), r.headers["Content-Type"]), (b"older", "text/x y"))
+        put = s3.generate_presigned_url("put_object", Params={"Bucket": "boto-bucket", "Key": "put", "ContentType": "text/plain", "Metadata": {"k": "v"}}, ExpiresIn=60)
+        with urllib.request.urlopen(urllib.request.Request(put, data=b"by url", method="PUT", headers={"Content-Type": "text/plain", "x-amz-meta-k": "v"})) as r:
+            self.assertEqual(r.status, 200)
+        self.assertEqual(s3.head_object(Bucket="boto-bucket", Key="put")["Metadata"], {"k": "v"})
+        late = s3.generate_presigned_url("get_object", Params={"Bucket": "boto-bucket", "Key": "put"}, ExpiresIn=-5)
+        for bad in (late, get.replace("of%20two", "of%20one"), get.replace("text%2Fx", "text%2Fy"), get.replace("AWSAccessKeyId=AKIA", "AWSAccessKeyId=AKIB")):
+            self.assertNotEqual(bad, get)
+            with self.assertRaises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(bad)
+            self.assertEqual(raised.exception.code, 403)
+            raised.exception.close()
+
     def test_keys(self):
         self.assertEqual(code(boto3.client("s3", aws_secret_access_key="wrong", aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"]).list_buckets), ("SignatureDoesNotMatch", 403))
         self.assertEqual(code(boto3.client("s3", aws_secret_access_key="wrong", aws_access_key_id="AKIANOBODY").list_buckets), ("InvalidAccessKeyId", 403))

@@ -236,6 +236,16 @@ class Indexes(unittest.TestCase):
         self.db.put_item(TableName="people", Item=gone)
         self.assertEqual(rest["Count"], 3)
 
+    def test_segments(self):
+        """A parallel scan: every item in one of the segments, the same one page by page."""
+        for index in ({}, {"IndexName": "by_team"}):
+            whole = sorted(i["id"]["S"] for i in self.db.scan(TableName="people", **index)["Items"])
+            for total in (1, 3, 50):
+                parts = [[high(i)["id"] for page in self.db.get_paginator("scan").paginate(TableName="people", Segment=n, TotalSegments=total, PaginationConfig={"PageSize": 1}, **index) for i in page["Items"]] for n in range(total)]
+                self.assertEqual(sorted(sum(parts, [])), whole)
+        for kw in ({"Segment": 3, "TotalSegments": 3}, {"TotalSegments": 3}, {"Segment": 0}):
+            self.assertEqual(outcome(self.db.scan, TableName="people", **kw), "ValidationException")
+
     def test_follow_changes(self):
         self.db.update_item(TableName="people", Key=low({"id": "p1"}), UpdateExpression="SET team = :t, score = :s", ExpressionAttributeValues=low({":t": "green", ":s": 3}))
         self.assertEqual([p["id"] for p in self.query("by_team", "team = :t", {":t": "green"})], ["p1"])
