@@ -43,5 +43,7 @@ bool sl_render_typed(sl_arena *arena, const sl_expr_env *env, sl_str text, const
 bool sl_render_val(sl_arena *arena, const sl_expr_env *env, const sl_val *v, bool typed, const sl_val **ret, sl_err *err);
 /* Syntax, and the names of filters and functions; nothing is evaluated. */
 bool sl_expr_check(sl_str text, sl_err *err);
+/* Every root.name and root['name'] of variables in a template that is right, but where it may be missing: under ??, `default`, `is defined` and their like. */
+void sl_expr_names(sl_str text, void (*on_name)(void *self, sl_str root, sl_str name, uint32_t line, uint32_t column), void *self);
 /* Truth of a rendered condition (section 2.1): false for nothing, "", "0", "-0", "false"; blanks around are ignored. */
 bool sl_truthy_text(sl_str text);

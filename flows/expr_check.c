@@ -93,3 +93,71 @@ bool sl_expr_check(sl_str text, sl_err *err)
     ex_context x = { .arena = arena, .text = text, .blocks = nodes, .err = err };
     return check_nodes(&x, nodes);
 }
+
+/* ---- the names that it asks for ---- */
+
+typedef struct visit {
+    const tp_node *nodes;
+    void (*on_name)(void *self, sl_str root, sl_str name, uint32_t line, uint32_t column);
+    void *self;
+} visit;
+
+/* {% set x %}, {% for x %}, {% macro m(x) %}: its own. */
+static bool sets(const tp_node *n, sl_str name)
+{
+    for (; n != NULL; n = n->next) {
+        for (const ex_arg *a = n->params; a != NULL; a = a->next)
+            if (sl_str_eq(a->name, name))
+                return true;
+        if (((n->kind == TP_SET || n->kind == TP_FOR) && sl_str_eq(n->text, name)) || sets(n->body, name) || sets(n->otherwise, name))
+            return true;
+    }
+    return false;
+}
+
+/* What may be missing in its left side, or in all of it. */
+static bool forgives(const ex_node *n)
+{
+    static const char *const names[] = { "default", "defined", "null", "empty" };
+    bool by_name = n->kind == EX_FILTER || n->kind == EX_TEST;
+    for (size_t i = 0; by_name && i < SL_COUNT(names); i++)
+        if (sl_str_eqc(n->name, names[i]))
+            return true;
+    return n->kind == EX_BINARY && (n->op == OP_COALESCE || n->op == OP_IF_UNDEFINED);
+}
+
+static void visit_node(const visit *v, const ex_node *n)
+{
+    if (n == NULL)
+        return;
+    const ex_node *root = n->kind == EX_ATTRIBUTE ? n->left : NULL;
+    bool literal = n->right != NULL && n->right->kind == EX_LITERAL && sl_is(n->right->literal, SL_STRING);
+    if (root != NULL && root->kind == EX_NAME && (n->right == NULL || literal) && !sets(v->nodes, root->name))
+        v->on_name(v->self, root->name, literal ? n->right->literal->s : n->name, n->line, n->column);
+    for (const ex_arg *a = n->args; a != NULL; a = a->next)
+        visit_node(v, a->value);
+    if (!forgives(n))
+        visit_node(v, n->left);
+    visit_node(v, n->right);
+    visit_node(v, n->third);
+}
+
+static void visit_nodes(const visit *v, const tp_node *n)
+{
+    for (; n != NULL; n = n->next) {
+        for (const ex_arg *a = n->params; a != NULL; a = a->next)
+            visit_node(v, a->value);
+        visit_node(v, n->expr);
+        visit_nodes(v, n->body);
+        visit_nodes(v, n->otherwise);
+    }
+}
+
+void sl_expr_names(sl_str text, void (*on_name)(void *self, sl_str root, sl_str name, uint32_t line, uint32_t column), void *self)
+{
+    SL_ARENA arena = sl_arena_new();
+    tp_node *nodes;
+    sl_err ignored;
+    if (ex_parse(arena, text, &nodes, &ignored))
+        visit_nodes(&(visit){ nodes, on_name, self }, nodes);
+}

@@ -55,6 +55,8 @@ int sl_cli_error(int code, const sl_err *err);
 void sl_cli_print(const char *fmt, ...) SL_PRINTF(1, 2);
 /* file:line:column: message, one a line, to stderr. */
 void sl_cli_problems(const char *file, const sl_problems *problems);
+/* The same of what is probably a mistake, and no error. */
+void sl_cli_hints(const char *file, const sl_problems *hints);
 /* Reads and parses a flow; prints what is wrong. NULL = exit code 2. */
 sl_flow *sl_cli_flow(sl_cli *c, const char *path);
 /* -i key=value and --input-json as a map; false after a message. */

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "flows/context.h"
+#include "flows/hint.h"
 #include "flows/input.h"
 #include "service/cli.h"
 
@@ -29,39 +30,50 @@ sl_flow *sl_cli_flow(sl_cli *c, const char *path)
     return f;
 }
 
+static const sl_val *as_list(sl_arena *a, const sl_problems *problems)
+{
+    sl_val *list = sl_list(a);
+    for (const sl_problem *p = problems->first; p != NULL; p = p->next) {
+        sl_val *v = sl_map(a);
+        sl_map_set_int(a, v, "line", p->line);
+        sl_map_set_int(a, v, "column", p->column);
+        sl_map_set_str(a, v, "message", p->message);
+        sl_list_add(a, list, v);
+    }
+    return list;
+}
+
 static int validate(sl_cli *c)
 {
     int rc = 0;
     sl_val *all = sl_list(c->arena);
     for (int i = 0; i < c->word_count; i++) {
-        sl_problems problems = { .arena = c->arena };
+        sl_problems problems = { .arena = c->arena }, hints = { .arena = c->arena };
         sl_err err;
         const sl_flow *f = parse_file(c, c->words[i], &problems, &err);
         rc |= f == NULL;
+        if (f != NULL)
+            sl_flow_hints(c->arena, f, &hints);
         if (c->json) {
-            sl_val *one = sl_map(c->arena), *list = sl_list(c->arena);
+            sl_val *one = sl_map(c->arena);
             sl_map_set_str(c->arena, one, "file", sl_str_c(c->words[i]));
             sl_map_set_bool(c->arena, one, "valid", f != NULL);
-            for (const sl_problem *p = problems.first; p != NULL; p = p->next) {
-                sl_val *v = sl_map(c->arena);
-                sl_map_set_int(c->arena, v, "line", p->line);
-                sl_map_set_int(c->arena, v, "column", p->column);
-                sl_map_set_str(c->arena, v, "message", p->message);
-                sl_list_add(c->arena, list, v);
-            }
-            sl_map_setc(c->arena, one, "problems", list);
+            sl_map_setc(c->arena, one, "problems", as_list(c->arena, &problems));
+            sl_map_setc(c->arena, one, "hints", as_list(c->arena, &hints));
             sl_list_add(c->arena, all, one);
         } else if (f == NULL)
             sl_cli_problems(c->words[i], &problems);
-        else
+        else {
+            sl_cli_hints(c->words[i], &hints);
             sl_cli_print("%s: valid (%.*s.%.*s, %zu tasks)\n", c->words[i], SL_ARG(f->ns), SL_ARG(f->id), f->task_count);
+        }
     }
     if (c->json)
         sl_cli_print("%.*s\n", SL_ARG(sl_json(c->arena, all)));
     return rc;
 }
 
-const sl_command sl_command_validate = { "flow validate", "FILE...", "Checks flows without running them; prints file:line:column: message.", no_opts, 1, 16, validate };
+const sl_command sl_command_validate = { "flow validate", "FILE...", "Checks flows without running them; prints file:line:column: message, and hints at names that nothing gives.", no_opts, 1, 16, validate };
 
 static int render(sl_cli *c)
 {

@@ -77,16 +77,26 @@ bool sl_cli_has(const sl_cli *c, const char *name)
     return sl_get(c->options, name) != NULL;
 }
 
-void sl_cli_problems(const char *file, const sl_problems *problems)
+static void print_problems(const char *file, const char *before, const sl_problems *problems)
 {
     SL_ARENA a = sl_arena_new();
     for (const sl_problem *p = problems->first; p != NULL; p = p->next) {
         sl_str m = sl_redact(a, p->message);
         if (p->line > 0)
-            (void)fprintf(stderr, "%s:%u:%u: %.*s\n", file, p->line, p->column, SL_ARG(m));
+            (void)fprintf(stderr, "%s:%u:%u: %s%.*s\n", file, p->line, p->column, before, SL_ARG(m));
         else
-            (void)fprintf(stderr, "%s: %.*s\n", file, SL_ARG(m));
+            (void)fprintf(stderr, "%s: %s%.*s\n", file, before, SL_ARG(m));
     }
+}
+
+void sl_cli_problems(const char *file, const sl_problems *problems)
+{
+    print_problems(file, "", problems);
+}
+
+void sl_cli_hints(const char *file, const sl_problems *hints)
+{
+    print_problems(file, "hint: ", hints);
 }
 
 /* ---- help ---- */

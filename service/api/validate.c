@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "base/yaml.h"
 #include "flows/context.h"
+#include "flows/hint.h"
 #include "flows/input.h"
 #include "service/api/execution_call.h"
 #include "service/api/flow_call.h"
@@ -18,7 +19,9 @@ static const sl_val *verdict(sl_call *c, sl_str document, size_t index, uint32_t
     sl_problems problems = { .arena = c->arena };
     sl_val *v = sl_map(c->arena);
     sl_map_set_int(c->arena, v, "index", (int64_t)index);
-    if (sl_flow_parse(c->arena, sl_engine_registry(c->engine), sl_engine_settings(c->engine)->plugin_defaults, document, &problems) == NULL) {
+    sl_val *warnings = sl_list(c->arena);
+    const sl_flow *f = sl_flow_parse(c->arena, sl_engine_registry(c->engine), sl_engine_settings(c->engine)->plugin_defaults, document, &problems);
+    if (f == NULL) {
         sl_buf b = sl_buf_new(c->arena, 1 << 18);
         for (const sl_problem *p = problems.first; p != NULL; p = p->next)
             sl_buf_fmt(&b, "%u:%u: %.*s%s", p->line > lines ? p->line - lines : 1, p->column > columns ? p->column - columns : 1, SL_ARG(p->message), p->next ? "\n" : "");
@@ -26,7 +29,13 @@ static const sl_val *verdict(sl_call *c, sl_str document, size_t index, uint32_t
     }
     sl_map_set_bool(c->arena, v, "outdated", false);
     sl_map_setc(c->arena, v, "deprecationPaths", sl_list(c->arena));
-    sl_map_setc(c->arena, v, "warnings", sl_list(c->arena));
+    if (f != NULL && lines == 0) { /* of a part of a flow nobody knows what is around it */
+        sl_problems hints = { .arena = c->arena };
+        sl_flow_hints(c->arena, f, &hints);
+        for (const sl_problem *p = hints.first; p != NULL; p = p->next)
+            sl_list_add(c->arena, warnings, sl_val_str(c->arena, sl_fmt(c->arena, "%u:%u: %.*s", p->line, p->column, SL_ARG(p->message))));
+    }
+    sl_map_setc(c->arena, v, "warnings", warnings);
     sl_map_setc(c->arena, v, "infos", sl_list(c->arena));
     return v;
 }

@@ -1,10 +1,11 @@
 """`sluice flow validate`: what is wrong in a flow is said before it runs, with its place; what only looks odd is taken."""
 
+import json
 import time
 import unittest
 
 from server import Server
-from sluice import Case
+from sluice import ROOT, Case
 
 HEAD = "id: f\nnamespace: n\ntasks:\n  - {id: a, type: io.kestra.plugin.core.log.Log, message: hi}\n"
 FLOW = "triggers:\n  - {id: t, type: io.kestra.plugin.core.trigger.Flow, %s}\n"
@@ -18,6 +19,55 @@ def after(text):
 
 def condition(text):
     return FLOW % ("conditions: [{type: io.kestra.plugin.core.condition.%s}]" % text)
+
+
+HINTS = """\
+id: f
+namespace: n
+inputs: [{id: source, type: STRING, defaults: x}, {id: a.b, type: STRING, defaults: x}]
+variables: {table: t, url: "https://x/{{ inputs.sorce }}"}
+tasks:
+  - {id: load-it, type: io.kestra.plugin.core.debug.Return, format: "{{ vars.tabel }} {{ vars.none ?? 'x' }} {{ inputs.a.b }} {{ inputs['source'] }} {{ inputs.gone | default('q') }}"}
+  - id: each
+    type: io.kestra.plugin.core.flow.ForEach
+    values: [1, 2]
+    tasks:
+      - {id: inner, type: io.kestra.plugin.core.debug.Return, format: "{{ taskrun.value }} {% set outputs = {} %}{{ outputs.own }}"}
+  - {id: parts, type: io.kestra.plugin.core.flow.ForEachItem, items: "{{ outputs.each }}", namespace: n, flowId: g}
+  - id: log
+    type: io.kestra.plugin.core.log.Log
+    message: |
+      {{ outputs['load-it'].value }} {{ outputs.parts_merge }}
+      {{ outputs.load-it.value }} {{ outputs.iner['1'].value }} {{ outputs.inner['1'].value }}
+      {% if outputs.later is defined %}{{ outputs['nowhere'].value }}{% endif %}
+triggers: [{id: t, type: io.kestra.plugin.core.trigger.Flow, inputs: {source: "{{ outputs.elsewhere.value }}"}}]
+"""
+SAID = [
+    (4, "there is no input 'sorce' in this flow; did you mean 'source'?"), (6, "there is no variable 'tabel' in this flow; did you mean 'table'?"),
+    (17, "there is no task 'load' in this flow; a name with a dash is written outputs['load-it']"), (17, "there is no task 'iner' in this flow; did you mean 'inner'?"), (18, "there is no task 'nowhere' in this flow"),
+]
+
+
+class Hints(Case):
+    """Names that nothing in the flow gives: the flow is taken, and it is said."""
+
+    def test_hints(self):
+        path = self.tmp / "f.yaml"
+        path.write_text(HINTS)
+        done = self.ok(self.sluice("flow", "validate", path))
+        self.assertIn("f.yaml: valid", done.out)
+        lines = done.err.splitlines()
+        self.assertEqual([(int(line.removeprefix(f"{path}:").split(":")[0]), line.split(": hint: ")[1]) for line in lines], SAID)
+        hints = json.loads(self.ok(self.sluice("flow", "validate", "--output", "json", path)).out)[0]["hints"]
+        self.assertEqual([(h["line"], h["message"]) for h in hints], SAID)
+        with Server(self) as s:
+            answer = s.call("POST", "/flows/validate", HINTS, "application/x-yaml").json[0]
+            self.assertNotIn("constraints", answer)
+            self.assertEqual([(int(w.split(":")[0]), w.split(": ", 1)[1]) for w in answer["warnings"]], SAID)
+
+    def test_none_without_a_reason(self):
+        for path in sorted((ROOT / "examples" / "flows").glob("*.yaml")):
+            self.assertNotIn("hint", self.ok(self.sluice("flow", "validate", path)).err)
 
 
 class Validation(Case):
