@@ -149,6 +149,8 @@ bool sl_task_kv_purge(sl_task *t, const sl_kv_purge *what, int64_t *ret_count, s
 bool sl_task_labels(sl_task *t, const sl_val *labels, sl_err *err);
 /* NAME=value list for a child process: only what the configuration names. */
 const sl_val *sl_task_process_env(sl_task *t);
+/* Where clients in scripts find the local cloud (--local): NAME -> value; NULL: there is none. */
+const sl_val *sl_task_cloud_env(const sl_task *t);
 /* May containers mount this machine's folders and be privileged? */
 bool sl_task_host_access(const sl_task *t);
 

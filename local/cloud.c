@@ -203,3 +203,40 @@ sl_str sl_cloud_engine(sl_arena *arena, sl_err *err)
 {
     return sl_duck_library(arena, err);
 }
+
+static bool read_word(sl_arena *a, const char *dir, const char *file, sl_str *ret, sl_err *err)
+{
+    if (!sl_fs_read(a, sl_fmt(a, "%s/%s", dir, file).p, 4096, ret, err))
+        return false;
+    *ret = sl_str_trim(*ret);
+    return true;
+}
+
+bool sl_cloud_env(sl_arena *a, const char *dir, bool scripts, const sl_val **ret, sl_err *err)
+{
+    sl_str port, aws_port, text, redshift;
+    if (!read_word(a, dir, "port", &port, err) || !read_word(a, dir, "aws-port", &aws_port, err) || !read_word(a, dir, "redshift-port", &redshift, err) || !read_word(a, dir, "aws-key.json", &text, err))
+        return false;
+    const sl_val *key = sl_json_parse(a, text, err);
+    if (key == NULL)
+        return false;
+    sl_val *env = sl_map(a);
+    sl_str url = sl_fmt(a, "http://127.0.0.1:%.*s", SL_ARG(port)), secret = sl_get_text(key, "secretAccessKey");
+    sl_map_set_str(a, env, scripts ? "API_ENDPOINT_OVERRIDE" : "STORAGE_EMULATOR_HOST", url);
+    sl_map_set_str(a, env, "BIGQUERY_EMULATOR_HOST", url);
+    sl_map_set_str(a, env, "GOOGLE_APPLICATION_CREDENTIALS", sl_fmt(a, "%s/service-account.json", dir));
+    sl_map_set_str(a, env, "GOOGLE_CLOUD_PROJECT", SL_S("local-project"));
+    sl_map_set_str(a, env, "REDSHIFT_HOST", SL_S("127.0.0.1"));
+    sl_map_set_str(a, env, "REDSHIFT_PORT", redshift);
+    sl_map_set_str(a, env, "REDSHIFT_DATABASE", SL_S("dev"));
+    sl_map_set_str(a, env, "REDSHIFT_USER", SL_S("local"));
+    sl_map_set_str(a, env, "REDSHIFT_PASSWORD", secret);
+    sl_map_set_str(a, env, "REDSHIFT_CA", sl_fmt(a, "%s/redshift.crt", dir));
+    sl_map_set_str(a, env, "AWS_ENDPOINT_URL", sl_fmt(a, "http://127.0.0.1:%.*s", SL_ARG(aws_port)));
+    sl_map_set_str(a, env, "AWS_ACCESS_KEY_ID", sl_get_text(key, "accessKeyId"));
+    sl_map_set_str(a, env, "AWS_SECRET_ACCESS_KEY", secret);
+    sl_map_set_str(a, env, "AWS_REGION", SL_S("us-east-1"));
+    sl_map_set_str(a, env, "AWS_DEFAULT_REGION", SL_S("us-east-1")); /* some know the one, some the other */
+    *ret = env;
+    return true;
+}

@@ -29,5 +29,10 @@ const char *sl_cloud_aws_url(const sl_cloud *c);
 const char *sl_cloud_redshift_url(const sl_cloud *c); /* jdbc:redshift://…; any user, the secret as password */
 sl_str sl_cloud_aws_key_id(const sl_cloud *c);
 sl_str sl_cloud_aws_secret(const sl_cloud *c);
+/*
+ * What other clients have to know of the cloud that runs, or ran last, with `dir`: names of environment variables -> values, a secret among them.
+ * scripts: for Google's Python client; STORAGE_EMULATOR_HOST would make it come without a token.
+ */
+bool sl_cloud_env(sl_arena *arena, const char *dir, bool scripts, const sl_val **ret, sl_err *err);
 /* Where DuckDB's library was found, with its version; empty with err when it is missing. */
 sl_str sl_cloud_engine(sl_arena *arena, sl_err *err);

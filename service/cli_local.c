@@ -31,38 +31,20 @@ static int serve(sl_cli *c, sl_cloud *cloud)
     return 0;
 }
 
-static int print_aws_env(sl_cli *c, sl_str dir)
-{
-    sl_err err;
-    sl_str port, text;
-    const sl_val *key = NULL;
-    if (sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/aws-port", SL_ARG(dir)).p, 32, &port, &err) && sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/aws-key.json", SL_ARG(dir)).p, 4096, &text, &err))
-        key = sl_json_parse(c->arena, text, &err);
-    if (key == NULL)
-        return sl_cli_error(1, &err);
-    sl_str redshift;
-    if (sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/redshift-port", SL_ARG(dir)).p, 32, &redshift, &err))
-        sl_cli_print("export REDSHIFT_HOST=127.0.0.1\nexport REDSHIFT_PORT=%.*s\nexport REDSHIFT_DATABASE=dev\nexport REDSHIFT_USER=local\nexport REDSHIFT_PASSWORD=%.*s\nexport REDSHIFT_CA=%.*s/redshift.crt\n", SL_ARG(sl_str_trim(redshift)), SL_ARG(sl_get_text(key, "secretAccessKey")), SL_ARG(dir));
-    sl_cli_print("export AWS_ENDPOINT_URL=http://127.0.0.1:%.*s\n", SL_ARG(sl_str_trim(port)));
-    sl_cli_print("export AWS_ACCESS_KEY_ID=%.*s\n", SL_ARG(sl_get_text(key, "accessKeyId")));
-    sl_cli_print("export AWS_SECRET_ACCESS_KEY=%.*s\n", SL_ARG(sl_get_text(key, "secretAccessKey")));
-    sl_cli_print("export AWS_REGION=us-east-1\nexport AWS_DEFAULT_REGION=us-east-1\n"); /* some know the one, some the other */
-    return 0;
-}
-
 /* From what the running one left on disk. */
 static int print_env(sl_cli *c)
 {
     sl_err err;
-    sl_str port, dir = sl_fmt(c->arena, "%s/local", c->data_dir);
-    if (!sl_fs_read(c->arena, sl_fmt(c->arena, "%.*s/port", SL_ARG(dir)).p, 32, &port, &err))
+    const sl_val *env;
+    sl_str port;
+    const char *dir = sl_fmt(c->arena, "%s/local", c->data_dir).p;
+    if (!sl_fs_read(c->arena, sl_fmt(c->arena, "%s/port", dir).p, 32, &port, &err))
         return sl_cli_fail(1, "no local cloud has run with the data folder %s; start one with `sluice local`", c->data_dir);
-    port = sl_str_trim(port);
-    sl_cli_print("export STORAGE_EMULATOR_HOST=http://127.0.0.1:%.*s\n", SL_ARG(port));
-    sl_cli_print("export BIGQUERY_EMULATOR_HOST=http://127.0.0.1:%.*s\n", SL_ARG(port));
-    sl_cli_print("export GOOGLE_APPLICATION_CREDENTIALS=%.*s/service-account.json\n", SL_ARG(dir));
-    sl_cli_print("export GOOGLE_CLOUD_PROJECT=local-project\n");
-    return print_aws_env(c, dir);
+    if (!sl_cloud_env(c->arena, dir, false, &env, &err))
+        return sl_cli_error(1, &err);
+    for (size_t i = 0; i < sl_val_count(env); i++)
+        sl_cli_print("export %.*s=%.*s\n", SL_ARG(env->map.entries[i].key), SL_ARG(sl_text(env->map.entries[i].value)));
+    return 0;
 }
 
 static void print_names(const sl_val *fields)

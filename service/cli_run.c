@@ -280,7 +280,11 @@ void sl_cli_use_cloud(sl_cli *c, const sl_cloud *cloud, sl_engine_options *o)
 {
     /* {{ envs.sample_data }}: where flows find the local cloud's sample files. */
     (void)setenv("ENV_SAMPLE_DATA", sl_fmt(c->arena, "%s/sample-data/trips", sl_cloud_url(cloud)).p, 0);
-    o->endpoints = (sl_endpoints){ .gcs = sl_cloud_url(cloud), .bigquery = sl_cloud_url(cloud), .local = true, .google_key = sl_cloud_key(cloud), .s3 = sl_cloud_aws_url(cloud), .dynamodb = sl_cloud_aws_url(cloud), .redshift = sl_cloud_redshift_url(cloud), .aws_key_id = sl_cloud_aws_key_id(cloud), .aws_secret = sl_cloud_aws_secret(cloud) };
+    sl_err err;
+    const sl_val *env = NULL;
+    if (!sl_cloud_env(c->arena, sl_fmt(c->arena, "%s/local", o->data_dir).p, true, &env, &err))
+        (void)sl_cli_error(0, &err); /* scripts do without */
+    o->endpoints = (sl_endpoints){ .gcs = sl_cloud_url(cloud), .bigquery = sl_cloud_url(cloud), .local = true, .google_key = sl_cloud_key(cloud), .s3 = sl_cloud_aws_url(cloud), .dynamodb = sl_cloud_aws_url(cloud), .redshift = sl_cloud_redshift_url(cloud), .aws_key_id = sl_cloud_aws_key_id(cloud), .aws_secret = sl_cloud_aws_secret(cloud), .env = env };
 }
 
 static int run(sl_cli *c)

@@ -29,6 +29,7 @@ typedef struct sl_endpoints {
     bool local;                         /* they are our local cloud's */
     sl_str google_key;                  /* the local cloud's service account key */
     sl_str aws_key_id, aws_secret;      /* and access key */
+    const sl_val *env;                  /* the same for scripts: NAME -> value; NULL = none */
 } sl_endpoints;
 
 typedef struct sl_engine_options {

@@ -431,6 +431,11 @@ bool sl_task_host_access(const sl_task *t)
     return t->engine->options.container_host_access;
 }
 
+const sl_val *sl_task_cloud_env(const sl_task *t)
+{
+    return t->engine->options.endpoints.env;
+}
+
 const sl_val *sl_task_process_env(sl_task *t)
 {
     sl_val *list = sl_list(t->arena);

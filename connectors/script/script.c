@@ -208,15 +208,20 @@ static const char **build_env(sl_task *t, const sl_script_cfg *c, const sl_scrip
     sl_arena *a = sl_task_arena(t);
     const sl_val *base = sl_task_process_env(t);
     const sl_task_info *info = sl_task_about(t);
-    size_t n = 0, room = sl_val_count(base) + sl_val_count(c->env) + 16;
+    const sl_val *cloud = sl_task_cloud_env(t);
+    size_t n = 0, room = sl_val_count(base) + sl_val_count(cloud) + sl_val_count(c->env) + 16;
     const char *const *own = language->env;
     const char **env = SL_ARRAY(a, const char *, room);
     for (size_t i = 0; !c->container && i < sl_val_count(base); i++) {
         sl_str line = sl_text(sl_at(base, i)), rest = line, name;
         (void)sl_str_cut(&rest, '=', &name);
-        if (sl_get_str(c->env, name) == NULL)
+        if (sl_get_str(c->env, name) == NULL && sl_get_str(cloud, name) == NULL)
             env[n++] = line.p;
     }
+    /* In a container, too: it may not get there, but it does not get to the real cloud either. */
+    for (size_t i = 0; i < sl_val_count(cloud); i++)
+        if (sl_get_str(c->env, cloud->map.entries[i].key) == NULL)
+            env[n++] = sl_fmt(a, "%.*s=%.*s", SL_ARG(cloud->map.entries[i].key), SL_ARG(sl_text(cloud->map.entries[i].value))).p;
     env[n++] = sl_fmt(a, "WORKING_DIR=%.*s", SL_ARG(dir)).p;
     if (has_output_folder(c))
         env[n++] = sl_fmt(a, "OUTPUT_DIR=%.*s", SL_ARG(output_folder(t, dir))).p;

@@ -4,6 +4,7 @@ They are installed by tools/get-google-clients into a virtual environment (GOOGL
 cannot be had, the test is skipped and says so.
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -183,6 +184,30 @@ class GoogleClients(Case):
         with LocalCloud(self) as cloud:
             done = subprocess.run([PYTHON, str(script), cloud.url, str(self.data / "local" / "service-account.json")], env=self.env(), capture_output=True, text=True, timeout=300)
         self.assertEqual((done.returncode, done.stdout.strip()), (0, "all is well"), done.stderr[-3000:])
+
+    @unittest.skipUnless(PYTHON and pathlib.Path(PYTHON).exists(), "SKIPPED: Google's Python clients are not installed; tools/get-google-clients installs them")
+    def test_in_a_flow(self):
+        """A script finds the local cloud by itself, as the tasks beside it do."""
+        script = (
+            "from google.cloud import bigquery, storage\n"
+            "blob = storage.Client().create_bucket('from-a-script').blob('x')\n"
+            "blob.upload_from_string('hello')\n"
+            "print(blob.download_as_text(), [tuple(r) for r in bigquery.Client().query('SELECT 1 + 1').result()])\n"
+        )
+        runner = {"type": "io.kestra.plugin.core.runner.Process"}
+        tasks = [
+            {"id": "script", "type": "io.kestra.plugin.scripts.python.Script", "taskRunner": runner, "env": {"VIRTUAL_ENV": str(pathlib.Path(PYTHON).parents[1])}, "script": script},
+            {"id": "list", "type": "io.kestra.plugin.gcp.gcs.List", "from": "gs://from-a-script/"},
+            {"id": "own", "type": "io.kestra.plugin.scripts.shell.Commands", "taskRunner": runner, "env": {"AWS_REGION": "mars"}, "commands": ["echo $AWS_REGION ${AWS_ENDPOINT_URL%:*} ${AWS_ACCESS_KEY_ID%%[A-Z0-9]*}. $REDSHIFT_DATABASE"]},
+        ]
+        flow = self.tmp / "flow.yaml"
+        flow.write_text(json.dumps({"id": "f", "namespace": "n", "tasks": tasks}))
+        done = self.ok(self.sluice("run", "--local", flow))
+        self.assertIn("script: hello [(2,)]", done.err)
+        self.assertIn("1 objects at gs://from-a-script/", done.err)
+        self.assertIn("own: mars http://127.0.0.1 . dev", done.err, "what the task says wins")
+        flow.write_text(json.dumps({"id": "f", "namespace": "n", "tasks": tasks[2:]}))
+        self.assertIn("own: mars .", self.ok(self.sluice("run", flow)).err, "not without --local")
 
 
 if __name__ == "__main__":
