@@ -491,7 +491,8 @@ static void respond_results(face *f, sl_server_request *req, sl_server_response 
     if (sl_get(query, "numDmlAffectedRows") != NULL)
         sl_map_setc(f->a, doc, "numDmlAffectedRows", sl_get(query, "numDmlAffectedRows"));
     const sl_val *to = sl_get(sl_get(sl_get(job, "configuration"), "query"), "destinationTable");
-    if (done && to != NULL) {
+    sl_str kind = sl_get_text(query, "statementType");
+    if (done && to != NULL && (sl_str_eqc(kind, "SELECT") || sl_str_eqc(kind, "SCRIPT"))) {
         bool anonymous = sl_str_eqc(sl_get_text(to, "datasetId"), "_anon");
         sl_str table = sl_get_text(to, "tableId"), prefix = anonymous ? SL_S("_sl") : sl_duck_ident(f->a, bq_schema(f->a, sl_get_text(to, "projectId"), sl_get_text(to, "datasetId")));
         const sl_val *fields = bq_fields(f->k, f->a, sl_get_text(to, "projectId"), anonymous ? SL_S("") : sl_get_text(to, "datasetId"), table);

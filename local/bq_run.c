@@ -100,6 +100,11 @@ static bool remember_created(bq_work *w, const gs_statement *s)
         sl_map_setc(w->a, schema, "fields", s->columns);
         sl_map_setc(w->a, meta, "schema", schema);
     }
+    if (s->view.n > 0) {
+        sl_val *view = sl_map_of(w->a, "query", sl_val_str(w->a, s->view));
+        sl_map_set_bool(w->a, view, "useLegacySql", false);
+        sl_map_setc(w->a, meta, strcmp(s->type, "CREATE_VIEW") == 0 ? "view" : "materializedView", view);
+    }
     sl_map_opt(w->a, meta, "timePartitioning", s->partition);
     sl_map_opt(w->a, meta, "rangePartitioning", s->range);
     if (s->clustering != NULL)
@@ -132,6 +137,15 @@ static bool drop_schema(bq_work *w, const gs_statement *s)
     return bq_drop_dataset(w->k, w->a, project, dataset, s->cascade, w->err);
 }
 
+/* What the job says of itself: CREATE TABLE AS SELECT and DML have their table as destination. */
+static void set_destination(bq_work *w, const sl_val *ref)
+{
+    sl_val *c = sl_map_shallow(w->a, sl_get(w->job, "configuration")), *q = sl_map_shallow(w->a, sl_get(c, "query"));
+    sl_map_setc(w->a, q, "destinationTable", ref);
+    sl_map_setc(w->a, c, "query", q);
+    sl_map_setc(w->a, w->job, "configuration", c);
+}
+
 static bool ddl(bq_work *w, const gs_statement *s)
 {
     sl_str project = sl_get_text(s->target, "projectId"), dataset = sl_get_text(s->target, "datasetId"), table = sl_get_text(s->target, "tableId");
@@ -162,6 +176,8 @@ static bool ddl(bq_work *w, const gs_statement *s)
         sl_str sql = view ? sl_fmt(w->a, "DROP VIEW %.*s", SL_ARG(bq_table_sql(w->a, s->target))) : s->sql;
         return bq_run(w, sql, NULL) && bq_forget_table(w->k, w->a, s->target, w->err);
     }
+    if (strcmp(s->type, "CREATE_TABLE_AS_SELECT") == 0)
+        set_destination(w, s->target);
     return bq_run(w, s->sql, NULL) && remember_created(w, s);
 }
 
@@ -187,6 +203,8 @@ static bool dml(bq_work *w, const gs_statement *s)
     }
     if (!bq_run(w, s->sql, &changed))
         return false;
+    if (s->target != NULL)
+        set_destination(w, s->target);
     sl_map_set_str(w->a, w->query, "numDmlAffectedRows", sl_fmt(w->a, "%lld", (long long)changed));
     return true;
 }
@@ -219,13 +237,11 @@ static bool select_into(bq_work *w, const gs_statement *s, const sl_val *conf)
     const sl_val *destination = sl_get(conf, "destinationTable");
     if (destination == NULL || sl_str_starts(sl_get_text(destination, "datasetId"), SL_S("_anon"))) {
         sl_str table = bq_result_table(w->a, id);
-        sl_val *ref = sl_map(w->a), *q = sl_map_shallow(w->a, conf), *c = sl_map_shallow(w->a, sl_get(w->job, "configuration"));
+        sl_val *ref = sl_map(w->a);
         sl_map_set_str(w->a, ref, "projectId", w->project);
         sl_map_set_str(w->a, ref, "datasetId", SL_S("_anon"));
         sl_map_set_str(w->a, ref, "tableId", table);
-        sl_map_setc(w->a, q, "destinationTable", ref);
-        sl_map_setc(w->a, c, "query", q);
-        sl_map_setc(w->a, w->job, "configuration", c);
+        set_destination(w, ref);
         return bq_run(w, sl_fmt(w->a, "CREATE OR REPLACE TABLE _sl.%.*s AS %.*s", SL_ARG(sl_duck_ident(w->a, table)), SL_ARG(s->sql)), NULL);
     }
     if (!bq_dataset_known(w, destination))

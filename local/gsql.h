@@ -36,6 +36,7 @@ typedef struct gs_statement {
     const sl_val *clustering;  /* [names] */
     const sl_val *more;        /* of ALTER TABLE: further statements for DuckDB */
     sl_str renamed;            /* of ALTER TABLE: the new name */
+    sl_str view;               /* of CREATE VIEW: its query as it was written */
     const sl_val *files;       /* options of FROM FILES and of EXPORT DATA */
     gs_flow flow;
     size_t jump;               /* of GS_BRANCH and GS_GOTO: which statement comes next; the number of all: none */

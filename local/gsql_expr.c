@@ -216,8 +216,13 @@ static sl_str information_table(gs_context *x, const sl_str *parts, size_t count
 {
     sl_arena *a = x->arena;
     sl_str project = count >= 4 ? parts[count - 4] : x->project, dataset = count >= 3 ? parts[count - 3] : x->dataset, view = sl_str_lower(a, parts[count - 1]);
-    bool schemata = sl_str_eqc(view, "schemata");
+    bool schemata = sl_str_eqc(view, "schemata"), tables = sl_str_eqc(view, "__tables__");
     x->information = true;
+    if (tables) { /* dataset.__TABLES__ */
+        project = count >= 3 ? parts[count - 3] : x->project;
+        dataset = count >= 2 ? parts[count - 2] : x->dataset;
+        return sl_fmt(a, "(SELECT * FROM info___tables__ WHERE project_id=%.*s AND dataset_id=%.*s)", SL_ARG(sl_duck_text(a, project)), SL_ARG(sl_duck_text(a, dataset)));
+    }
     if (schemata && count == 3) /* project.INFORMATION_SCHEMA.SCHEMATA */
         project = parts[0];
     return sl_fmt(a, "(SELECT * FROM %.*s WHERE %s=%.*s%s%.*s)", SL_ARG(sl_duck_ident(a, sl_fmt(a, "info_%.*s", SL_ARG(view)))), schemata ? "catalog_name" : "table_catalog", SL_ARG(sl_duck_text(a, project)),
@@ -372,7 +377,7 @@ static bool rewrite_table(rewriter *r)
         r->i = at;
         return false;
     }
-    if (count >= 2 && sl_str_ieq(parts[count - 2], SL_S("INFORMATION_SCHEMA"))) {
+    if (count >= 2 && (sl_str_ieq(parts[count - 2], SL_S("INFORMATION_SCHEMA")) || sl_str_ieq(parts[count - 1], SL_S("__TABLES__")))) {
         sl_buf_fmt(&r->out, " %.*s", SL_ARG(information_table(r->x, parts, count)));
         return true;
     }

@@ -179,7 +179,7 @@ static sl_str expand(gs_context *x, const char *template, const sl_str *args, si
 {
     sl_buf b = sl_buf_new(x->arena, 16 << 20);
     for (const char *p = template; *p != '\0'; p++) {
-        if (*p != '$') {
+        if (*p != '$' || p[1] == '\'') { /* '$' is a path */
             sl_buf_char(&b, *p);
             continue;
         }

@@ -85,6 +85,7 @@ static bool create_view(gs_parser *p, bool materialized)
     if (!gs_take_word(p, "AS"))
         return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: Expected AS");
     sl_str query = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
+    p->s->view = p->i < p->n ? sl_str_sub(p->x->text, p->t[p->i].at, p->t[p->n - 1].end) : SL_S("");
     p->s->type = materialized ? "CREATE_MATERIALIZED_VIEW" : "CREATE_VIEW";
     p->s->sql = sl_fmt(p->x->arena, "CREATE %sVIEW %s%.*s%.*s AS %.*s", p->s->or_replace ? "OR REPLACE " : "", p->s->if_not_exists ? "IF NOT EXISTS " : "", SL_ARG(name), SL_ARG(columns), SL_ARG(query));
     return p->x->err->kind == SL_ERR_NONE;
@@ -166,8 +167,35 @@ static bool declaration(gs_parser *p)
     return gs_at_end(p);
 }
 
+/* SET (a, b) = (x, y), SET (a, b) = (SELECT AS STRUCT x, y …): by their places. */
+static bool set_variables(gs_parser *p)
+{
+    sl_arena *a = p->x->arena;
+    sl_val *all = sl_list(a);
+    size_t close = gs_close(p->t, p->n, 1) - 1;
+    bool query = close + 3 < p->n && (gs_is(&p->t[close + 3], "SELECT") || gs_is(&p->t[close + 3], "WITH"));
+    if (close + 2 >= p->n || !gs_op(&p->t[close + 1], "=") || !gs_op(&p->t[close + 2], "("))
+        return gs_fail(p->x, &p->t[close < p->n ? close : p->n - 1], "Syntax error: SET (…) needs = and a value in brackets");
+    sl_str value = gs_rewrite(p->x, &p->t[close + 2], p->n - close - 2);
+    bool single = close == 3 && !query;
+    sl_list_add(a, all, sl_val_str(a, sl_fmt(a, "SET VARIABLE sl__values = %.*s", SL_ARG(value))));
+    for (size_t i = 2; i < close; i += 2) {
+        const gs_declared *v = gs_find_declared(p->x, p->t[i].text, true);
+        if (v == NULL || (i + 1 < close && !gs_op(&p->t[i + 1], ",")))
+            return gs_fail(p->x, &p->t[i], "SET needs variables that were declared: '%.*s' is none", SL_ARG(p->t[i].text));
+        sl_str one = single ? SL_S("getvariable('sl__values')") : sl_fmt(a, "struct_extract_at(getvariable('sl__values'), %zu)", i / 2);
+        sl_list_add(a, all, sl_val_str(a, assignment(p, v->name, one, v->type)));
+    }
+    p->s->type = "ASSIGNMENT";
+    p->s->temporary = true;
+    p->s->more = all;
+    return p->x->err->kind == SL_ERR_NONE;
+}
+
 static bool set_variable(gs_parser *p)
 {
+    if (p->n > 1 && gs_op(&p->t[1], "("))
+        return set_variables(p);
     sl_val *all = sl_list(p->x->arena);
     const gs_declared *v = p->n > 3 ? gs_find_declared(p->x, p->t[1].text, true) : NULL;
     if (v == NULL || !gs_op(&p->t[2], "="))

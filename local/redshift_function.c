@@ -155,11 +155,38 @@ static sl_str take_table(sl_str *rest)
     return name;
 }
 
-/* target APPEND FROM source [IGNOREEXTRA|FILLTARGET]: behind TABLE. */
-static bool append(sl_redshift_session *s, sl_arena *a, sl_str rest, sl_val *parts, sl_err *err)
+/* view RENAME TO name: ALTER TABLE does that there. */
+static bool rename_view(sl_redshift_session *s, sl_arena *a, sl_str view, sl_str rest, sl_val *parts, sl_err *err)
 {
-    sl_str target = take_table(&rest), source, option, extra, lacks, common;
-    if (!is(sl_sql_token(&rest), "APPEND"))
+    const sl_val *found;
+    sl_str schema = SL_S(""), name, to, written = view;
+    if (!is(sl_sql_token(&rest), "TO"))
+        return true;
+    to = sl_sql_token(&rest);
+    if (!sl_redshift_rewrite(s, a, written, &view, err))
+        return false;
+    name = sl_str_replace(a, view, SL_S("\""), SL_S(""));
+    ptrdiff_t dot = sl_str_rfind(name, SL_S("."));
+    if (dot > 0) {
+        schema = sl_str_trim(sl_str_sub(name, 0, (size_t)dot));
+        name = sl_str_sub(name, (size_t)dot + 1, name.n);
+    }
+    sl_str sql = sl_fmt(a, "SELECT 1 FROM duckdb_views() WHERE lower(view_name) = lower(%.*s) AND (%.*s = '' OR lower(schema_name) = lower(%.*s))", SL_ARG(sl_duck_text(a, sl_str_trim(name))), SL_ARG(sl_duck_text(a, schema)),
+                        SL_ARG(sl_duck_text(a, schema)));
+    if (!sl_duck_run(s->con, a, sql, &found, NULL, err))
+        return false;
+    if (sl_val_count(found) > 0)
+        sl_list_add(a, parts, sl_val_str(a, sl_fmt(a, "ALTER VIEW %.*s RENAME TO %.*s", SL_ARG(view), SL_ARG(to))));
+    return true;
+}
+
+/* target APPEND FROM source [IGNOREEXTRA|FILLTARGET], view RENAME TO name: behind TABLE. */
+static bool alter_table(sl_redshift_session *s, sl_arena *a, sl_str rest, sl_val *parts, sl_err *err)
+{
+    sl_str target = take_table(&rest), source, option, extra, lacks, common, action = sl_sql_token(&rest);
+    if (is(action, "RENAME"))
+        return rename_view(s, a, target, rest, parts, err);
+    if (!is(action, "APPEND"))
         return true;
     if (!expect(&rest, "FROM", "ALTER TABLE APPEND", err))
         return false;
@@ -212,6 +239,6 @@ bool sl_redshift_parts(sl_redshift_session *s, sl_arena *a, sl_str statement, co
     bool table = is(second, "TABLE");
     *ret = parts;
     if (is(first, "ALTER") && table)
-        return append(s, a, rest, parts, err);
+        return alter_table(s, a, rest, parts, err);
     return !is(first, "DROP") || !(table || is(second, "VIEW")) || drop_several(s, a, second, rest, parts, err);
 }

@@ -2,9 +2,12 @@
  * local/redshift_macros.c: functions and views of Redshift that DuckDB has not, as macros of the warehouse. What DuckDB has under the
  * same name and means otherwise is called rs_… here; local/redshift_shape.c and redshift_sql.c give it that name.
  */
-#include "local/redshift.h"
+#include "local/redshift_words.h"
 
 #define MACRO "CREATE OR REPLACE MACRO "
+/* What information_schema says, of the one database and its schema public; sl_redshift_rewrite gives it this place. */
+#define INFORMATION(name, catalog, schema) \
+    "CREATE OR REPLACE VIEW " SL_REDSHIFT_INFORMATION "." name " AS SELECT * REPLACE ('dev' AS " catalog ", replace(" schema ", 'main', 'public') AS " schema ") FROM information_schema." name " WHERE NOT starts_with(" schema ", '_')"
 #define CASE_OF(n) " WHEN e IS NOT DISTINCT FROM s" #n " THEN r" #n
 #define MOMENT "CAST(d AS TIMESTAMP)"
 
@@ -74,6 +77,18 @@ const char *const sl_redshift_macros[] = {
     "CREATE OR REPLACE VIEW svv_columns AS SELECT 'dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, table_name, column_name, ordinal_position, column_default, is_nullable, lower(data_type) AS data_type,"
     " character_maximum_length, numeric_precision, numeric_scale FROM information_schema.columns WHERE table_schema <> '_sl'",
     "CREATE OR REPLACE VIEW pg_table_def AS SELECT table_schema AS schemaname, table_name AS tablename, column_name AS \"column\", data_type AS type, 'none' AS encoding, false AS distkey, 0 AS sortkey, is_nullable = 'NO' AS \"notnull\" FROM svv_columns",
+    "CREATE OR REPLACE VIEW svv_table_info AS SELECT 'dev' AS database, replace(schema_name, 'main', 'public') AS schema, table_oid AS table_id, table_name AS \"table\", 'N' AS encoded, 'AUTO(ALL)' AS diststyle, CAST(NULL AS VARCHAR) AS sortkey1,"
+    " CAST(NULL AS INTEGER) AS max_varchar, CAST(NULL AS VARCHAR) AS sortkey1_enc, 0 AS sortkey_num, CAST(NULL AS BIGINT) AS size, CAST(NULL AS DECIMAL(10,4)) AS pct_used, 0 AS empty, CAST(NULL AS DECIMAL(5,2)) AS unsorted,"
+    " CAST(0 AS DECIMAL(5,2)) AS stats_off, estimated_size AS tbl_rows, CAST(NULL AS DECIMAL(19,2)) AS skew_sortkey1, CAST(NULL AS DECIMAL(19,2)) AS skew_rows, estimated_size AS estimated_visible_rows, '' AS risk_event"
+    " FROM duckdb_tables() WHERE database_name = current_database() AND NOT starts_with(schema_name, '_')",
+    "CREATE SCHEMA IF NOT EXISTS " SL_REDSHIFT_INFORMATION,
+    INFORMATION("tables", "table_catalog", "table_schema"),
+    INFORMATION("views", "table_catalog", "table_schema"),
+    INFORMATION("columns", "table_catalog", "table_schema"),
+    INFORMATION("schemata", "catalog_name", "schema_name"),
+    "CREATE OR REPLACE VIEW rs_view_columns AS SELECT c.table_schema, c.table_name, c.column_name, lower(c.data_type) AS column_type, c.ordinal_position FROM " SL_REDSHIFT_INFORMATION ".columns c JOIN " SL_REDSHIFT_INFORMATION
+    ".views v USING (table_schema, table_name)",
+    "CREATE OR REPLACE VIEW pg_rewrite AS SELECT CAST(0 AS BIGINT) AS oid, CAST(0 AS BIGINT) AS ev_class, '' AS rulename WHERE false",
     "CREATE OR REPLACE VIEW stv_recents AS SELECT 0 AS userid, 'Done' AS status, CAST(NULL AS TIMESTAMP) AS starttime, 0 AS duration, '' AS user_name, 'dev' AS db_name, '' AS query, 0 AS pid WHERE false",
     NULL,
 };

@@ -237,6 +237,22 @@ static size_t division(shaper *s, size_t i)
     return end;
 }
 
+/* pg_get_late_binding_view_cols() name(column type, …): without the types. */
+static size_t view_columns(shaper *s, size_t i)
+{
+    size_t open = close_of(s, i + 1) + 1;
+    sl_buf_addc(&s->out, " rs_view_columns");
+    while (open < s->n && !at(s, open, "(") && !at(s, open, "WHERE"))
+        emit(s, open++);
+    if (!at(s, open, "("))
+        return open;
+    size_t end = close_of(s, open);
+    for (size_t k = open; k < end; k = find(s, k + 1, end, ","))
+        sl_buf_fmt(&s->out, "%s%.*s", k == open ? "(" : ", ", SL_ARG(s->t[k + 1]));
+    sl_buf_char(&s->out, ')');
+    return end + 1;
+}
+
 /* A clause at i that has another shape; where it goes on, or i. */
 static size_t clause(shaper *s, size_t i)
 {
@@ -245,6 +261,8 @@ static size_t clause(shaper *s, size_t i)
         return listagg(s, i);
     if (call && at(s, i, "CONVERT") && find(s, i + 2, close_of(s, i + 1), ",") < close_of(s, i + 1))
         return convert(s, i);
+    if (call && at(s, i, "pg_get_late_binding_view_cols"))
+        return view_columns(s, i);
     if (call && at(s, i, "RATIO_TO_REPORT"))
         return ratio(s, i);
     if (call && at(s, i, "TRUNC"))

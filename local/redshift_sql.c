@@ -63,9 +63,35 @@ static bool attribute(sl_str token, sl_str *rest)
 /* dev.schema.table: there is one database. */
 static bool in_database(sl_str token, sl_str rest)
 {
-    if (!is(token, "dev") || !is(sl_sql_token(&rest), "."))
+    if ((!is(token, "dev") && !sl_str_eqc(token, "\"dev\"")) || !is(sl_sql_token(&rest), "."))
         return false;
     return sl_sql_token(&rest).n > 0 && is(sl_sql_token(&rest), ".");
+}
+
+/* pg_catalog.svv_tables: DuckDB's own pg_catalog has none of Redshift's. */
+static bool is_of_redshift(sl_str token, sl_str rest)
+{
+    static const char *const beginnings[] = { "svv_", "stv_", "stl_", "svl_", "sys_", "pg_table_def", "pg_rewrite" };
+    if ((!is(token, "pg_catalog") && !sl_str_eqc(token, "\"pg_catalog\"")) || !is(sl_sql_token(&rest), "."))
+        return false;
+    sl_str view = sl_sql_token(&rest);
+    for (size_t i = 0; i < SL_COUNT(beginnings); i++)
+        if (is(sl_str_sub(view, 0, strlen(beginnings[i])), beginnings[i]))
+            return true;
+    return false;
+}
+
+/* information_schema.tables and its like. */
+static bool is_information(sl_str token, sl_str rest)
+{
+    static const char *const views[] = { "tables", "views", "columns", "schemata" };
+    if ((!is(token, "information_schema") && !sl_str_eqc(token, "\"information_schema\"")) || !is(sl_sql_token(&rest), "."))
+        return false;
+    sl_str view = sl_sql_token(&rest);
+    for (size_t i = 0; i < SL_COUNT(views); i++)
+        if (is(view, views[i]))
+            return true;
+    return false;
 }
 
 /* A type or function under its name in DuckDB; .n == 0: it has the same. */
@@ -93,6 +119,10 @@ static sl_str renamed(sl_str token, sl_str *rest, bool definition)
     }
     if ((is(token, "public") || sl_str_eqc(token, "\"public\"")) && is(peek(*rest), "."))
         return SL_S("main");
+    if (is_of_redshift(token, *rest))
+        return SL_S("main");
+    if (is_information(token, *rest))
+        return SL_S(SL_REDSHIFT_INFORMATION);
     if (is(token, "CURRENT_DATABASE") && call) {
         skip_list(rest);
         return SL_S("'dev'");

@@ -6,6 +6,9 @@
 /* What the sequences of IDENTITY columns are called. */
 #define SL_REDSHIFT_IDENTITY "_sl.id_"
 
+/* The schema of our own views in place of information_schema's. */
+#define SL_REDSHIFT_INFORMATION "_rs"
+
 /* Is the token that word, in any case? */
 static inline bool is(sl_str token, const char *word)
 {
