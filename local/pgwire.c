@@ -282,6 +282,22 @@ static bool begin_tls(conn *c)
     return c->tls != NULL && SSL_set_fd(c->tls, c->fd) == 1 && SSL_accept(c->tls) == 1;
 }
 
+/* "-c name=value --name=value": settings of the session. What cannot be set, such as a path to a schema that is not there yet, is passed over, as by SET in Redshift. */
+static void set_options(conn *c, sl_str options)
+{
+    sl_str word;
+    while (options.n > 0) {
+        sl_pgwire_result ignored = { 0 };
+        sl_err none;
+        (void)sl_str_cut(&options, ' ', &word);
+        if (sl_str_starts(word, SL_S("-c")) || sl_str_starts(word, SL_S("--")))
+            word = sl_str_sub(word, 2, word.n);
+        sl_str value = word, name;
+        if (sl_str_cut(&value, '=', &name) && name.n > 0 && value.n > 0)
+            (void)c->w->backend.run(c->session, c->turn, sl_fmt(c->turn, "SET %.*s TO %.*s", SL_ARG(name), SL_ARG(value)), &ignored, &none);
+    }
+}
+
 /* Startup, with the requests for TLS and GSSAPI that may come first. false: the connection ends. */
 static bool log_in(conn *c)
 {
@@ -303,11 +319,13 @@ static bool log_in(conn *c)
     char *body = sl_alloc(c->turn, (size_t)length - 7);
     if (!receive(c, body, (size_t)length - 8))
         return false;
-    sl_str rest = { body, (size_t)length - 8 }, name, user = SL_S("");
+    sl_str rest = { body, (size_t)length - 8 }, name, user = SL_S(""), options = SL_S("");
     while ((name = take_text(&rest)).n > 0) {
         sl_str value = take_text(&rest);
         if (sl_str_eqc(name, "user"))
             user = value;
+        else if (sl_str_eqc(name, "options"))
+            options = value;
     }
     if (!check_password(c, user))
         return false;
@@ -327,6 +345,8 @@ static bool log_in(conn *c)
     put32(&c->out, c->w->backend.pid(c->session));
     put32(&c->out, 0);
     end(c, at);
+    set_options(c, options);
+    c->w->backend.started(c->session);
     say_ready(c);
     return flush(c);
 }

@@ -28,6 +28,7 @@ typedef struct sl_pgwire_backend {
     bool (*run)(void *session, sl_arena *arena, sl_str statement, sl_pgwire_result *ret, sl_err *err);
     /* The columns that a statement will have, without running it; *columns NULL: none. */
     bool (*describe)(void *session, sl_arena *arena, sl_str statement, const sl_val **columns, sl_err *err);
+    void (*started)(void *session);  /* the options of the connection are set: what RESET goes back to */
     char (*status)(void *session); /* I: idle, T: in a transaction, E: in one that has failed */
     int (*pid)(void *session);
     sl_str password;              /* of every user; must outlive the server */

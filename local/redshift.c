@@ -257,6 +257,18 @@ bool sl_redshift_session_run(sl_redshift_session *s, sl_arena *arena, sl_str sta
     return run(s, arena, statement, ret, err);
 }
 
+static void started(void *self)
+{
+    sl_redshift_session *s = self;
+    SL_ARENA a = sl_arena_new();
+    const sl_val *rows;
+    sl_err ignored;
+    if (sl_duck_run(s->con, a, SL_S("SELECT current_setting('search_path')"), &rows, NULL, &ignored)) {
+        sl_str path = sl_text(sl_at(sl_at(rows, 0), 0));
+        (void)snprintf(s->path, sizeof s->path, "%.*s", path.n < sizeof s->path ? (int)path.n : 0, path.p);
+    }
+}
+
 static char status_of(void *self)
 {
     return ((sl_redshift_session *)self)->status;
@@ -284,7 +296,7 @@ bool sl_redshift_start(sl_cloud *c, sl_err *err)
 {
     SL_ARENA a = sl_arena_new();
     int64_t last = 0;
-    sl_pgwire_backend b = { .self = c, .open = open_session, .close = close_session, .run = run, .describe = describe, .status = status_of, .pid = pid_of, .password = sl_secret_reveal(c->aws_secret), .version = "8.0.2" };
+    sl_pgwire_backend b = { .self = c, .open = open_session, .close = close_session, .run = run, .describe = describe, .started = started, .status = status_of, .pid = pid_of, .password = sl_secret_reveal(c->aws_secret), .version = "8.0.2" };
     if ((c->redshift_tls = b.tls = sl_tls_server(c->dir, "redshift", err)) == NULL)
         return false;
     (void)read_port(c, &last);

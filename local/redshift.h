@@ -15,6 +15,7 @@ typedef struct sl_redshift_session {
     int pid;
     char status;                  /* I, T, E */
     int64_t copied;               /* pg_last_copy_count() */
+    char path[1024];              /* search_path as the connection asked for it; "": the usual one */
 } sl_redshift_session;
 
 /* A session of its own; NULL with err. */

@@ -113,6 +113,8 @@ bool sl_redshift_whole(sl_redshift_session *s, sl_arena *a, sl_str statement, sl
         return sl_err_set(err, SL_ERR_CONFIG, "pg.0A000", "the local Redshift does not know ALTER EXTERNAL");
     if (is(first, "SHOW"))
         return show(second, ret, err);
+    if (is(first, "RESET")) /* the one setting that does something */
+        *ret = !is(second, "search_path") && !is(second, "ALL") ? SL_REDSHIFT_NOTHING : sl_fmt(a, "SET search_path = %.*s", SL_ARG(sl_duck_text(a, sl_str_c(s->path))));
     if (is(first, "CREATE") && is(second, "OR") && is(sl_sql_token(&rest), "REPLACE"))
         second = sl_sql_token(&rest);
     if (is(first, "CALL") || ((is(first, "CREATE") || is(first, "DROP")) && is(second, "PROCEDURE")))

@@ -404,6 +404,24 @@ class Redshift(S3Case):
         return path
 
     @unittest.skipUnless((POSTGRES / "psql").exists(), missing(POSTGRES))
+    def test_options_of_the_connection(self):
+        """search_path as psycopg's users give it; RESET goes back to that."""
+        with LocalCloud(self):
+            env = dict(re.findall(r"export (\w+)='?([^'\n]*)'?", self.ok(self.sluice("local", "env")).out))
+            command = [POSTGRES / "psql", "-h", env["REDSHIFT_HOST"], "-p", env["REDSHIFT_PORT"], "-U", env["REDSHIFT_USER"], "-d", env["REDSHIFT_DATABASE"], "-XqAt", "-v", "ON_ERROR_STOP=1"]
+
+            def psql(sql, options=""):
+                done = subprocess.run(command, input=sql, capture_output=True, text=True, env={**os.environ, "PGPASSWORD": env["REDSHIFT_PASSWORD"], "PGOPTIONS": options}, timeout=60)
+                return (done.stdout + done.stderr).split("\n")[:-1]
+
+            psql("CREATE SCHEMA other; CREATE TABLE other.t AS SELECT 'other' AS a; CREATE TABLE t AS SELECT 'public' AS a")
+            ask = "SELECT a FROM t; SET search_path TO public; SELECT a FROM t; RESET ALL; RESET statement_timeout; SELECT a FROM t; SHOW search_path;"
+            self.assertEqual(psql(ask), ["public", "public", "public", "$user, public"])
+            for options in ("-c search_path=other,public", "--search_path=other,public --statement_timeout=5"):
+                self.assertEqual(psql(ask, options), ["other", "public", "other", "other, public"])
+            self.assertEqual(psql("SELECT a FROM t;", "-c search_path=not_there_yet,public"), ["public"])
+
+    @unittest.skipUnless((POSTGRES / "psql").exists(), missing(POSTGRES))
     def test_statements(self):
         """The tables in tests/data/redshift, through psql."""
         lines = [line for line in (ROOT / "tests" / "data" / "redshift" / "statements.cases").read_text().splitlines() if line and not line.startswith("#")]
