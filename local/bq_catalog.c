@@ -10,7 +10,8 @@ static const char SETUP[] = "CREATE SCHEMA IF NOT EXISTS _sl;"
                             "CREATE TABLE IF NOT EXISTS _sl.datasets(project VARCHAR, dataset VARCHAR, meta VARCHAR, PRIMARY KEY(project, dataset));"
                             "CREATE TABLE IF NOT EXISTS _sl.tables(project VARCHAR, dataset VARCHAR, name VARCHAR, meta VARCHAR, PRIMARY KEY(project, dataset, name));"
                             "CREATE TABLE IF NOT EXISTS _sl.jobs(project VARCHAR, id VARCHAR, state VARCHAR, parent VARCHAR, created BIGINT, job VARCHAR, PRIMARY KEY(project, id));"
-                            "CREATE TABLE IF NOT EXISTS _sl.inserted(tab VARCHAR, id VARCHAR, made BIGINT, PRIMARY KEY(tab, id));";
+                            "CREATE TABLE IF NOT EXISTS _sl.inserted(tab VARCHAR, id VARCHAR, made BIGINT, PRIMARY KEY(tab, id));"
+                            "CREATE TABLE IF NOT EXISTS _sl.exports(job VARCHAR PRIMARY KEY);";
 
 sl_duck_con *bq_connect(sl_cloud *c, sl_err *err)
 {

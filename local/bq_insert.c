@@ -63,7 +63,7 @@ static void check_names(insert *in, size_t i, const sl_val *row)
     }
 }
 
-/* Rows [from, to) that are good, through the reader of JSON files: `sql` with it at %s. */
+/* Rows [from, to) that are good, through the reader of JSON files, which stands behind the SQL `before`. */
 static bool through_reader(insert *in, size_t from, size_t to, const char *before, sl_err *err)
 {
     sl_buf text = sl_buf_new(in->a, 256 << 20);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/fault.h"
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -194,23 +195,42 @@ static bool export_config(bq_work *w, const sl_val *options, const sl_val **ret)
     return true;
 }
 
+/*
+ * Nothing is there, or this very job put it there before it was killed: objects are no part of the warehouse's transaction. That
+ * it will write is kept first, on a connection of its own.
+ */
+static bool place_is_free(bq_work *w, sl_str uri)
+{
+    sl_val *there = sl_list(w->a), *names = sl_list(w->a);
+    sl_str job = sl_duck_text(w->a, sl_get_text(sl_get(w->job, "jobReference"), "jobId"));
+    const sl_val *known;
+    sl_err none;
+    sl_duck_con *own = bq_connect(w->c, w->err);
+    bool ok = own != NULL && sl_duck_run(own, w->a, sl_fmt(w->a, "SELECT 1 FROM _sl.exports WHERE job = %.*s", SL_ARG(job)), &known, NULL, w->err);
+    if (ok && sl_val_count(known) == 0) {
+        if (sl_gcs_resolve(w->c, w->a, uri, there, names, &none) && there->list.n > 0)
+            ok = sl_err_set(w->err, SL_ERR_CONFLICT, "duplicate", "Already Exists: there are objects at %.*s; set the option overwrite to true to replace them", SL_ARG(uri));
+        else
+            ok = sl_duck_run(own, w->a, sl_fmt(w->a, "INSERT INTO _sl.exports VALUES (%.*s)", SL_ARG(job)), NULL, NULL, w->err);
+    }
+    sl_duck_disconnect(own);
+    return ok;
+}
+
 bool bq_export(bq_work *w, sl_str query, const sl_val *options)
 {
     const sl_val *conf;
-    sl_val *counts = sl_list(w->a), *there = sl_list(w->a), *names = sl_list(w->a);
+    sl_val *counts = sl_list(w->a);
     sl_str how;
     if (!export_config(w, options, &conf) || !file_options(w, conf, &how))
         return false;
     sl_str uri = sl_text(sl_at(sl_get(conf, "destinationUris"), 0));
-    if (!sl_get_bool(options, "overwrite", false)) {
-        sl_err none;
-        if (sl_gcs_resolve(w->c, w->a, uri, there, names, &none) && there->list.n > 0)
-            return sl_err_set(w->err, SL_ERR_CONFLICT, "duplicate", "Already Exists: there are objects at %.*s; set the option overwrite to true to replace them", SL_ARG(uri));
-    }
+    if (!sl_get_bool(options, "overwrite", false) && !place_is_free(w, uri))
+        return false;
     if (!bq_run(w, sl_fmt(w->a, "CREATE OR REPLACE TEMP TABLE sl_export AS %.*s", SL_ARG(query)), NULL))
         return false;
     int64_t rows = bq_count(w, SL_S("sl_export"));
-    if (!write_files(w, SL_S("SELECT * FROM sl_export"), sl_get(conf, "destinationUris"), how, counts) || !bq_run(w, SL_S("DROP TABLE sl_export"), NULL))
+    if (!write_files(w, SL_S("SELECT * FROM sl_export"), sl_get(conf, "destinationUris"), how, counts) || !SL_FAULT("local.export.after_write", w->err) || !bq_run(w, SL_S("DROP TABLE sl_export"), NULL))
         return false;
     sl_val *stats = sl_map(w->a);
     sl_map_set_str(w->a, stats, "fileCount", sl_fmt(w->a, "%zu", sl_val_count(counts)));

@@ -56,7 +56,7 @@ static gs_statement *emit(script *s, const char *type, gs_flow flow, size_t from
     return &s->list[s->count++];
 }
 
-/* The tokens from here to `word` at this level, as a condition that is `wanted`; else the next statement is elsewhere. *ret: which branch it is. */
+/* The tokens from here to `word` at this level, as a condition: where it is not true, the next statement is elsewhere. *ret: which branch it is. */
 static bool condition(script *s, const char *word, size_t *ret)
 {
     size_t from = s->i, cases = 0;

@@ -126,6 +126,14 @@ class Crash(Case):
         args = self.script("CREATE TABLE trips.script (n INT64); INSERT INTO trips.script (n) VALUES (1); INSERT INTO trips.script (n) VALUES (2); SELECT SUM(n) FROM trips.script;")
         self.assertEqual(self.kill_everywhere(args, ["local.job.before_run"], 3, 4)["local.job.before_run"], 4)
 
+    def test_an_export_finds_its_own_objects(self):
+        """EXPORT DATA without overwrite: what a killed job has written is its own, what another one has is in the way."""
+        self.prepare()
+        export = "EXPORT DATA OPTIONS (uri='gs://sluice-example-trips/export/*.csv', format='CSV') AS SELECT 7 AS n;"
+        args = self.script("CREATE TABLE trips.script AS SELECT 7 AS n;" + export + "SELECT SUM(n) FROM trips.script;")
+        self.kill_everywhere(args, ["local.export.after_write"], 7, 3)
+        self.assertIn("Already Exists", self.sluice(*self.script(export)).err)
+
     def test_a_script_goes_the_same_way_again(self):
         """Its condition would be another one after what it led to; and a transaction is there as a whole, or not."""
         self.prepare()
