@@ -114,7 +114,10 @@ sl_duck *sl_duck_open(const char *path, sl_err *err)
     api.functions.destroy_config(&config);
     if (rc == 0)
         return d;
-    sl_err_set(err, SL_ERR_IO, "duckdb.open", "the DuckDB database '%s' cannot be opened: %s", path, message ? message : "unknown reason");
+    if (message != NULL && strstr(message, "Could not set lock") != NULL)
+        sl_err_set(err, SL_ERR_TRANSIENT, "duckdb.locked", "the DuckDB database '%s' is open in another process, and DuckDB lets one in at a time: %s", path, message);
+    else
+        sl_err_set(err, SL_ERR_IO, "duckdb.open", "the DuckDB database '%s' cannot be opened: %s", path, message ? message : "unknown reason");
     if (message != NULL)
         api.functions.free(message);
     free(d);

@@ -12,7 +12,7 @@ typedef struct sl_duck sl_duck;             /* an open database */
 typedef struct sl_duck_con sl_duck_con;
 
 sl_str sl_duck_library(sl_arena *arena, sl_err *err);  /* "path (version)" */
-/* path "": in memory. One file may be open several times in one process. */
+/* path "": in memory. One file may be open several times in one process; "duckdb.locked", transient: another process has it. */
 sl_duck *sl_duck_open(const char *path, sl_err *err);
 void sl_duck_close(sl_duck *d);
 sl_duck_con *sl_duck_connect(sl_duck *d, sl_err *err);

@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { WATCH_MS = 50 };
+/* A file that another process holds is waited for, as long as SQLite's connector waits. */
+enum { WATCH_MS = 50, LOCKED_MS = 10000 };
 
 typedef struct duckdb {
     sl_duck *db;
@@ -65,10 +66,19 @@ static bool configure(sl_duck_con *con, sl_arena *a, const sl_embedded_cfg *c, c
     return c->threads == 0 || sl_duck_exec(con, sl_fmt(a, "SET threads=%lld", (long long)c->threads).p, err) || sl_err_ctx(err, "setting 'threads'");
 }
 
+static sl_duck *open_file(sl_task *t, const char *path, sl_err *err)
+{
+    int64_t until = sl_mono_ms() + LOCKED_MS;
+    sl_duck *db;
+    while ((db = sl_duck_open(path, err)) == NULL && strcmp(err->code, "duckdb.locked") == 0 && sl_mono_ms() < until && !sl_task_cancelled(t))
+        sl_sleep_ms(WATCH_MS);
+    return db;
+}
+
 static void *duckdb_open(sl_task *t, const sl_embedded_cfg *c, const char *path, sl_str dir, sl_err *err)
 {
     sl_arena *a = sl_task_arena(t);
-    sl_duck *db = sl_duck_open(path, err);
+    sl_duck *db = open_file(t, path, err);
     sl_duck_con *con = db ? sl_duck_connect(db, err) : NULL;
     if (con == NULL || !configure(con, a, c, path, dir, err)) {
         sl_duck_disconnect(con);

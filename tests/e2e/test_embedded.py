@@ -1,9 +1,11 @@
 """DuckDB and SQLite: types, files, results, transactions that happen once; SQLite's files are read by Python's own library."""
 
 import collections
+import fcntl
 import json
 import shutil
 import sqlite3
+import threading
 import time
 import unittest
 
@@ -46,6 +48,20 @@ class Embedded(Case):
                 self.assertEqual(row[f"c{i}"], expected)
         done = self.run_tasks({"id": "q", "type": DUCKDB + "Query", "sql": "SELECT '101'::BIT AS strange", "fetchType": "FETCH"}, rc=1)
         self.assertRegex(done.err, r"cast it to VARCHAR \(column 'strange'\)")
+
+    def test_file_in_another_process(self):
+        """DuckDB lets one process in at a time; the lock taken here is the one it takes."""
+        path = self.tmp / "held.db"
+        task = {"id": "q", "type": DUCKDB + "Query", "url": f"jdbc:duckdb:{path}", "sql": "SELECT 7 AS n", "fetchType": "FETCH_ONE"}
+        self.run_tasks(task)
+        with open(path, "r+b") as held:
+            fcntl.lockf(held, fcntl.LOCK_EX)
+            self.assertIn("Timeout after PT1S", self.run_tasks(task | {"timeout": "PT1S"}, rc=1).err)
+            self.assertIn("held.db' is open in another process", self.run_tasks(task, rc=1).err)
+            timer = threading.Timer(1, fcntl.lockf, (held, fcntl.LOCK_UN))
+            timer.start()
+            self.assertEqual(self.outputs(task)["q"]["row"], {"n": 7})
+            timer.join()
 
     def test_files_of_duckdb(self):
         """As in Kestra's beginner's pipeline: a JSON file in, INSTALL without a network, the result stored; Parquet and CSV out."""
