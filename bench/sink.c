@@ -1,5 +1,6 @@
 /*
- * bench/sink.c: a place for S3 uploads that costs next to nothing: bodies are read and thrown away, every request is right.
+ * bench/sink.c: a place for S3 uploads that costs next to nothing: bodies are read and thrown away, every request is right,
+ * and a checksum behind a body (aws-chunked) is given back, as S3 does.
  * Usage: bench_sink; prints its port and the bytes received when standard input ends.
  */
 #include <netinet/in.h>
@@ -12,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 65536, BLOCK = 1 << 20 };
+enum { HEAD_MAX = 65536, BLOCK = 1 << 20, TAIL = 256 };
 
 static _Atomic long long received;
 
@@ -37,6 +38,32 @@ static bool swallow(int fd, long long left, char *block)
     return true;
 }
 
+static bool receive(int fd, char *to, size_t n)
+{
+    return n == 0 || recv(fd, to, n, MSG_WAITALL) == (ssize_t)n;
+}
+
+/* The rest of a body whose beginning has come with the head. sum: "NAME:VALUE\r\n" of the trailer, or "". */
+static bool body_end(int fd, const char *begun, long long early, long long left, char *block, bool trailer, char *sum)
+{
+    char tail[2 * TAIL + 1] = "";
+    long long kept = early < TAIL ? early : TAIL, last = !trailer ? 0 : left < TAIL ? left : TAIL;
+    memcpy(tail, begun + early - kept, (size_t)kept);
+    if (!swallow(fd, left - last, block) || !receive(fd, tail + kept, (size_t)last))
+        return false;
+    tail[kept + last] = '\0';
+    static const char name[] = "\r\nx-amz-checksum-";
+    const char *line = trailer ? memmem(tail, (size_t)(kept + last), name, sizeof name - 1) : NULL, *end = line ? strstr(line + 2, "\r\n") : NULL;
+    snprintf(sum, TAIL, "%.*s", end ? (int)(end + 2 - (line + 2)) : 0, end ? line + 2 : "");
+    return true;
+}
+
+static long long number(const char *head, const char *name)
+{
+    const char *at = strcasestr(head, name);
+    return at ? strtoll(at + strlen(name), NULL, 10) : -1;
+}
+
 static bool exchange(int fd, char *head, size_t *have, char *block)
 {
     char *end;
@@ -47,24 +74,24 @@ static bool exchange(int fd, char *head, size_t *have, char *block)
         *have += (size_t)n;
     }
     *end = '\0';
-    const char *length = strcasestr(head, "\ncontent-length:");
-    long long size = length ? strtoll(length + 16, NULL, 10) : 0;
-    bool waits = strcasestr(head, "\nexpect: 100-continue") != NULL, chunked = strcasestr(head, "\ntransfer-encoding: chunked") != NULL;
+    long long size = number(head, "\ncontent-length:"), content = number(head, "\nx-amz-decoded-content-length:");
+    size = size < 0 ? 0 : size;
+    bool waits = strcasestr(head, "\nexpect: 100-continue") != NULL, chunked = strcasestr(head, "\ntransfer-encoding: chunked") != NULL, trailer = strcasestr(head, "\nx-amz-trailer:") != NULL;
     const char *body = answer(head);
-    char reply[512];
+    char reply[1024], sum[TAIL];
     size_t used = (size_t)(end - head) + 4, extra = *have - used;
     if (chunked || (waits && send(fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL) != 25))
         return false;
     long long early = (long long)extra < size ? (long long)extra : size;
-    int n = snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\nETag: \"0\"\r\nContent-Type: application/xml\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    if (!body_end(fd, head + used, early, size - early, block, trailer, sum))
+        return false;
     memmove(head, head + used + early, extra - (size_t)early);
     *have = extra - (size_t)early;
-    if (!swallow(fd, size - early, block))
-        return false;
-    if (strncmp(reply, "HTTP", 4) != 0 || send(fd, reply, (size_t)n, MSG_NOSIGNAL) != n)
+    int n = snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\nETag: \"0\"\r\n%sContent-Type: application/xml\r\nContent-Length: %zu\r\n\r\n%s", sum, strlen(body), body);
+    if (send(fd, reply, (size_t)n, MSG_NOSIGNAL) != n)
         return false;
     if (body[0] == '\0')
-        received += size;
+        received += content >= 0 ? content : size;
     return true;
 }
 

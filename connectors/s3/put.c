@@ -35,6 +35,15 @@ void sl_s3_put_close(sl_s3_put *p)
     p->fd = -1;
 }
 
+bool sl_s3_put_unchanged(const sl_s3_put *p, sl_err *err)
+{
+    struct stat st;
+    if (fstat(p->fd, &st) != 0)
+        return sl_err_errno(err, "look at", p->path.p);
+    bool same = st.st_size == p->size && (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec == p->mtime_ns;
+    return same || sl_err_set(err, SL_ERR_DATA, "s3.changed", "'%s' has changed while it was uploaded; try again when nobody writes to it", p->path.p);
+}
+
 /* ---- a piece ---- */
 
 static ptrdiff_t piece_read(sl_reader *self, void *to, size_t n, sl_err *err)

@@ -1,7 +1,7 @@
 /*
  * connectors/s3/put.h: a local file as an object: one PUT, or a multipart upload that a later process can go on with.
  *
- * Memory: a block per request; a part is read twice, the second time from the page cache.
+ * Memory: a block per request. A part is read once where the service knows trailers (trailer.h), else twice, the second time from the page cache.
  */
 #pragma once
 
@@ -27,6 +27,8 @@ typedef struct sl_s3_put {
 /* Close it in any case. */
 bool sl_s3_put_open(sl_s3_put *p, sl_err *err);
 void sl_s3_put_close(sl_s3_put *p);
+/* Is the file still the one that was opened? Its parts would not fit together. */
+bool sl_s3_put_unchanged(const sl_s3_put *p, sl_err *err);
 /* One request. What it gives lives in the arena. Any thread. */
 bool sl_s3_put_one(sl_s3_put *p, sl_arena *arena, sl_err *err);
 /* In parts, several at a time; {key, size, mtimeNs, uploadId, partSize} is the task's checkpoint meanwhile. The task's thread. */

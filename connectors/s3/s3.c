@@ -83,6 +83,16 @@ void sl_s3_set_plain(sl_s3 *s)
     sl_aws_learn(sl_task_aws(s->aws.task), "no checksums", s->aws.base);
 }
 
+bool sl_s3_no_trailers(const sl_s3 *s)
+{
+    return sl_aws_learnt(sl_task_aws(s->aws.task), "no trailers", s->aws.base);
+}
+
+void sl_s3_set_no_trailers(sl_s3 *s)
+{
+    sl_aws_learn(sl_task_aws(s->aws.task), "no trailers", s->aws.base);
+}
+
 sl_str sl_s3_text(const sl_s3 *s, sl_arena *arena, sl_str key)
 {
     return sl_fmt(arena, "s3://%.*s/%.*s", SL_ARG(s->bucket), SL_ARG(key));

@@ -64,6 +64,9 @@ bool sl_s3_unsigned(const sl_s3 *s);
 /* Has this endpoint refused a checksum? Remembered for the process. */
 bool sl_s3_plain(const sl_s3 *s);
 void sl_s3_set_plain(sl_s3 *s);
+/* Does it not know checksums behind a body (trailer.h)? Remembered as well. */
+bool sl_s3_no_trailers(const sl_s3 *s);
+void sl_s3_set_no_trailers(sl_s3 *s);
 
 typedef struct sl_s3_listing {
     sl_str prefix, delimiter, marker, encoding_type, owner, regexp, filter, payer;

@@ -1,5 +1,6 @@
 """The S3 tasks against versitygw, a server that verifies signatures and checksums, which nobody here wrote."""
 
+import base64
 import collections
 import hashlib
 import json
@@ -9,6 +10,7 @@ import shutil
 import time
 import unittest
 import urllib.parse
+import zlib
 
 from peers import MINIO, VERSITYGW, minio, missing, versitygw
 from scripted import Cut, Scripted
@@ -147,12 +149,21 @@ class S3Case(Case):
         self.assertEqual(out["rest"], {"count": 3, "size": 15 + len(large)})
         self.assertEqual(keys(out["all"]["objects"]), sorted([small, "list/small.txt", "list/second.txt"] + ["sums/" + n for n in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")]))
 
+    def check_parts(self, url):
+        """The server takes the checksum behind each part, and gives it back: each part goes once."""
+        done = self.ok(self.run_flow(UPLOAD + LARGE, url, "--trace"))
+        self.assertEqual(sorted(re.findall(r"PUT \S*partNumber=(\d+)\S* -> (\d+)", done.err)), [(str(n), "200") for n in range(1, 6)])
+
     def stored(self, uri):
         return self.data / "storage" / urllib.parse.unquote(uri.removeprefix("kestra:///"))
 
 
 @unittest.skipUnless(VERSITYGW.exists(), missing(VERSITYGW))
 class Versitygw(S3Case):
+    def test_parts(self):
+        with versitygw(self.tmp) as url:
+            self.check_parts(url)
+
     def test_round(self):
         with versitygw(self.tmp) as url:
             self.check_round(url)
@@ -264,6 +275,10 @@ class Versitygw(S3Case):
 class Minio(S3Case):
     """A second server that verifies; and it has a Security Token Service."""
 
+    def test_parts(self):
+        with minio(self.tmp) as url:
+            self.check_parts(url)
+
     def test_round(self):
         with minio(self.tmp) as url:
             self.check_round(url)
@@ -297,11 +312,30 @@ def xml_error(status, code, message="said the server", headers=None, extra=""):
     return status, {"Content-Type": "application/xml", **(headers or {})}, f"<Error><Code>{code}</Code><Message>{message}</Message>{extra}</Error>".encode()
 
 
+def unpack(r):
+    """What a body in aws-chunked holds, and its trailers; a body in another coding as it is."""
+    if r.headers.get("content-encoding") != "aws-chunked":
+        return r.body, {}
+    assert r.headers["x-amz-content-sha256"] == "STREAMING-UNSIGNED-PAYLOAD-TRAILER", r.headers
+    rest, content = r.body, b""
+    while True:
+        size, rest = rest.split(b"\r\n", 1)
+        if int(size, 16) == 0:
+            break
+        content += rest[: int(size, 16)]
+        assert rest[int(size, 16) :][:2] == b"\r\n"
+        rest = rest[int(size, 16) + 2 :]
+    assert len(content) == int(r.headers["x-amz-decoded-content-length"])
+    name, value = rest.removesuffix(b"\r\n\r\n").decode().split(":")
+    assert r.headers["x-amz-trailer"] == name
+    return content, {name: value}
+
+
 class Store:
     """As much of S3 as the cases below need, with a hook that may answer before it."""
 
-    def __init__(self, before=lambda store, request, n: None, after=lambda store, request, n: None):
-        self.before, self.after = before, after
+    def __init__(self, before=lambda store, request, n: None, after=lambda store, request, n: None, trailers=True):
+        self.before, self.after, self.trailers = before, after, trailers
         self.objects, self.parts, self.uploads, self.counts = {}, {}, 0, collections.Counter()
 
     def what(self, r):
@@ -322,8 +356,9 @@ class Store:
             self.uploads += 1
             return 200, xml, b"<InitiateMultipartUploadResult><UploadId>u-1</UploadId></InitiateMultipartUploadResult>"
         if kind == "PUTpartNumberuploadId":
-            self.parts[int(r.query["partNumber"])] = r.body
-            return 200, {"ETag": '"' + hashlib.md5(r.body).hexdigest() + '"'}, b""
+            body, headers = unpack(r) if self.trailers else (r.body, {})
+            self.parts[int(r.query["partNumber"])] = body
+            return 200, {"ETag": '"' + hashlib.md5(body).hexdigest() + '"', **headers}, b""
         if kind == "POSTuploadId":
             sums = b"".join(hashlib.md5(self.parts[n]).digest() for n in sorted(self.parts))
             self.put(r.path, b"".join(self.parts[n] for n in sorted(self.parts)), f'"{hashlib.md5(sums).hexdigest()}-{len(self.parts)}"', {})
@@ -405,6 +440,51 @@ class Scripts(S3Case):
         self.whole(store)
         puts = [r for r in self.requests if r.method == "PUT"]
         self.assertEqual(len([r for r in puts if "content-md5" not in r.headers]), 1, "one refusal is enough")
+
+    def test_trailer(self):
+        """The checksum behind each part is that of its bytes, and each part goes once."""
+        store = Store()
+        self.done = self.play(LARGE.replace("bucket:", "checksumAlgorithm: CRC32, bucket:"), store)
+        self.whole(store)
+        puts = [unpack(r) for r in self.requests if r.method == "PUT"]
+        self.assertEqual([h["x-amz-checksum-crc32"] for _, h in puts], [base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode() for body, _ in puts])
+        self.assertEqual(len(puts), 5)
+
+    def test_no_trailers(self):
+        """What a server that does not know them makes of them, or says: the parts go again without, and the next ones only so."""
+
+        def lie(s, r, n):
+            if "x-amz-trailer" in r.headers:
+                s.handle(r, s.what(r))
+                return 200, {"ETag": '"x"', "x-amz-checksum-crc32c": "AAAAAA=="}, b""
+
+        def refuse(*answer):
+            return lambda s, r, n: xml_error(*answer) if "x-amz-trailer" in r.headers else None
+
+        for before in (lambda s, r, n: None, lie, refuse(501, "NotImplemented"), refuse(403, "SignatureDoesNotMatch"), refuse(400, "InvalidRequest")):
+            store = Store(before, trailers=False)
+            self.done = self.play(LARGE + LARGE.replace("id: up", "id: up2"), store)
+            self.whole(store)
+            puts = [r for r in self.requests if r.method == "PUT"]
+            trailed = [r for r in puts if "x-amz-trailer" in r.headers]
+            self.assertEqual(len(puts) - len(trailed), 10)
+            self.assertLessEqual(len(trailed), 5)
+            self.assertNotIn("x-amz-trailer", {k for r in puts[-5:] for k in r.headers})
+
+    def test_file_that_changes(self):
+        """Its parts would not fit together: nothing is made of them."""
+        path = self.tmp / "large.bin"
+        path.write_bytes(b"a" * 40_000_000)
+        begun = []
+
+        def before(s, r, n):
+            if s.what(r) == "PUTpartNumberuploadId" and not begun:
+                begun.append(path.write_bytes(b"b" * 40_000_000))
+
+        store = Store(before)
+        done = self.play(f"  - {{id: up, type: io.kestra.plugin.aws.s3.Upload, from: 'file://{path}', bucket: b-one, key: k}}\n", store, rc=1)
+        self.assertIn("large.bin' has changed while it was uploaded; try again when nobody writes to it", done.err)
+        self.assertEqual((store.parts, store.objects, store.counts["DELETEuploadId"]), ({}, {}, 1))
 
     def copy(self, before=lambda r, n: None, rc=0, more=""):
         """Of an object of 5.3 GB, which is only said to be that large."""
