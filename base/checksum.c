@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/arena.h"
 
@@ -77,7 +76,7 @@ void sl_checksum_add(sl_checksum *s, const void *data, size_t n)
     else if (s->algorithm == SL_SUM_CRC32C)
         s->crc = sl_crc32c((uint32_t)s->crc, data, n);
     else if (s->algorithm == SL_SUM_CRC32)
-        s->crc = crc32_z((uLong)s->crc, data, n);
+        s->crc = sl_crc32((uint32_t)s->crc, data, n);
     else
         s->crc = crc64(s->crc, data, n);
 }

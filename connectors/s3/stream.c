@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 
-enum { GROWS_EVERY = 2000 };
+enum { GROWS_EVERY = 2000, STEP = 64 << 10 }; /* parts; bytes that are summed while they are still in the cache */
 
 /* ---- parts ---- */
 
@@ -219,6 +219,7 @@ bool sl_s3_stream_write(sl_writer *self, const void *from, size_t n, sl_err *err
         if (s->filling == NULL)
             s->filling = new_piece(s, length);
         size_t part = length - s->filling->n < n ? length - s->filling->n : n;
+        part = part < STEP ? part : STEP;
         memcpy(s->filling->data + s->filling->n, p, part);
         s->filling->n += part;
         s->target.crc = sl_crc32c(s->target.crc, p, part);

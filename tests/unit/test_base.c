@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/behind.h"
+#include "base/checksum.h"
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/ion.h"
@@ -107,6 +108,37 @@ SL_TEST(digest, published_vectors)
         rising[i] = (unsigned char)i;
     CHECK_INT(sl_crc32c(0, ones, 32), 0x62a8ab43);
     CHECK_INT(sl_crc32c(0, rising, 32), 0x46dd794e);
+}
+
+/* Bit by bit, as the definition says. */
+static uint32_t crc_slowly(uint32_t polynomial, const unsigned char *p, size_t n)
+{
+    uint32_t crc = ~0U;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= p[i];
+        for (int k = 0; k < 8; k++)
+            crc = crc >> 1 ^ (polynomial & (0 - (crc & 1)));
+    }
+    return ~crc;
+}
+
+SL_TEST(digest, crc_of_every_length)
+{
+    enum { SIZE = 5000 };
+    unsigned char *data = sl_alloc(t->arena, SIZE);
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (unsigned char)(i * 2654435761U >> 13);
+    for (size_t n = 0; n < SIZE - 8; n = n < 300 ? n + 1 : n * 9 / 8) {
+        const unsigned char *p = data + n % 8;
+        uint32_t c = crc_slowly(0x82F63B78U, p, n), z = crc_slowly(0xEDB88320U, p, n);
+        CHECK_INT(sl_crc32c(0, p, n), c);
+        CHECK_INT(sl_crc32(0, p, n), z);
+        CHECK_INT(sl_crc32c(sl_crc32c(0, p, n / 3), p + n / 3, n - n / 3), c);
+        CHECK_INT(sl_crc32(sl_crc32(0, p, n / 3), p + n / 3, n - n / 3), z);
+    }
+    sl_checksum nvme = sl_checksum_new(t->arena, SL_SUM_CRC64NVME);
+    sl_checksum_add(&nvme, "123456789", 9);
+    CHECK_STR(sl_hex(t->arena, sl_checksum_end(&nvme, t->arena)), "ae8b14860a799888");
 }
 
 static sl_str hmac(sl_test_context *t, sl_str key, sl_str text)
