@@ -67,14 +67,15 @@ static void on_progress(void *self, sl_str task, int64_t done, int64_t total)
 
 /* ---- the end ---- */
 
+/* What came of a task, in a few words. Tasks name their numbers alike, and mean rows or bytes by `size`: what stands beside it tells. */
 static const char *size_text(sl_arena *a, const sl_val *outputs)
 {
     static const struct {
-        const char *key, *unit;
-    } known[] = { { "size", "rows" }, { "rows", "rows" }, { "length", "bytes" }, { "count", "objects" }, { "stdOutLineCount", "lines" } };
+        const char *key, *beside, *unit;
+    } known[] = { { "size", "sourceSize", " bytes" }, { "count", "size", " objects" }, { "size", "", " rows" }, { "rows", "", " rows" }, { "length", "", " bytes" }, { "contentLength", "", " bytes" }, { "count", "", "" }, { "stdOutLineCount", "", " lines" } };
     for (size_t i = 0; i < SL_COUNT(known); i++)
-        if (sl_is(sl_get(outputs, known[i].key), SL_INT))
-            return sl_fmt(a, "%lld %s", (long long)sl_get_int(outputs, known[i].key, 0), known[i].unit).p;
+        if (sl_is(sl_get(outputs, known[i].key), SL_INT) && (*known[i].beside == '\0' || sl_is(sl_get(outputs, known[i].beside), SL_INT)))
+            return sl_fmt(a, "%lld%s", (long long)sl_get_int(outputs, known[i].key, 0), known[i].unit).p;
     return "";
 }
 

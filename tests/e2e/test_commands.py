@@ -365,6 +365,19 @@ class Descriptions(Commands):
         self.assertIn("tasks", whole["properties"])
         self.says("there is no type 'nope'; `sluice plugins` lists them", "schema", "nope", rc=2)
 
+    def test_what_came_of_each_task(self):
+        """The last column of `run` knows rows from bytes and objects."""
+        (self.tmp / "a.csv").write_text("n\n1\n2\n3\n")
+        tasks = [
+            {"id": "copy", "type": "io.sluice.transfer.Copy", "from": f"file://{self.tmp}/a.csv", "to": "a.csv"},
+            {"id": "rows", "type": "io.kestra.plugin.jdbc.sqlite.Queries", "sql": "SELECT 1 UNION SELECT 2", "fetchType": "FETCH"},
+            {"id": "query", "type": "io.kestra.plugin.jdbc.duckdb.Query", "sql": "SELECT 1 UNION SELECT 2", "fetchType": "FETCH"},
+            {"id": "state", "type": CORE + "log.Log", "message": "nothing"},
+        ]
+        (self.tmp / "f.yaml").write_text(flow("f", tasks))
+        table = {line.split()[0]: line.split()[4:] for line in self.out("run", self.tmp / "f.yaml").splitlines() if " SUCCESS " in line and line[:2] != "t."}
+        self.assertEqual(table, {"copy": ["8", "bytes"], "rows": [], "query": ["2", "rows"], "state": []})
+
     def test_render(self):
         path = self.tmp / "f.yaml"
         path.write_text(flow("f", [log()], "inputs: [{id: who, type: STRING, defaults: you}, {id: n, type: INT, defaults: 2}]\nvariables: {a: '{{ inputs.who }}!'}\n"))
