@@ -48,10 +48,14 @@ typedef struct bq_script {
     size_t n;
     bool information;             /* INFORMATION_SCHEMA */
     const sl_val *wildcards;      /* [{projectId, datasetId, prefix}]: the views sl_wild_0, … */
+    const gs_declared *declared;  /* its variables and temporary tables */
+    size_t declared_count;
 } bq_script;
 
 /* bq_run.c, inside of a transaction; fills statistics and configuration of `job`. */
 bool bq_statements(sl_arena *a, const sl_val *job, bq_script *ret, sl_err *err);
+/* The same for a text that a script has made: with parameters of its own, and the script's temporary tables. */
+bool bq_statements_of(sl_arena *a, const sl_val *job, sl_str text, const sl_val *parameters, const bq_script *within, bq_script *ret, sl_err *err);
 bool bq_run_statement(sl_cloud *c, sl_duck_con *k, sl_arena *a, sl_val *job, const bq_script *x, const gs_statement *s, sl_err *err);
 /* The first value of a statement that is a query: a branch's, a message. */
 bool bq_run_value(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *job, const bq_script *x, const gs_statement *s, const sl_val **ret, sl_err *err);

@@ -146,8 +146,35 @@ static void set_destination(bq_work *w, const sl_val *ref)
     sl_map_setc(w->a, w->job, "configuration", c);
 }
 
+/* CREATE FUNCTION, DROP FUNCTION. */
+static bool routine(bq_work *w, const gs_statement *s)
+{
+    sl_arena *a = w->a;
+    const sl_val *rows;
+    sl_str project = sl_get_text(s->target, "projectId"), dataset = sl_get_text(s->target, "datasetId"), name = sl_get_text(s->target, "tableId");
+    bool creates = strcmp(s->type, "CREATE_FUNCTION") == 0;
+    if (!bq_dataset_known(w, s->target)
+        || !sl_duck_run(w->k, a, sl_fmt(a, "SELECT 1 FROM duckdb_functions() WHERE schema_name = %.*s AND function_name = lower(%.*s)", SL_ARG(sl_duck_text(a, bq_schema(a, project, dataset))), SL_ARG(sl_duck_text(a, name))), &rows, NULL, w->err))
+        return false;
+    bool exists = sl_val_count(rows) > 0, skips = creates ? exists && s->if_not_exists : !exists && s->if_not_exists;
+    sl_val *ref = sl_map_of(a, "projectId", sl_val_str(a, project));
+    sl_map_set_str(a, ref, "datasetId", dataset);
+    sl_map_set_str(a, ref, "routineId", name);
+    sl_map_setc(a, w->query, "ddlTargetRoutine", ref);
+    sl_map_set_str(a, w->query, "ddlOperationPerformed", sl_str_c(skips ? "SKIP" : !creates ? "DROP" : exists ? "REPLACE" : "CREATE"));
+    if (skips)
+        return true;
+    if (creates && exists && !s->or_replace)
+        return sl_err_set(w->err, SL_ERR_CONFLICT, "duplicate", "Already Exists: Routine %.*s:%.*s.%.*s", SL_ARG(project), SL_ARG(dataset), SL_ARG(name));
+    if (!creates && !exists)
+        return sl_err_set(w->err, SL_ERR_NOT_FOUND, "notFound", "Not found: Routine %.*s:%.*s.%.*s", SL_ARG(project), SL_ARG(dataset), SL_ARG(name));
+    return bq_run(w, s->sql, NULL);
+}
+
 static bool ddl(bq_work *w, const gs_statement *s)
 {
+    if (strcmp(s->type, "CREATE_FUNCTION") == 0 || strcmp(s->type, "DROP_FUNCTION") == 0)
+        return routine(w, s);
     sl_str project = sl_get_text(s->target, "projectId"), dataset = sl_get_text(s->target, "datasetId"), table = sl_get_text(s->target, "tableId");
     if (strcmp(s->type, "CREATE_SCHEMA") == 0)
         return create_schema(w, s);
@@ -306,19 +333,30 @@ static bool one_statement(bq_work *w, const gs_statement *s, const sl_val *conf)
     return sl_err_set(w->err, SL_ERR_DATA, "invalid", "%s is not supported by the local cloud", s->type);
 }
 
-bool bq_statements(sl_arena *a, const sl_val *job, bq_script *ret, sl_err *err)
+bool bq_statements_of(sl_arena *a, const sl_val *job, sl_str text, const sl_val *parameters, const bq_script *within, bq_script *ret, sl_err *err)
 {
     const sl_val *conf = sl_get(sl_get(job, "configuration"), "query"), *dataset = sl_get(conf, "defaultDataset");
     sl_str project = sl_get_text(dataset, "projectId");
-    gs_context x = { .arena = a, .project = project.n ? project : sl_get_text(sl_get(job, "jobReference"), "projectId"), .dataset = sl_get_text(dataset, "datasetId"), .text = sl_get_text(conf, "query"), .parameters = sl_get(conf, "queryParameters"),
-                     .err = err };
+    gs_context *x = SL_NEW(a, gs_context);
+    *x = (gs_context){ .arena = a, .project = project.n ? project : sl_get_text(sl_get(job, "jobReference"), "projectId"), .dataset = sl_get_text(dataset, "datasetId"), .text = text, .parameters = parameters, .err = err };
+    for (size_t i = 0; within != NULL && i < within->declared_count; i++)
+        if (within->declared[i].type.n == 0 && !within->declared[i].record)
+            x->declared[x->declared_count++] = within->declared[i];
+    bool ok = gs_translate(x, &ret->list, &ret->n);
+    ret->information = x->information;
+    ret->wildcards = x->wildcards;
+    ret->declared = x->declared;
+    ret->declared_count = x->declared_count;
+    return ok;
+}
+
+bool bq_statements(sl_arena *a, const sl_val *job, bq_script *ret, sl_err *err)
+{
+    const sl_val *conf = sl_get(sl_get(job, "configuration"), "query");
     *ret = (bq_script){ 0 };
     if (sl_get_bool(conf, "useLegacySql", true))
         return sl_err_set(err, SL_ERR_DATA, "invalid", "the local cloud has no legacy SQL; set useLegacySql to false");
-    bool ok = gs_translate(&x, &ret->list, &ret->n);
-    ret->information = x.information;
-    ret->wildcards = x.wildcards;
-    return ok;
+    return bq_statements_of(a, job, sl_get_text(conf, "query"), sl_get(conf, "queryParameters"), NULL, ret, err);
 }
 
 static bq_work begin(sl_cloud *c, sl_duck_con *k, sl_arena *a, const sl_val *job, sl_err *err)

@@ -21,7 +21,15 @@ typedef struct gs_token {
 } gs_token;
 
 /* IF, WHILE and their like become branches and jumps. */
-typedef enum gs_flow { GS_RUN, GS_BRANCH /* `sql` gives one boolean; jump when it is not true */, GS_GOTO, GS_RAISE /* `sql` gives a message */ } gs_flow;
+typedef enum gs_flow {
+    GS_RUN,
+    GS_BRANCH,                 /* `sql` gives one boolean; jump when it is not true */
+    GS_GOTO,
+    GS_RAISE,                  /* `sql` gives a message */
+    GS_FETCH,                  /* the next row of `cursor` into the variable `record`; jump when there is none */
+    GS_EXECUTE                 /* `sql` gives the text of a statement; `more` sets its parameters, which `options` lists; `columns`: the variables that get its first row */
+} gs_flow;
+enum { GS_CURSORS_MAX = 64 };
 
 typedef struct gs_statement {
     const char *type;          /* BigQuery's statementType: SELECT, CREATE_TABLE, … */
@@ -39,7 +47,10 @@ typedef struct gs_statement {
     sl_str view;               /* of CREATE VIEW: its query as it was written */
     const sl_val *files;       /* options of FROM FILES and of EXPORT DATA */
     gs_flow flow;
-    size_t jump;               /* of GS_BRANCH and GS_GOTO: which statement comes next; the number of all: none */
+    size_t jump;               /* of GS_BRANCH, GS_GOTO and GS_FETCH: which statement comes next; the number of all: none */
+    size_t handler;            /* where an error leads to; 0: nowhere */
+    size_t cursor;             /* from 1: its rows are those of a FOR; 0: no matter */
+    sl_str record;
     size_t wild_from, wild_to; /* which of the context's wildcards it reads */
     size_t from, to;           /* place in the script */
 } gs_statement;
@@ -49,6 +60,7 @@ enum { GS_DECLARED_MAX = 64 };
 typedef struct gs_declared {
     sl_str name;
     sl_str type;               /* DuckDB's, of a variable; .n == 0: a temporary table */
+    bool record;               /* a row of a FOR: it has the type that its query gives */
 } gs_declared;
 
 typedef struct gs_context {
@@ -57,7 +69,7 @@ typedef struct gs_context {
     sl_str text;
     sl_err *err;
     bool information;          /* set: INFORMATION_SCHEMA is read (temporary tables info_tables and so on) */
-    const sl_val *parameters;  /* [{name, parameterType, parameterValue}] of the query, as its job has them; NULL = none */
+    const sl_val *parameters;  /* [{name, parameterType, parameterValue}] of the query, as its job has them, or [{name, variable}]; NULL = none */
     sl_val *wildcards;         /* set: [{projectId, datasetId, prefix}] of tables that are read as `prefix*`, by the names sl_wild_0, …; NULL = none */
     bool by_place;             /* a STRUCT without names is a value for something that has them: a column, the list's first */
     sl_str target[2];          /* name and alias of the table that is changed */
@@ -69,7 +81,7 @@ typedef struct gs_context {
 gs_token *gs_lex(sl_arena *arena, sl_str text, size_t *ret_count, sl_err *err);
 /* ? becomes the parameter "1", "2" … (gsql_param.c). */
 void gs_number_parameters(gs_context *x, gs_token *t, size_t n);
-/* A parameter as a literal of DuckDB; fails where it was not given. */
+/* A parameter as a literal of DuckDB, or as the variable that has its value; fails where it was not given. @@name is one of the system's. */
 sl_str gs_parameter(gs_context *x, const gs_token *t);
 /* The statements of a script. */
 bool gs_translate(gs_context *x, gs_statement **ret, size_t *ret_count);
@@ -99,6 +111,9 @@ bool gs_type(gs_context *x, const gs_token *t, size_t n, size_t *i, sl_str *ret_
 sl_str gs_table(gs_context *x, const sl_str *parts, size_t count, const sl_val **ret_ref);
 /* A table or variable of the script by that name; NULL: there is none. */
 const gs_declared *gs_find_declared(const gs_context *x, sl_str name, bool variable);
+bool gs_declare(gs_context *x, const gs_token *at, const gs_declared *one);
+/* What sets a script's variable in DuckDB. */
+sl_str gs_assignment(sl_arena *arena, sl_str name, sl_str value, sl_str duck_type);
 bool gs_fail(gs_context *x, const gs_token *at, const char *fmt, ...) SL_PRINTF(3, 4);
 bool gs_is(const gs_token *t, const char *word);
 bool gs_op(const gs_token *t, const char *op);

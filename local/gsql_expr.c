@@ -470,6 +470,36 @@ static bool rewrite_call(rewriter *r)
     return true;
 }
 
+/* [project.]dataset.function(…): one that stays, as DuckDB's macro. */
+static bool rewrite_routine(rewriter *r)
+{
+    static const char *const families[] = { "SAFE", "NET", "KEYS", "AEAD", "HLL_COUNT", "ML", "AI" };
+    sl_str parts[4];
+    size_t count = 0, i = r->i;
+    for (;; i++) {
+        const gs_token *t = &r->t[i];
+        sl_str rest = t->text;
+        if (i >= r->n || (t->kind != GS_IDENT && t->kind != GS_QUOTED))
+            return false;
+        while (count < SL_COUNT(parts) && t->kind == GS_QUOTED && sl_str_cut(&rest, '.', &parts[count]))
+            count++;
+        if (count < SL_COUNT(parts) && t->kind == GS_IDENT)
+            parts[count++] = t->text;
+        if (++i >= r->n || !gs_op(&r->t[i], "."))
+            break;
+    }
+    if (count < 2 || count > 3 || i >= r->n || !gs_op(&r->t[i], "("))
+        return false;
+    for (size_t k = 0; k < SL_COUNT(families); k++)
+        if (sl_str_ieq(parts[0], sl_str_c(families[k])))
+            return false;
+    size_t end = gs_close(r->t, r->n, i);
+    sl_str name = gs_table(r->x, parts, count, NULL), arguments = gs_rewrite(r->x, r->t + i + 1, end - i - 2);
+    sl_buf_fmt(&r->out, " %.*s(%.*s)", SL_ARG(name), SL_ARG(arguments));
+    r->i = end;
+    return true;
+}
+
 /* x IN UNNEST(list) */
 static bool rewrite_in(rewriter *r)
 {
@@ -542,7 +572,7 @@ static bool refuse(rewriter *r)
 const gs_declared *gs_find_declared(const gs_context *x, sl_str name, bool variable)
 {
     for (size_t i = 0; i < x->declared_count; i++)
-        if (sl_str_ieq(x->declared[i].name, name) && (x->declared[i].type.n > 0) == variable)
+        if (sl_str_ieq(x->declared[i].name, name) && (x->declared[i].type.n > 0 || x->declared[i].record) == variable)
             return &x->declared[i];
     return NULL;
 }
@@ -554,7 +584,11 @@ static bool rewrite_variable(rewriter *r)
     const gs_declared *v = r->x->declared_count > 0 ? gs_find_declared(r->x, t->text, true) : NULL;
     if (v == NULL || r->in_set || gs_is(t - 1, "AS") || gs_op(t + 1, "("))
         return false;
-    sl_buf_fmt(&r->out, " CAST(getvariable('sl_%.*s') AS %.*s)", SL_ARG(sl_str_lower(r->x->arena, v->name)), SL_ARG(v->type));
+    sl_str name = sl_str_lower(r->x->arena, v->name);
+    if (v->record)
+        sl_buf_fmt(&r->out, " (getvariable('sl_%.*s'))", SL_ARG(name));
+    else
+        sl_buf_fmt(&r->out, " CAST(getvariable('sl_%.*s') AS %.*s)", SL_ARG(name), SL_ARG(v->type));
     r->i++;
     return true;
 }
@@ -668,6 +702,8 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
             r.i = end;
             continue;
         }
+        if ((at->kind == GS_QUOTED || gs_op(at + 1, ".")) && !(r.i > 0 && gs_op(at - 1, ".")) && rewrite_routine(&r))
+            continue;
         if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_variable(&r) || rewrite_in(&r) || rewrite_typed(&r) || rewrite_select_as(&r) || rewrite_call(&r) || rewrite_word(&r)))
             continue;
         if (rewrite_star(&r) || rewrite_division(&r))

@@ -189,6 +189,20 @@ static size_t string_prefix(const lexer *l, bool *raw, bool *bytes)
     return next == '\'' || next == '"' ? n : SIZE_MAX;
 }
 
+/* @@error.message: one token, "@error.message". */
+static bool lex_system_variable(lexer *l, gs_token *t)
+{
+    size_t n = 2;
+    if (!starts(l, "@@"))
+        return false;
+    while (l->at + n < l->text.n && (ident_char(l->text.p[l->at + n], n == 2) || (n > 2 && l->text.p[l->at + n] == '.')))
+        n++;
+    t->kind = GS_PARAM;
+    t->text = sl_str_sub(l->text, l->at + 1, l->at + n);
+    advance(l, n);
+    return true;
+}
+
 static bool lex_one(lexer *l, gs_token *t)
 {
     static const char *const ops[] = { "<=>", "<>", "<=", ">=", "!=", "||", "<<", "=>", NULL }; /* not >>, which ends two types, too */
@@ -201,6 +215,8 @@ static bool lex_one(lexer *l, gs_token *t)
     }
     if (c == '`')
         return lex_quoted_name(l, t);
+    if (lex_system_variable(l, t))
+        return true;
     if (ident_char(c, true) || (c == '@' && l->at + 1 < l->text.n && ident_char(l->text.p[l->at + 1], true))) {
         size_t n = 1;
         while (l->at + n < l->text.n && ident_char(l->text.p[l->at + n], false))

@@ -52,8 +52,26 @@ void gs_number_parameters(gs_context *x, gs_token *t, size_t n)
         }
 }
 
+/* https://cloud.google.com/bigquery/docs/reference/system-variables */
+static sl_str system_variable(gs_context *x, const gs_token *t)
+{
+    static const char *const texts[] = { "error.message", "error.statement_text", "error.formatted_stack_trace" };
+    sl_str name = sl_str_sub(t->text, 1, t->text.n);
+    for (size_t i = 0; i < SL_COUNT(texts); i++)
+        if (sl_str_ieq(name, sl_str_c(texts[i])))
+            return sl_fmt(x->arena, "CAST(getvariable('%s') AS VARCHAR)", texts[i]);
+    if (sl_str_ieq(name, SL_S("row_count")))
+        return SL_S("CAST(getvariable('row_count') AS BIGINT)");
+    if (sl_str_ieq(name, SL_S("project_id")))
+        return sl_duck_text(x->arena, x->project);
+    gs_fail(x, t, "the system variable @%.*s is not supported by the local cloud", SL_ARG(t->text));
+    return SL_S("NULL");
+}
+
 sl_str gs_parameter(gs_context *x, const gs_token *t)
 {
+    if (t->text.n > 0 && t->text.p[0] == '@')
+        return system_variable(x, t);
     int64_t number = 0;
     const sl_val *found = NULL;
     (void)sl_parse_int(t->text, &number);
@@ -67,5 +85,8 @@ sl_str gs_parameter(gs_context *x, const gs_token *t)
         gs_fail(x, t, number > 0 ? "Not enough positional parameters were given: there is none for place %.*s" : "Query parameter '%.*s' not found", SL_ARG(t->text));
         return SL_S("NULL");
     }
+    sl_str variable = sl_get_text(found, "variable");
+    if (variable.n > 0)
+        return sl_fmt(x->arena, "getvariable(%.*s)", SL_ARG(sl_duck_text(x->arena, variable)));
     return literal(x, t, sl_get(found, "parameterType"), sl_get(found, "parameterValue"), 0);
 }

@@ -30,7 +30,8 @@ bool gs_take_clauses(gs_parser *p);
 /* The end of the statement is here. */
 bool gs_at_end(gs_parser *p);
 
-/* LOAD DATA, EXPORT DATA. At the first word. */
+/* LOAD DATA, EXPORT DATA, EXECUTE IMMEDIATE (gsql_execute.c). At the first word. */
+bool gs_execute(gs_parser *p);
 bool gs_load_data(gs_parser *p);
 bool gs_export_data(gs_parser *p);
 /* t[0, n), which is not empty, as *ret. */

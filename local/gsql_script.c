@@ -17,7 +17,7 @@ typedef struct script {
     size_t count, capacity, depth;
     size_t wild;                  /* wildcards of the statements so far */
     loop loops[LOOPS_MAX];
-    size_t loop_count;
+    size_t loop_count, cursors;
 } script;
 
 static const gs_token *here(const script *s)
@@ -56,8 +56,8 @@ static gs_statement *emit(script *s, const char *type, gs_flow flow, size_t from
     return &s->list[s->count++];
 }
 
-/* The tokens from here to `word` at this level, as a condition: where it is not true, the next statement is elsewhere. *ret: which branch it is. */
-static bool condition(script *s, const char *word, size_t *ret)
+/* The tokens from here to `word` at this level, as DuckDB's SQL. */
+static bool expression(script *s, const char *word, sl_str *ret)
 {
     size_t from = s->i, cases = 0;
     int depth = 0;
@@ -73,12 +73,24 @@ static bool condition(script *s, const char *word, size_t *ret)
         return gs_fail(s->x, here(s), "Syntax error: a condition was expected");
     if (!at(s, word))
         return gs_fail(s->x, here(s), "Syntax error: Expected %s", word);
-    sl_str sql = gs_rewrite(s->x, s->t + from, s->i - from);
+    *ret = gs_rewrite(s->x, s->t + from, s->i - from);
+    return s->x->err->kind == SL_ERR_NONE;
+}
+
+/* A condition up to `word`: where it is not true, the next statement is elsewhere. subject: of a CASE, what it has to be. *ret: which branch it is. */
+static bool condition(script *s, const char *word, sl_str subject, size_t *ret)
+{
+    size_t from = s->i;
+    sl_str sql;
+    if (!expression(s, word, &sql))
+        return false;
+    if (subject.n > 0)
+        sql = sl_fmt(s->x->arena, "(%.*s) = (%.*s)", SL_ARG(subject), SL_ARG(sql));
     gs_statement *branch = emit(s, "IF", GS_BRANCH, from, s->i);
     branch->sql = sl_fmt(s->x->arena, "SELECT CAST((%.*s) AS BOOLEAN)", SL_ARG(sql));
     *ret = s->count - 1;
     s->i++;
-    return s->x->err->kind == SL_ERR_NONE;
+    return true;
 }
 
 static bool block(script *s);
@@ -89,27 +101,58 @@ static bool end_of(script *s, const char *word)
     return expect(s, "END") && (word == NULL || expect(s, word));
 }
 
+/* A jump to where the caller does not know yet: `done` is the one before, the new one is given. */
+static size_t jump_later(script *s, size_t done)
+{
+    emit(s, "GOTO", GS_GOTO, s->i < s->n ? s->i : s->n - 1, s->i)->jump = done;
+    return s->count - 1;
+}
+
+/* It is known now: here. */
+static void jump_here(script *s, size_t done)
+{
+    for (size_t next; done != SIZE_MAX; done = next) {
+        next = s->list[done].jump;
+        s->list[done].jump = s->count;
+    }
+}
+
 /* IF … THEN … [ELSEIF … THEN …] [ELSE …] END IF */
 static bool if_statement(script *s)
 {
     size_t branch, done = SIZE_MAX;
     do {
         s->i++;
-        if (!condition(s, "THEN", &branch) || !block(s))
+        if (!condition(s, "THEN", SL_S(""), &branch) || !block(s))
             return false;
-        if (at(s, "ELSEIF") || at(s, "ELSE")) {
-            emit(s, "GOTO", GS_GOTO, s->i, s->i)->jump = done;
-            done = s->count - 1;
-        }
+        if (at(s, "ELSEIF") || at(s, "ELSE"))
+            done = jump_later(s, done);
         s->list[branch].jump = s->count;
     } while (at(s, "ELSEIF"));
     if (take(s, "ELSE") && !block(s))
         return false;
-    for (size_t next; done != SIZE_MAX; done = next) {
-        next = s->list[done].jump;
-        s->list[done].jump = s->count;
-    }
+    jump_here(s, done);
     return end_of(s, "IF");
+}
+
+/* CASE [subject] WHEN … THEN … [ELSE …] END CASE */
+static bool case_statement(script *s)
+{
+    size_t branch, done = SIZE_MAX;
+    sl_str subject = SL_S("");
+    s->i++;
+    if (!at(s, "WHEN") && !expression(s, "WHEN", &subject))
+        return false;
+    while (take(s, "WHEN")) {
+        if (!condition(s, "THEN", subject, &branch) || !block(s))
+            return false;
+        done = jump_later(s, done);
+        s->list[branch].jump = s->count;
+    }
+    if (take(s, "ELSE") && !block(s))
+        return false;
+    jump_here(s, done);
+    return end_of(s, "CASE");
 }
 
 static bool enter_loop(script *s)
@@ -122,11 +165,7 @@ static bool enter_loop(script *s)
 
 static void leave_loop(script *s)
 {
-    const loop *l = &s->loops[--s->loop_count];
-    for (size_t at = l->breaks, next; at != SIZE_MAX; at = next) {
-        next = s->list[at].jump;
-        s->list[at].jump = s->count;
-    }
+    jump_here(s, s->loops[--s->loop_count].breaks);
 }
 
 /* WHILE … DO … END WHILE, LOOP … END LOOP, REPEAT … UNTIL … END REPEAT */
@@ -135,10 +174,10 @@ static bool loop_statement(script *s)
     bool while_loop = at(s, "WHILE"), repeat = at(s, "REPEAT");
     size_t branch = SIZE_MAX, start = s->count;
     s->i++;
-    if (!enter_loop(s) || (while_loop && !condition(s, "DO", &branch)) || !block(s))
+    if (!enter_loop(s) || (while_loop && !condition(s, "DO", SL_S(""), &branch)) || !block(s))
         return false;
     if (repeat) {
-        if (!expect(s, "UNTIL") || !condition(s, "END", &branch))
+        if (!expect(s, "UNTIL") || !condition(s, "END", SL_S(""), &branch))
             return false;
         s->list[branch].jump = start;
         leave_loop(s);
@@ -149,6 +188,36 @@ static bool loop_statement(script *s)
         s->list[branch].jump = s->count;
     leave_loop(s);
     return end_of(s, while_loop ? "WHILE" : "LOOP");
+}
+
+/* FOR record IN (query) DO … END FOR: the query's rows are kept as those of any query, and fetched one by one. */
+static bool for_statement(script *s)
+{
+    size_t from = s->i;
+    const gs_token *name = here(s) + 1;
+    if (s->i + 4 >= s->n || name->kind != GS_IDENT || !gs_is(name + 1, "IN") || !gs_op(name + 2, "("))
+        return gs_fail(s->x, here(s), "Syntax error: FOR needs a variable, IN and a query in brackets");
+    if (s->cursors == GS_CURSORS_MAX)
+        return gs_fail(s->x, here(s), "a script may have %d FOR loops here", GS_CURSORS_MAX);
+    size_t open = s->i + 3, close = gs_close(s->t, s->n, open), cursor = ++s->cursors;
+    sl_str query = gs_rewrite(s->x, s->t + open + 1, close - open - 2);
+    gs_statement *rows = emit(s, "SELECT", GS_RUN, open + 1, close - 1);
+    rows->sql = query;
+    rows->cursor = cursor;
+    s->i = close;
+    if (s->x->err->kind != SL_ERR_NONE || !expect(s, "DO") || !gs_declare(s->x, name, &(gs_declared){ .name = name->text, .record = true }) || !enter_loop(s))
+        return false;
+    size_t declared = s->x->declared_count - 1, fetch = s->count;
+    gs_statement *next = emit(s, "FETCH", GS_FETCH, from, close);
+    next->cursor = cursor;
+    next->record = sl_str_lower(s->x->arena, name->text);
+    if (!block(s))
+        return false;
+    (void)jump_later(s, fetch);
+    s->list[fetch].jump = s->count;
+    leave_loop(s);
+    s->x->declared[declared].name = SL_S(""); /* it is seen inside of the loop alone */
+    return end_of(s, "FOR");
 }
 
 /* BREAK, LEAVE; CONTINUE, ITERATE */
@@ -169,7 +238,7 @@ static bool jump_statement(script *s)
 static bool raise_statement(script *s)
 {
     size_t from = s->i++, value = from;
-    sl_str message = SL_S("'Unhandled user exception'");
+    sl_str message = SL_S("coalesce(getvariable('error.message'), 'Unhandled user exception')"); /* in a handler: the same error again */
     if (take(s, "USING")) {
         if (!expect(s, "MESSAGE") || !(gs_op(here(s), "=") || gs_fail(s->x, here(s), "Syntax error: Expected =")))
             return false;
@@ -187,30 +256,38 @@ static bool begins_block(const script *s)
     return at(s, "BEGIN") && s->i + 1 < s->n && !gs_is(here(s) + 1, "TRANSACTION") && !gs_op(here(s) + 1, ";");
 }
 
-/* BEGIN … END */
+/* BEGIN … [EXCEPTION WHEN ERROR THEN …] END */
 static bool begin_end(script *s)
 {
+    size_t first = s->count;
     s->i++;
     if (!block(s))
         return false;
-    if (at(s, "EXCEPTION"))
-        return gs_fail(s->x, here(s), "EXCEPTION is not supported by the local cloud");
+    if (take(s, "EXCEPTION")) {
+        if (!expect(s, "WHEN") || !expect(s, "ERROR") || !expect(s, "THEN"))
+            return false;
+        size_t done = jump_later(s, SIZE_MAX);
+        for (size_t i = first; i < done; i++)
+            if (s->list[i].handler == 0) /* else a block within has one of its own */
+                s->list[i].handler = s->count;
+        if (!block(s))
+            return false;
+        jump_here(s, done);
+    }
     return end_of(s, NULL);
 }
 
 static bool plain(script *s)
 {
-    static const char *const not_here[] = { "FOR", "CASE", "CALL", "EXECUTE" };
-    for (size_t i = 0; i < SL_COUNT(not_here); i++)
-        if (at(s, not_here[i]))
-            return gs_fail(s->x, here(s), "the statement %s is not supported by the local cloud", not_here[i]);
     size_t from = s->i;
+    if (at(s, "CALL"))
+        return gs_fail(s->x, here(s), "the statement CALL is not supported by the local cloud: it has no procedures");
     while (s->i < s->n && !gs_op(here(s), ";"))
         s->i++;
     gs_statement one = { 0 };
     if (!gs_one_statement(s->x, s->t + from, s->i - from, &one))
         return false;
-    gs_statement *made = emit(s, one.type, GS_RUN, from, s->i);
+    gs_statement *made = emit(s, one.type, one.flow, from, s->i);
     one.from = made->from;
     one.to = made->to;
     one.wild_from = made->wild_from;
@@ -227,6 +304,10 @@ static bool one(script *s)
         return loop_statement(s);
     if (at(s, "BREAK") || at(s, "LEAVE") || at(s, "CONTINUE") || at(s, "ITERATE"))
         return jump_statement(s);
+    if (at(s, "FOR"))
+        return for_statement(s);
+    if (at(s, "CASE"))
+        return case_statement(s);
     if (at(s, "RAISE"))
         return raise_statement(s);
     if (begins_block(s))
@@ -241,7 +322,7 @@ static bool one(script *s)
 
 static bool ends_block(const script *s)
 {
-    static const char *const words[] = { "END", "ELSE", "ELSEIF", "UNTIL", "EXCEPTION" };
+    static const char *const words[] = { "END", "ELSE", "ELSEIF", "WHEN", "UNTIL", "EXCEPTION" };
     for (size_t i = 0; i < SL_COUNT(words); i++)
         if (at(s, words[i]))
             return true;

@@ -93,27 +93,24 @@ static bool create_view(gs_parser *p, bool materialized)
 
 /* ---- what lives as long as a script ---- */
 
-static bool declare(gs_parser *p, sl_str name, sl_str type)
+bool gs_declare(gs_context *x, const gs_token *at, const gs_declared *one)
 {
-    gs_context *x = p->x;
     if (x->declared_count == GS_DECLARED_MAX)
-        return gs_fail(x, &p->t[0], "a script may have %d variables and temporary tables here", GS_DECLARED_MAX);
-    x->declared[x->declared_count++] = (gs_declared){ name, type };
+        return gs_fail(x, at, "a script may have %d variables and temporary tables here", GS_DECLARED_MAX);
+    x->declared[x->declared_count++] = *one;
     return true;
 }
 
-/* CREATE TEMP FUNCTION f(a INT64, b ANY TYPE) [RETURNS type] AS (expression) */
-static bool create_function(gs_parser *p)
+/* (a INT64, b ANY TYPE): the names. */
+static bool take_function_arguments(gs_parser *p, sl_buf *names)
 {
-    sl_arena *a = p->x->arena;
-    sl_buf names = sl_buf_new(a, 1 << 16);
-    sl_str name = p->i < p->n ? p->t[p->i++].text : SL_S(""), duck;
+    sl_str duck;
     const sl_val *ignored;
     if (p->i >= p->n || !gs_op(&p->t[p->i], "("))
         return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "Syntax error: Expected \"(\" behind the name of a function");
     size_t end = gs_close(p->t, p->n, p->i) - 1;
     for (p->i++; p->i < end;) {
-        sl_buf_fmt(&names, "%s%.*s", names.n > 0 ? ", " : "", SL_ARG(p->t[p->i].text));
+        sl_buf_fmt(names, "%s%.*s", names->n > 0 ? ", " : "", SL_ARG(p->t[p->i].text));
         p->i++;
         if (gs_at_word(p, "ANY"))
             p->i += 2;
@@ -122,19 +119,36 @@ static bool create_function(gs_parser *p)
         p->i += p->i < end; /* the comma */
     }
     p->i = end + 1;
-    if (gs_take_word(p, "RETURNS") && !gs_type(p->x, p->t, p->n, &p->i, &duck, &ignored))
+    return true;
+}
+
+/* CREATE [TEMP] FUNCTION [IF NOT EXISTS] f(a INT64, b ANY TYPE) [RETURNS type] AS (expression) */
+static bool create_function(gs_parser *p)
+{
+    sl_arena *a = p->x->arena;
+    sl_buf names = sl_buf_new(a, 1 << 16);
+    sl_str name, returns = SL_S("");
+    const sl_val *ignored;
+    p->s->if_not_exists = gs_take_word(p, "IF") && gs_take_word(p, "NOT") && gs_take_word(p, "EXISTS");
+    if (!gs_take_name(p, &name) || !take_function_arguments(p, &names))
+        return false;
+    if (gs_take_word(p, "RETURNS") && !gs_type(p->x, p->t, p->n, &p->i, &returns, &ignored))
         return false;
     if (!gs_take_word(p, "AS") || p->i >= p->n || !gs_op(&p->t[p->i], "("))
         return gs_fail(p->x, &p->t[p->i < p->n ? p->i : p->n - 1], "a function has to be an expression in the local cloud: AS (…)");
-    sl_str body = gs_rewrite(p->x, &p->t[p->i], p->n - p->i), list = sl_buf_str(&names);
+    size_t from = p->i;
+    p->i = gs_close(p->t, p->n, from);
+    sl_str body = gs_rewrite(p->x, &p->t[from], p->i - from), list = sl_buf_str(&names);
+    if (returns.n > 0)
+        body = sl_fmt(a, "CAST(%.*s AS %.*s)", SL_ARG(body), SL_ARG(returns));
     p->s->type = "CREATE_FUNCTION";
-    p->s->sql = sl_fmt(a, "CREATE OR REPLACE TEMP MACRO %.*s(%.*s) AS %.*s", SL_ARG(name), SL_ARG(list), SL_ARG(body));
-    return p->x->err->kind == SL_ERR_NONE;
+    p->s->sql = sl_fmt(a, "CREATE OR REPLACE %sMACRO %.*s(%.*s) AS %.*s", p->s->temporary ? "TEMP " : "", SL_ARG(name), SL_ARG(list), SL_ARG(body));
+    return gs_take_options(p, &ignored) && gs_at_end(p) && p->x->err->kind == SL_ERR_NONE;
 }
 
-static sl_str assignment(gs_parser *p, sl_str name, sl_str value, sl_str type)
+sl_str gs_assignment(sl_arena *a, sl_str name, sl_str value, sl_str type)
 {
-    return sl_fmt(p->x->arena, "SET VARIABLE sl_%.*s = CAST((%.*s) AS %.*s)", SL_ARG(sl_str_lower(p->x->arena, name)), SL_ARG(value), SL_ARG(type));
+    return sl_fmt(a, "SET VARIABLE sl_%.*s = CAST((%.*s) AS %.*s)", SL_ARG(sl_str_lower(a, name)), SL_ARG(value), SL_ARG(type));
 }
 
 /* DECLARE a[, b] type [DEFAULT x]; DECLARE a DEFAULT x is not: its type is not known before it runs. */
@@ -157,8 +171,8 @@ static bool declaration(gs_parser *p)
         p->i = p->n;
     }
     for (size_t i = first; i < type_at; i += 2) {
-        sl_list_add(a, all, sl_val_str(a, assignment(p, p->t[i].text, value, duck)));
-        if (!declare(p, p->t[i].text, duck))
+        sl_list_add(a, all, sl_val_str(a, gs_assignment(a, p->t[i].text, value, duck)));
+        if (!gs_declare(p->x, &p->t[0], &(gs_declared){ .name = p->t[i].text, .type = duck }))
             return false;
     }
     p->s->type = "DECLARE";
@@ -184,7 +198,7 @@ static bool set_variables(gs_parser *p)
         if (v == NULL || (i + 1 < close && !gs_op(&p->t[i + 1], ",")))
             return gs_fail(p->x, &p->t[i], "SET needs variables that were declared: '%.*s' is none", SL_ARG(p->t[i].text));
         sl_str one = single ? SL_S("getvariable('sl__values')") : sl_fmt(a, "struct_extract_at(getvariable('sl__values'), %zu)", i / 2);
-        sl_list_add(a, all, sl_val_str(a, assignment(p, v->name, one, v->type)));
+        sl_list_add(a, all, sl_val_str(a, gs_assignment(a, v->name, one, v->type)));
     }
     p->s->type = "ASSIGNMENT";
     p->s->temporary = true;
@@ -201,7 +215,7 @@ static bool set_variable(gs_parser *p)
     if (v == NULL || !gs_op(&p->t[2], "="))
         return gs_fail(p->x, &p->t[p->n > 1], "SET needs a variable that was declared, = and a value");
     sl_str value = gs_rewrite(p->x, &p->t[3], p->n - 3);
-    sl_list_add(p->x->arena, all, sl_val_str(p->x->arena, assignment(p, v->name, value, v->type)));
+    sl_list_add(p->x->arena, all, sl_val_str(p->x->arena, gs_assignment(p->x->arena, v->name, value, v->type)));
     p->s->type = "ASSIGNMENT";
     p->s->temporary = true;
     p->s->more = all;
@@ -242,7 +256,7 @@ static bool create(gs_parser *p)
         const gs_token *what = &p->t[p->i];
         if (!gs_take_word(p, "TABLE"))
             return gs_fail(p->x, what, "CREATE TEMP %.*s is not supported by the local cloud", SL_ARG(what->text));
-        return create_table(p, false) && declare(p, p->t[p->i_name].text, SL_S(""));
+        return create_table(p, false) && gs_declare(p->x, &p->t[0], &(gs_declared){ .name = p->t[p->i_name].text });
     }
     bool external = gs_take_word(p, "EXTERNAL");
     if (gs_take_word(p, "TABLE"))
@@ -252,6 +266,8 @@ static bool create(gs_parser *p)
         return create_view(p, materialized);
     if (!materialized && gs_take_word(p, "SNAPSHOT") && gs_take_word(p, "TABLE"))
         return create_table(p, false);
+    if (!materialized && gs_take_word(p, "FUNCTION"))
+        return create_function(p);
     if (gs_take_word(p, "SCHEMA")) {
         if (gs_take_word(p, "IF") && gs_take_word(p, "NOT") && gs_take_word(p, "EXISTS"))
             p->s->if_not_exists = true;
@@ -276,16 +292,16 @@ static bool drop(gs_parser *p)
         return gs_at_end(p);
     }
     bool materialized = gs_take_word(p, "MATERIALIZED");
-    bool view = gs_at_word(p, "VIEW"), table = !materialized && (gs_at_word(p, "TABLE") || (gs_take_word(p, "SNAPSHOT") && gs_at_word(p, "TABLE")));
-    if (!view && !table)
+    bool function = gs_at_word(p, "FUNCTION"), view = gs_at_word(p, "VIEW"), table = !materialized && (gs_at_word(p, "TABLE") || (gs_take_word(p, "SNAPSHOT") && gs_at_word(p, "TABLE")));
+    if (!view && !table && !function)
         return gs_fail(p->x, &p->t[1], "DROP %.*s is not supported by the local cloud", SL_ARG(p->t[1].text));
     p->i++;
     bool if_exists = gs_take_word(p, "IF") && gs_take_word(p, "EXISTS");
     sl_str name;
     if (!gs_take_name(p, &name))
         return false;
-    p->s->type = external ? "DROP_EXTERNAL_TABLE" : view ? "DROP_VIEW" : "DROP_TABLE";
-    p->s->sql = sl_fmt(p->x->arena, "DROP %s %s%.*s", view ? "VIEW" : "TABLE", if_exists ? "IF EXISTS " : "", SL_ARG(name));
+    p->s->type = external ? "DROP_EXTERNAL_TABLE" : function ? "DROP_FUNCTION" : view ? "DROP_VIEW" : "DROP_TABLE";
+    p->s->sql = sl_fmt(p->x->arena, "DROP %s %s%.*s", function ? "MACRO" : view ? "VIEW" : "TABLE", if_exists ? "IF EXISTS " : "", SL_ARG(name));
     p->s->if_not_exists = if_exists;
     return true;
 }
@@ -401,6 +417,8 @@ static bool statement(gs_parser *p)
         return gs_load_data(p);
     if (gs_is(&p->t[0], "EXPORT"))
         return gs_export_data(p);
+    if (gs_is(&p->t[0], "EXECUTE"))
+        return gs_execute(p);
     for (size_t i = 0; i < SL_COUNT(controls); i++)
         if (gs_is(&p->t[0], controls[i].word))
             return transaction(p, controls[i].type);

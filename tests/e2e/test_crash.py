@@ -101,8 +101,8 @@ class Crash(Case):
         flow.write_text(json.dumps({"id": "script", "namespace": "examples", "tasks": [task], "outputs": [{"id": "sum", "type": "INT", "value": "{{ outputs.script.row.f0_ }}"}]}))
         return ["run", flow, "--local"]
 
-    def kill_everywhere(self, args, labels, total, children):
-        """At each of the labels, as often as an undisturbed run passes them; children: so many statements, none of which failed."""
+    def kill_everywhere(self, args, labels, total, children, handled=0):
+        """At each of the labels, as often as an undisturbed run passes them; children: so many statements, of which these failed and were handled."""
         template = self.tmp / "template"
         shutil.copytree(self.data, template)
         passed = self.labels(args)
@@ -118,7 +118,7 @@ class Crash(Case):
                         jobs = self.jobs(cloud)
                         made = json.loads(cloud.get("/bigquery/v2/projects/local-project/jobs?parentJobId=" + jobs[0]["jobReference"]["jobId"])[1])["jobs"]
                     self.assertEqual((len(jobs), [c["status"]["state"] for c in made]), (1, ["DONE"] * children))
-                    self.assertFalse([c for c in made if "errorResult" in c["status"]])
+                    self.assertEqual(len([c for c in made if "errorResult" in c["status"]]), handled)
         return passed
 
     def test_a_script_goes_on_behind_its_last_statement(self):
@@ -144,6 +144,22 @@ class Crash(Case):
         )
         passed = self.kill_everywhere(args, ["local.script.before_step", "local.script.before_commit", "local.script.after_commit"], 112, 9)
         self.assertEqual(passed["local.script.before_step"], 9)
+
+    def test_a_script_reads_and_makes_the_same_again(self):
+        """The rows of a FOR, the text of EXECUTE IMMEDIATE and an error that was handled are what they were, whatever the tables hold now."""
+        self.prepare()
+        args = self.script(
+            "DECLARE most INT64; CREATE TABLE trips.script (n INT64); INSERT INTO trips.script VALUES (1), (2);"
+            "FOR r IN (SELECT n FROM trips.script ORDER BY n) DO INSERT INTO trips.script VALUES (r.n * 10); END FOR;"
+            "EXECUTE IMMEDIATE FORMAT('INSERT INTO trips.script VALUES (%d)', (SELECT COUNT(*) FROM trips.script) * 100);"
+            "EXECUTE IMMEDIATE 'SELECT MAX(n) FROM trips.script' INTO most;"
+            "BEGIN BEGIN TRANSACTION; DELETE FROM trips.script WHERE TRUE; SELECT 1 / 0; COMMIT TRANSACTION;"
+            "EXCEPTION WHEN ERROR THEN ROLLBACK TRANSACTION; INSERT INTO trips.script VALUES (most + 1000); END;"
+            "BEGIN IF (SELECT COUNT(*) FROM trips.script) = 6 THEN RAISE USING MESSAGE = 'six'; END IF; EXCEPTION WHEN ERROR THEN INSERT INTO trips.script VALUES (10000); END;"
+            "SELECT SUM(n) FROM trips.script;"
+        )
+        passed = self.kill_everywhere(args, ["local.script.before_step", "local.script.after_handled"], 11833, 14, handled=2)
+        self.assertEqual(passed["local.script.after_handled"], 2)
 
     def test_secrets_survive(self):
         """A SECRET input and an output with a secret in it are what they were, and readable nowhere."""
