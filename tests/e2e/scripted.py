@@ -30,6 +30,25 @@ class Request:
         return dict(urllib.parse.parse_qsl(self.body.decode()))
 
 
+def unpack(r):
+    """What a body that an S3 client sent in aws-chunked holds, and its trailer; a body in another coding as it is."""
+    if r.headers.get("content-encoding") != "aws-chunked":
+        return r.body, {}
+    assert r.headers["x-amz-content-sha256"] == "STREAMING-UNSIGNED-PAYLOAD-TRAILER", r.headers
+    rest, content = r.body, b""
+    while True:
+        size, rest = rest.split(b"\r\n", 1)
+        if int(size, 16) == 0:
+            break
+        content += rest[: int(size, 16)]
+        assert rest[int(size, 16) :][:2] == b"\r\n"
+        rest = rest[int(size, 16) + 2 :]
+    assert len(content) == int(r.headers["x-amz-decoded-content-length"])
+    name, value = rest.removesuffix(b"\r\n\r\n").decode().split(":")
+    assert r.headers["x-amz-trailer"] == name
+    return content, {name: value}
+
+
 class Scripted:
     """answer(request) gives (status, headers, body); a body that is not bytes is sent as JSON."""
 

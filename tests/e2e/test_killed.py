@@ -6,7 +6,7 @@ import sqlite3
 import time
 import unittest
 
-from scripted import Scripted
+from scripted import Scripted, unpack
 from server import Server
 from sluice import Case
 
@@ -68,7 +68,7 @@ class Killed(Case):
         def answer(r):
             if r.method == "POST":
                 return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"
-            return (200, {"ETag": '"e"'}, b"") if r.method == "PUT" else (403, {}, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+            return (200, {"ETag": '"e"', **unpack(r)[1]}, b"") if r.method == "PUT" else (403, {}, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
 
         with Scripted(answer) as cloud, Server(self, env={"SLUICE_FAULT": "upload.before_complete:1:sleep2000"}) as s:
             up = {"id": "up", "type": "io.kestra.plugin.aws.s3.Upload", **AWS, "endpointOverride": cloud.url, "from": "{{ outputs.make.outputFiles.x }}", "bucket": "bucket", "key": "x"}

@@ -13,7 +13,7 @@ import urllib.parse
 import zlib
 
 from peers import MINIO, VERSITYGW, minio, missing, versitygw
-from scripted import Cut, Scripted
+from scripted import Cut, Scripted, unpack
 from server import Server
 from sluice import Case
 
@@ -310,25 +310,6 @@ class Minio(S3Case):
 
 def xml_error(status, code, message="said the server", headers=None, extra=""):
     return status, {"Content-Type": "application/xml", **(headers or {})}, f"<Error><Code>{code}</Code><Message>{message}</Message>{extra}</Error>".encode()
-
-
-def unpack(r):
-    """What a body in aws-chunked holds, and its trailers; a body in another coding as it is."""
-    if r.headers.get("content-encoding") != "aws-chunked":
-        return r.body, {}
-    assert r.headers["x-amz-content-sha256"] == "STREAMING-UNSIGNED-PAYLOAD-TRAILER", r.headers
-    rest, content = r.body, b""
-    while True:
-        size, rest = rest.split(b"\r\n", 1)
-        if int(size, 16) == 0:
-            break
-        content += rest[: int(size, 16)]
-        assert rest[int(size, 16) :][:2] == b"\r\n"
-        rest = rest[int(size, 16) + 2 :]
-    assert len(content) == int(r.headers["x-amz-decoded-content-length"])
-    name, value = rest.removesuffix(b"\r\n\r\n").decode().split(":")
-    assert r.headers["x-amz-trailer"] == name
-    return content, {name: value}
 
 
 class Store:
