@@ -5,32 +5,24 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "local/aws.h"
-#include "local/redshift_statement.h"
+#include "local/redshift_data.h"
 
 enum { STATEMENTS_MAX = 40, SQL_MAX = 100 << 10, PAGE_ROWS = 1000 };
 
-typedef struct call {
-    sl_cloud *c;
-    sl_arena *a;
-    sl_redshift_session *s;
-    const sl_val *body;
-    sl_val *answer;
-    sl_refusal why;
-} call;
+typedef sl_data_call call;
 
-static bool invalid(call *x, const char *message)
+bool sl_data_invalid(call *x, const char *message)
 {
     return sl_refuse(&x->why, x->a, 400, "ValidationException", "%s", message);
 }
 
-static bool broken(call *x, const sl_err *err)
+bool sl_data_broken(call *x, const sl_err *err)
 {
     return sl_refuse(&x->why, x->a, 500, "InternalServerException", "%s", err->message);
 }
 
 /* ISO time and the like are not for JSON 1.1: seconds with a fraction. */
-static const sl_val *seconds(call *x, const sl_val *doc, const char *name)
+const sl_val *sl_data_seconds(call *x, const sl_val *doc, const char *name)
 {
     return sl_val_double(x->a, (double)sl_get_int(doc, name, 0) / 1000);
 }
@@ -40,7 +32,7 @@ static void show_place(call *x, const sl_val *doc)
     static const char *const names[] = { "Id", "ClusterIdentifier", "WorkgroupName", "Database", "DbUser", "SecretArn", "SessionId" };
     for (size_t i = 0; i < SL_COUNT(names); i++)
         sl_map_opt(x->a, x->answer, names[i], sl_get(doc, names[i]));
-    sl_map_setc(x->a, x->answer, "CreatedAt", seconds(x, doc, "CreatedMs"));
+    sl_map_setc(x->a, x->answer, "CreatedAt", sl_data_seconds(x, doc, "CreatedMs"));
 }
 
 /* [{name, value}] as a map. */
@@ -53,13 +45,13 @@ static const sl_val *parameter_map(call *x)
     return map;
 }
 
-static bool check_target(call *x)
+bool sl_data_target(call *x)
 {
     bool cluster = sl_get_text(x->body, "ClusterIdentifier").n > 0, workgroup = sl_get_text(x->body, "WorkgroupName").n > 0;
     if (cluster == workgroup)
-        return invalid(x, "Either ClusterIdentifier or WorkgroupName must be specified.");
+        return sl_data_invalid(x, "Either ClusterIdentifier or WorkgroupName must be specified.");
     if (sl_get_text(x->body, "Database").n == 0)
-        return invalid(x, "Database must be specified.");
+        return sl_data_invalid(x, "Database must be specified.");
     return true;                  /* without DbUser and SecretArn, the caller's own identity is the user */
 }
 
@@ -70,15 +62,15 @@ static bool submit(call *x, const sl_val *sqls)
     sl_val *doc = NULL;
     sl_err err;
     char id[23];
-    if (!check_target(x))
+    if (!sl_data_target(x))
         return false;
     for (size_t i = 0; i < sl_val_count(sqls); i++)
         if (sl_str_trim(sl_text(sl_at(sqls, i))).n == 0 || sl_text(sl_at(sqls, i)).n > SQL_MAX)
-            return invalid(x, "A statement must have 1 to 102400 bytes.");
+            return sl_data_invalid(x, "A statement must have 1 to 102400 bytes.");
     if (sl_val_count(sqls) == 0 || sl_val_count(sqls) > STATEMENTS_MAX)
-        return invalid(x, "Sqls must have 1 to 40 members.");
+        return sl_data_invalid(x, "Sqls must have 1 to 40 members.");
     if (token.n > 0 && !sl_statement_find(x->s, x->a, "token", token, &doc, &err))
-        return broken(x, &err);
+        return sl_data_broken(x, &err);
     if (doc == NULL) {
         doc = sl_map(x->a);
         sl_random_id(id);
@@ -91,7 +83,7 @@ static bool submit(call *x, const sl_val *sqls)
         sl_map_set_int(x->a, doc, "CreatedMs", sl_now_ms());
         sl_statement_set(x->a, doc, "SUBMITTED", SL_S(""));
         if (!sl_statement_save(x->s, x->a, doc, true, &err) || !sl_statement_start(x->c, sl_get_text(doc, "Id"), &err))
-            return broken(x, &err);
+            return sl_data_broken(x, &err);
     }
     show_place(x, doc);
     return true;
@@ -117,9 +109,9 @@ static bool need(call *x, sl_val **doc, int64_t *part)
     *part = 0;
     (void)sl_str_cut(&rest, ':', &id);
     if (rest.p != NULL && (!sl_parse_int(rest, part) || *part < 1))
-        return invalid(x, "Id is not the id of a statement.");
+        return sl_data_invalid(x, "Id is not the id of a statement.");
     if (!sl_statement_find(x->s, x->a, "id", id, doc, &err))
-        return broken(x, &err);
+        return sl_data_broken(x, &err);
     if (*doc == NULL || (size_t)*part > sl_val_count(sl_get(*doc, "Sqls")))
         return sl_refuse(&x->why, x->a, 400, "ResourceNotFoundException", "Query does not exist.");
     return true;
@@ -133,7 +125,7 @@ static void show_part(call *x, sl_val *to, const sl_val *part, sl_str id)
         sl_map_opt(x->a, to, names[i], sl_get(part, names[i]));
     sl_map_set_int(x->a, to, "Duration", sl_get_int(part, "DurationMs", 0) * 1000000);
     sl_map_set_int(x->a, to, "ResultSize", -1);
-    sl_map_setc(x->a, to, "UpdatedAt", seconds(x, part, "UpdatedMs"));
+    sl_map_setc(x->a, to, "UpdatedAt", sl_data_seconds(x, part, "UpdatedMs"));
 }
 
 static bool describe(call *x)
@@ -150,7 +142,7 @@ static bool describe(call *x)
         show_part(x, x->answer, sl_at(parts, (size_t)(which > 0 ? which - 1 : 0)), id);
     else {
         sl_map_set_str(x->a, x->answer, "QueryString", sl_text(sl_at(sl_get(doc, "Sqls"), 0)));
-        sl_map_setc(x->a, x->answer, "UpdatedAt", seconds(x, doc, "UpdatedMs"));
+        sl_map_setc(x->a, x->answer, "UpdatedAt", sl_data_seconds(x, doc, "UpdatedMs"));
         sl_map_set_bool(x->a, x->answer, "HasResultSet", false);
     }
     bool started = sl_statement_runs(x->c, sl_get_text(doc, "Id"));
@@ -213,7 +205,7 @@ static bool result(call *x)
     if (!sl_str_eqc(sl_get_text(doc, "Status"), "FINISHED") || named == NULL)
         return sl_refuse(&x->why, x->a, 400, "ResourceNotFoundException", "Query does not have result. Please check query status with DescribeStatement.");
     if (token.n > 0 && !sl_parse_int(token, &from))
-        return invalid(x, "NextToken is not one that was given out.");
+        return sl_data_invalid(x, "NextToken is not one that was given out.");
     for (size_t i = 0; i < sl_val_count(named); i++) {
         const sl_val *name = sl_get(sl_at(named, i), "name");
         sl_val *one = sl_map_of(x->a, "name", name);
@@ -243,7 +235,7 @@ static bool cancel(call *x)
     if (!need(x, &doc, &which))
         return false;
     if (!sl_statement_cancel(x->c, sl_get_text(doc, "Id")))
-        return invalid(x, "Could not cancel a query that is already in FINISHED, FAILED or ABORTED state.");
+        return sl_data_invalid(x, "Could not cancel a query that is already in FINISHED, FAILED or ABORTED state.");
     sl_map_set_bool(x->a, x->answer, "Status", true);
     return true;
 }
@@ -253,7 +245,9 @@ void sl_redshift_data_face(sl_cloud *c, sl_server_request *req, sl_server_respon
     static const struct {
         const char *name;
         bool (*run)(call *x);
-    } operations[] = { { "ExecuteStatement", execute }, { "BatchExecuteStatement", execute_batch }, { "DescribeStatement", describe }, { "GetStatementResult", result }, { "CancelStatement", cancel } };
+    } operations[] = { { "ExecuteStatement", execute },         { "BatchExecuteStatement", execute_batch }, { "DescribeStatement", describe }, { "GetStatementResult", result },
+                       { "CancelStatement", cancel },           { "ListStatements", sl_data_statements },   { "ListDatabases", sl_data_databases }, { "ListSchemas", sl_data_schemas },
+                       { "ListTables", sl_data_tables },        { "DescribeTable", sl_data_table } };
     call x = { .c = c, .a = req->arena, .answer = sl_map(req->arena) };
     sl_caller caller;
     sl_err err;
@@ -261,7 +255,7 @@ void sl_redshift_data_face(sl_cloud *c, sl_server_request *req, sl_server_respon
     if (ok && !sl_is(x.body = sl_json_parse(x.a, req->body, &err), SL_MAP))
         ok = sl_refuse(&x.why, x.a, 400, "SerializationException", "The body is not a JSON object.");
     if (ok && (x.s = sl_redshift_session_open(c, &err)) == NULL)
-        ok = broken(&x, &err);
+        ok = sl_data_broken(&x, &err);
     for (size_t i = 0; ok && i < SL_COUNT(operations); i++)
         if (sl_str_eqc(operation, operations[i].name)) {
             known = true;

@@ -438,6 +438,26 @@ class RedshiftData(unittest.TestCase):
         self.done(id)
         self.assertEqual([r[0]["longValue"] for r in self.api.get_statement_result(Id=id)["Records"]], [1, 2])
 
+    def test_lists(self):
+        sqls = ["CREATE SCHEMA listed", "CREATE TABLE listed.one (id bigint NOT NULL, price decimal(12, 2) DEFAULT 1.5, name varchar(20), at timestamptz)", "CREATE VIEW listed.two_v AS SELECT id FROM listed.one"]
+        self.done(self.api.batch_execute_statement(Sqls=sqls, StatementName="lists-make", **self.place)["Id"])
+        self.assertEqual(self.api.list_databases(**self.place)["Databases"], ["dev"])
+        self.assertLessEqual({"public", "listed"}, set(self.api.list_schemas(**self.place)["Schemas"]))
+        self.assertEqual(self.api.list_schemas(SchemaPattern="list%", **self.place)["Schemas"], ["listed"])
+        tables = self.api.list_tables(SchemaPattern="listed", **self.place)["Tables"]
+        self.assertEqual(tables, [{"name": "one", "schema": "listed", "type": "TABLE"}, {"name": "two_v", "schema": "listed", "type": "VIEW"}])
+        self.assertEqual([t["name"] for t in self.api.list_tables(SchemaPattern="listed", TablePattern="%\\_v", **self.place)["Tables"]], ["two_v"])
+        pages = list(self.api.get_paginator("list_tables").paginate(SchemaPattern="listed", PaginationConfig={"PageSize": 1}, **self.place))
+        self.assertEqual([t["name"] for p in pages for t in p["Tables"]], ["one", "two_v"])
+        table = self.api.describe_table(Schema="listed", Table="one", **self.place)
+        self.assertEqual([(c["name"], c["typeName"], c["nullable"]) for c in table["ColumnList"]], [("id", "int8", 0), ("price", "numeric", 1), ("name", "varchar", 1), ("at", "timestamptz", 1)])
+        self.assertEqual((table["TableName"], table["ColumnList"][1]["precision"], table["ColumnList"][1]["scale"]), ("one", 12, 2))
+        self.assertEqual(self.api.describe_table(Table="no_such", **self.place)["ColumnList"], [])
+        made = self.api.list_statements(StatementName="lists-", Status="FINISHED")["Statements"]
+        self.assertEqual([(s["StatementName"], s["Status"], s["IsBatchStatement"], s["QueryStrings"]) for s in made], [("lists-make", "FINISHED", True, sqls)])
+        self.assertEqual(self.api.list_statements(StatementName="lists-", Status="FAILED")["Statements"], [])
+        self.assertGreater(len(self.api.list_statements(MaxResults=1).get("NextToken", "")), 0)
+
     def test_cancel(self):
         id = self.api.execute_statement(Sql="SELECT count(*) FROM range(1000000000000)", **self.place)["Id"]
         self.assertIn(self.api.describe_statement(Id=id)["Status"], ("SUBMITTED", "STARTED"))
@@ -449,7 +469,9 @@ class RedshiftData(unittest.TestCase):
         self.assertEqual(code(self.api.execute_statement, Sql="SELECT 1", Database="dev"), ("ValidationException", 400))
         self.assertEqual(code(self.api.execute_statement, Sql="SELECT 1", ClusterIdentifier="c1", WorkgroupName="work", Database="dev"), ("ValidationException", 400))
         self.assertEqual(code(self.api.describe_statement, Id="none"), ("ResourceNotFoundException", 400))
-        self.assertEqual(code(self.api.list_databases, Database="dev"), ("UnknownOperationException", 400))
+        self.assertEqual(code(self.api.list_databases, Database="dev"), ("ValidationException", 400))
+        self.assertEqual(code(self.api.list_statements, NextToken="x"), ("ValidationException", 400))
+        self.assertEqual(code(self.api.get_statement_result_v2, Id="none"), ("UnknownOperationException", 400))
         id = self.api.execute_statement(Sql="CREATE TABLE IF NOT EXISTS quiet (a int)", **self.place)["Id"]
         self.done(id)
         self.assertEqual(code(self.api.get_statement_result, Id=id), ("ResourceNotFoundException", 400))
