@@ -59,10 +59,10 @@ def write(path, shapes):
 
 
 def shape(x):
-    """State, task runs and outputs: of several rounds the last; values as they belong to the loop's own tasks."""
+    """State, task runs and outputs: of several rounds the last, of a loop's values (which may run at once) the greatest; values as they belong to the loop's own tasks."""
     by_id = {r["id"]: r for r in x.get("taskRunList") or []}
     runs = {}
-    for r in by_id.values():
+    for r in sorted(by_id.values(), key=lambda r: by_id.get(r.get("parentTaskRunId"), {}).get("value") or ""):
         parent = by_id.get(r.get("parentTaskRunId"), {})
         value = r.get("value") if r.get("value") != parent.get("value") else None
         runs[" ".join(filter(None, (r["taskId"], value, parent.get("taskId") and f"in {parent['taskId']}")))] = [r["state"]["current"], plain(r.get("outputs") or {})]
