@@ -41,6 +41,7 @@ sl_writer *sl_writer_memory(sl_buf *to);                 /* more than to->max is
 
 /* Filters. */
 sl_reader *sl_reader_gunzip(sl_reader *inner);           /* several members; truncation, bad CRC, junk and bombs are errors */
+sl_reader *sl_reader_unpacked(sl_reader *inner, sl_err *err); /* gunzip if it begins as gzip does, else as it is; NULL on an error, `inner` is closed */
 sl_writer *sl_writer_gunzip(sl_writer *inner);           /* the same for bytes that are pushed */
 sl_writer *sl_writer_gzip(sl_writer *inner, int level);  /* level 1..9 */
 

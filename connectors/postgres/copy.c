@@ -31,7 +31,7 @@ typedef struct copy_cfg {
         { .name = "oids", .type = SL_OPT_BOOL, .offset = SL_FIELD(copy_cfg, oids), .flags = SL_DEPRECATED, .doc = "Servers before version 12 only." },                                      \
         { .name = "socketTimeout", .type = SL_OPT_ANY, .offset = SL_FIELD(copy_cfg, socket_timeout), .doc = "Accepted: give the task a timeout." }
 
-static const sl_opt in_opts[] = { { .name = "from", .type = SL_OPT_STR, .offset = SL_FIELD(copy_cfg, from), .flags = SL_REQUIRED, .doc = "The file (kestra:// URI)." }, COPY_OPTS, { 0 } };
+static const sl_opt in_opts[] = { { .name = "from", .type = SL_OPT_STR, .offset = SL_FIELD(copy_cfg, from), .flags = SL_REQUIRED, .doc = "The file (kestra:// URI); gzip is unpacked." }, COPY_OPTS, { 0 } };
 static const sl_opt out_opts[] = { TEXT("sql", sql, "A query whose rows are copied, in place of a table."), COPY_OPTS, { 0 } };
 static const sl_opt in_outs[] = { { .name = "rowCount", .type = SL_OPT_INT, .doc = "Rows that were copied." }, { 0 } };
 static const sl_opt out_outs[] = { { .name = "uri", .type = SL_OPT_STR, .doc = "The file." }, { .name = "rowCount", .type = SL_OPT_INT, .doc = "Rows that were copied." }, { 0 } };
@@ -184,7 +184,7 @@ static bool copy_in(sl_pg *p, const copy_cfg *c, int64_t *rows, int64_t *bytes, 
     SL_READER in = NULL;
     sl_err ignored;
     bool refused = false;
-    if (!sl_task_open_in(p->task, c->from, &in, err) || !start(p, statement(p->arena, c, true), PGRES_COPY_IN, err))
+    if (!sl_task_open_in(p->task, c->from, &in, err) || (in = sl_reader_unpacked(in, err)) == NULL || !start(p, statement(p->arena, c, true), PGRES_COPY_IN, err))
         return false;
     if (!feed(p, in, bytes, err)) {
         (void)PQputCopyEnd(p->conn, "stopped");

@@ -137,9 +137,9 @@ def dynamodb_local(folder):
 class Postgres:
     """A server of Debian's PostgreSQL with a folder of its own; TLS with a certificate made here."""
 
-    def __init__(self, password="secret pass'word"):
+    def __init__(self, password="secret pass'word", within=None):
         self.password = password
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-pg-"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-pg-", dir=within))
         self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
         if self.user:
             shutil.chown(self.folder, "postgres")

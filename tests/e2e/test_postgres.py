@@ -352,6 +352,18 @@ class Copy(PostgresCase):
         self.assertEqual([(r[0], r[1]) for r in back[1:]], [(r[0], r[1]) for r in rows])
         self.assertEqual(out["table"]["rowCount"], len(rows))
 
+    def test_packed(self):
+        """gzip is unpacked on the way; a file that is cut is an error, and nothing of it stays."""
+        packed = gzip.compress(self.csv(self.rows()).encode())
+        server.psql("CREATE TABLE t (id int, name text, amount double precision, at timestamp)")
+        task = lambda name: f"  - {{id: copy, type: {PG}CopyIn, from: 'file://{self.tmp}/{name}', table: t, format: CSV, header: true}}\n"
+        for name, content, rows in (("whole.csv.gz", packed, 5000), ("short.csv", b"x", 0), ("empty.csv", b"", 0)):
+            (self.tmp / name).write_bytes(content)
+            self.assertEqual(self.outputs(task(name))["copy"], {"rowCount": rows})
+        (self.tmp / "cut.csv.gz").write_bytes(packed[:-1000])
+        self.assertRegex(self.run_flow(task("cut.csv.gz"), rc=1).err, r"the gzip file ends too early.*copying file://.*cut.csv.gz into t")
+        self.assertEqual(server.psql("SELECT count(*), sum(id) FROM t"), f"5000|{sum(range(5000))}")
+
     def test_bad_row(self):
         """File, line, column and value; nothing of the file stays."""
         rows = self.rows(3000)

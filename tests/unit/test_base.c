@@ -636,6 +636,20 @@ static bool send_behind(taker *k, size_t most, bool finish, uint32_t *crc, sl_er
     return !finish || w->finish(w, err);
 }
 
+SL_TEST(io, unpacked)
+{
+    static const unsigned char packed[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 0x4c, 0x4a, 6, 0, 0xc2, 0x41, 0x24, 0x35, 3, 0, 0, 0 }; /* "abc" */
+    const struct {
+        sl_str from, to;
+    } cases[] = { { SL_S(""), SL_S("") }, { SL_S("a"), SL_S("a") }, { SL_S("\x1f"), SL_S("\x1f") }, { SL_S("plain text"), SL_S("plain text") }, { { (const char *)packed, sizeof packed }, SL_S("abc") } };
+    for (size_t i = 0; i < SL_COUNT(cases); i++) {
+        sl_err err;
+        sl_str got;
+        SL_READER r = sl_reader_unpacked(sl_reader_memory(cases[i].from), &err);
+        CHECK(r != NULL && sl_io_read_all(t->arena, r, 100, &got, &err) && sl_str_eq(got, cases[i].to));
+    }
+}
+
 SL_TEST(io, behind)
 {
     static const size_t sizes[] = { 0, 1, 100000, 4 << 20, (4 << 20) + 1, 9000001, 40 << 20 };
