@@ -1,7 +1,8 @@
 /*
  * connectors/s3/multipart.h: bytes sent with their checksum, and the calls of a multipart upload.
  *
- * Checksums are computed by us and checked by the service (CRC32C; MD5 where an endpoint refuses that).
+ * Checksums are computed by us and checked by the service (CRC32C; MD5 where an endpoint refuses that): before a whole object, behind
+ * a part where the service knows trailers (trailer.h).
  * Threads: sl_s3_put_body and sl_s3_multipart_send may be called at once with arenas of their own.
  * API: https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
  */
@@ -21,7 +22,7 @@ typedef struct sl_s3_target {
     bool algorithm_given;         /* by the user: it is not replaced by another */
 } sl_s3_target;
 
-/* Bytes that are summed first and then sent, from the beginning each time. */
+/* Bytes that are summed and sent, from the beginning each time. */
 typedef struct sl_s3_body {
     void *self;
     sl_reader *(*open)(void *self, sl_err *err);

@@ -36,7 +36,7 @@ typedef struct sl_s3_request {
     sl_reader *(*open_body)(void *self, sl_err *err);
     void *body_self;
     int64_t body_size;
-    sl_str body_sha256;           /* hex, of a streamed body; .n == 0: it is not known */
+    sl_str body_sha256;           /* of a streamed body: hex, or one of SigV4's words; .n == 0: it is not known */
     sl_writer *sink;
     bool xml_result;              /* a 200 may hold an <Error> (CompleteMultipartUpload, CopyObject, UploadPartCopy) */
     bool idempotent;
