@@ -60,7 +60,7 @@ enum { GS_DECLARED_MAX = 64 };
 typedef struct gs_declared {
     sl_str name;
     sl_str type;               /* DuckDB's, of a variable; .n == 0: a temporary table */
-    bool record;               /* a row of a FOR: it has the type that its query gives */
+    bool record;               /* a row of a FOR, or a variable without a type: it has the type of its value */
 } gs_declared;
 
 typedef struct gs_context {
@@ -112,11 +112,12 @@ sl_str gs_table(gs_context *x, const sl_str *parts, size_t count, const sl_val *
 /* A table or variable of the script by that name; NULL: there is none. */
 const gs_declared *gs_find_declared(const gs_context *x, sl_str name, bool variable);
 bool gs_declare(gs_context *x, const gs_token *at, const gs_declared *one);
-/* What sets a script's variable in DuckDB. */
+/* What sets a script's variable in DuckDB; a type that is empty: that of its value. */
 sl_str gs_assignment(sl_arena *arena, sl_str name, sl_str value, sl_str duck_type);
 bool gs_fail(gs_context *x, const gs_token *at, const char *fmt, ...) SL_PRINTF(3, 4);
 bool gs_is(const gs_token *t, const char *word);
 bool gs_op(const gs_token *t, const char *op);
+bool gs_is_integer(const gs_token *t);
 /* Index behind the bracket that closes the one at i. n when it is not closed. */
 size_t gs_close(const gs_token *t, size_t n, size_t i);
 /* BigQuery's name of a DuckDB type, as a field {name, type, mode, fields}. */

@@ -21,7 +21,7 @@ static bool take_into(gs_parser *p, size_t to)
     sl_val *into = sl_list(a);
     while (p->i < to) {
         const gs_declared *v = gs_find_declared(p->x, p->t[p->i].text, true);
-        if (v == NULL || v->record)
+        if (v == NULL)
             return gs_fail(p->x, &p->t[p->i], "INTO needs variables that were declared: '%.*s' is none", SL_ARG(p->t[p->i].text));
         sl_val *one = sl_map_of(a, "name", sl_val_str(a, v->name));
         sl_map_set_str(a, one, "type", v->type);

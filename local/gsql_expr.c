@@ -577,9 +577,19 @@ const gs_declared *gs_find_declared(const gs_context *x, sl_str name, bool varia
     return NULL;
 }
 
+/* Is the token here a column of a SELECT, and nothing else of it? *named: by AS. */
+static bool is_column(const rewriter *r, bool *named)
+{
+    static const char *const ends[] = { "FROM", "AS", "UNION", "EXCEPT", "INTERSECT", "WHERE", "LIMIT", "ORDER" };
+    const gs_token *next = &r->t[r->i + 1];
+    *named = gs_is(next, "AS");
+    return r->in_list && r->item == r->i && (r->i + 1 >= r->n || next->kind == GS_END || gs_op(next, ",") || gs_op(next, ";") || one_of(next, ends, SL_COUNT(ends)));
+}
+
 /* A variable of the script. A column of the same name is not seen as one: it needs its table before it. */
 static bool rewrite_variable(rewriter *r)
 {
+    bool named;
     const gs_token *t = &r->t[r->i];
     const gs_declared *v = r->x->declared_count > 0 ? gs_find_declared(r->x, t->text, true) : NULL;
     if (v == NULL || r->in_set || gs_is(t - 1, "AS") || gs_op(t + 1, "("))
@@ -589,6 +599,10 @@ static bool rewrite_variable(rewriter *r)
         sl_buf_fmt(&r->out, " (getvariable('sl_%.*s'))", SL_ARG(name));
     else
         sl_buf_fmt(&r->out, " CAST(getvariable('sl_%.*s') AS %.*s)", SL_ARG(name), SL_ARG(v->type));
+    if (is_column(r, &named) && !named) {
+        sl_str own = sl_duck_ident(r->x->arena, t->text);
+        sl_buf_fmt(&r->out, " AS %.*s", SL_ARG(own));
+    }
     r->i++;
     return true;
 }
@@ -669,6 +683,42 @@ static sl_str elements(gs_context *x, const gs_token *t, size_t n)
     return sl_fmt(x->arena, "%.*s%.*s", SL_ARG(head), SL_ARG(rest));
 }
 
+bool gs_is_integer(const gs_token *t)
+{
+    for (size_t i = 0; i < t->text.n; i++)
+        if (t->text.p[i] < '0' || t->text.p[i] > '9')
+            return false;
+    return t->kind == GS_NUMBER;
+}
+
+/* Integers have 64 bits here, DuckDB's literals 32: one that is a column of its own, or that is reckoned with another one, says so. */
+static bool rewrite_integer(rewriter *r)
+{
+    bool named;
+    const gs_token *t = &r->t[r->i], *next = t + 1;
+    bool reckons = r->i + 2 < r->n && (gs_op(next, "+") || gs_op(next, "-") || gs_op(next, "*")) && gs_is_integer(next + 1);
+    if (!gs_is_integer(t) || (!is_column(r, &named) && !reckons))
+        return false;
+    sl_buf_fmt(&r->out, " CAST(%.*s AS BIGINT)", SL_ARG(t->text));
+    r->i++;
+    return true;
+}
+
+/* [1, 2, NULL], and no subscript. */
+static bool is_integer_list(const gs_token *t, size_t n)
+{
+    static const char *const before[] = { "ARRAY", "SELECT", "THEN", "ELSE", "IN", "AND", "OR", "RETURN", "DEFAULT" };
+    bool any = false;
+    if (gs_op(t - 1, ")") || gs_op(t - 1, "]") || t[-1].kind == GS_QUOTED || (t[-1].kind == GS_IDENT && !one_of(t - 1, before, SL_COUNT(before))))
+        return false;
+    for (size_t i = 1; i + 1 < n; i++) {
+        if (!gs_is_integer(&t[i]) && !gs_op(&t[i], ",") && !gs_op(&t[i], "-") && !gs_is(&t[i], "NULL"))
+            return false;
+        any |= gs_is_integer(&t[i]);
+    }
+    return any;
+}
+
 sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
 {
     rewriter r = { .x = x, .t = t, .n = n, .out = sl_buf_new(x->arena, 64 << 20) };
@@ -699,6 +749,8 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
             sl_buf_add(&r.out, gs_op(at, "[") ? elements(x, at + 1, end > r.i + 2 ? end - r.i - 2 : 0) : gs_rewrite(x, at + 1, end > r.i + 2 ? end - r.i - 2 : 0));
             if (end > r.i + 1)
                 add_token(x, &r.out, &t[end - 1]);
+            if (gs_op(at, "[") && is_integer_list(at, end - r.i))
+                sl_buf_addc(&r.out, "::BIGINT[]");
             r.i = end;
             continue;
         }
@@ -706,7 +758,7 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
             continue;
         if (at->kind == GS_IDENT && !(r.i > 0 && gs_op(at - 1, ".")) && (rewrite_variable(&r) || rewrite_in(&r) || rewrite_typed(&r) || rewrite_select_as(&r) || rewrite_call(&r) || rewrite_word(&r)))
             continue;
-        if (rewrite_star(&r) || rewrite_division(&r))
+        if (rewrite_star(&r) || rewrite_division(&r) || rewrite_integer(&r))
             continue;
         if (ends_from(at))
             r.in_from = false;

@@ -148,31 +148,37 @@ static bool create_function(gs_parser *p)
 
 sl_str gs_assignment(sl_arena *a, sl_str name, sl_str value, sl_str type)
 {
-    return sl_fmt(a, "SET VARIABLE sl_%.*s = CAST((%.*s) AS %.*s)", SL_ARG(sl_str_lower(a, name)), SL_ARG(value), SL_ARG(type));
+    sl_str lower = sl_str_lower(a, name);
+    if (type.n > 0)
+        return sl_fmt(a, "SET VARIABLE sl_%.*s = CAST((%.*s) AS %.*s)", SL_ARG(lower), SL_ARG(value), SL_ARG(type));
+    /* In one list both have one type. */
+    return sl_fmt(a, "SET VARIABLE sl_%.*s = list_value(getvariable('sl_%.*s'), (%.*s))[2]", SL_ARG(lower), SL_ARG(lower), SL_ARG(value));
 }
 
-/* DECLARE a[, b] type [DEFAULT x]; DECLARE a DEFAULT x is not: its type is not known before it runs. */
+/* DECLARE a[, b] [type] [DEFAULT x]; without a type it has that of its value. */
 static bool declaration(gs_parser *p)
 {
     sl_arena *a = p->x->arena;
     sl_val *all = sl_list(a);
     size_t first = 1, type_at;
-    sl_str duck, value = SL_S("NULL");
+    sl_str duck = SL_S(""), value = SL_S("NULL");
     const sl_val *ignored;
     for (p->i = 2; p->i + 1 < p->n && gs_op(&p->t[p->i], ",");)
         p->i += 2;
     type_at = p->i;
-    if (gs_at_word(p, "DEFAULT"))
-        return gs_fail(p->x, &p->t[p->i], "DECLARE needs a type in the local cloud");
-    if (!gs_type(p->x, p->t, p->n, &p->i, &duck, &ignored))
+    bool untyped = gs_at_word(p, "DEFAULT");
+    if (!untyped && !gs_type(p->x, p->t, p->n, &p->i, &duck, &ignored))
         return false;
     if (gs_take_word(p, "DEFAULT")) {
         value = gs_rewrite(p->x, &p->t[p->i], p->n - p->i);
+        if (p->i + 1 == p->n && gs_is_integer(&p->t[p->i]))
+            value = sl_fmt(a, "CAST(%.*s AS BIGINT)", SL_ARG(value));
         p->i = p->n;
     }
     for (size_t i = first; i < type_at; i += 2) {
-        sl_list_add(a, all, sl_val_str(a, gs_assignment(a, p->t[i].text, value, duck)));
-        if (!gs_declare(p->x, &p->t[0], &(gs_declared){ .name = p->t[i].text, .type = duck }))
+        sl_str name = sl_str_lower(a, p->t[i].text), first_value = untyped ? sl_fmt(a, "SET VARIABLE sl_%.*s = (%.*s)", SL_ARG(name), SL_ARG(value)) : gs_assignment(a, name, value, duck);
+        sl_list_add(a, all, sl_val_str(a, first_value));
+        if (!gs_declare(p->x, &p->t[0], &(gs_declared){ .name = p->t[i].text, .type = duck, .record = untyped }))
             return false;
     }
     p->s->type = "DECLARE";
