@@ -172,6 +172,7 @@ static sl_str zoned_text(sl_arena *a, int64_t micros)
     return sl_fmt(a, "%.*s.%.*s+00", SL_ARG(text), SL_ARG(fraction));
 }
 
+/* NULL: value_varchar has no text for the type: a list, a struct and their like. */
 static const sl_val *cell(sl_arena *arena, duckdb_result *r, idx_t column, idx_t row)
 {
     enum { TIMESTAMP_TZ = 31 };
@@ -184,17 +185,23 @@ static const sl_val *cell(sl_arena *arena, duckdb_result *r, idx_t column, idx_t
         return v;
     }
     const int64_t *data = api.functions.column_type(r, column) == TIMESTAMP_TZ ? api.functions.column_data(r, column) : NULL;
-    return data ? sl_val_str(arena, zoned_text(arena, data[row])) : &sl_null_val;
+    return data ? sl_val_str(arena, zoned_text(arena, data[row])) : NULL;
 }
 
-static const sl_val *take_rows(sl_arena *arena, duckdb_result *r)
+static const sl_val *take_rows(sl_arena *arena, duckdb_result *r, sl_err *err)
 {
     sl_val *rows = sl_list(arena);
     idx_t columns = api.functions.column_count(r), count = api.functions.row_count(r);
     for (idx_t i = 0; i < count; i++) {
         sl_val *row = sl_list(arena);
-        for (idx_t k = 0; k < columns; k++)
-            sl_list_add(arena, row, cell(arena, r, k, i));
+        for (idx_t k = 0; k < columns; k++) {
+            const sl_val *v = cell(arena, r, k, i);
+            if (v == NULL) {
+                sl_err_set(err, SL_ERR_DATA, "duckdb.type", "the column '%s' holds lists, structs or the like, which have no text here; cast it to VARCHAR", api.functions.column_name(r, k));
+                return NULL;
+            }
+            sl_list_add(arena, row, v);
+        }
         sl_list_add(arena, rows, row);
     }
     return rows;
@@ -228,7 +235,7 @@ bool sl_duck_query(sl_duck_con *c, sl_arena *arena, sl_str sql, const sl_val **r
         sl_err_set(err, SL_ERR_DATA, "duckdb.query", "%s", message ? message : "unknown error");
     } else {
         if (ret != NULL)
-            *ret = take_rows(arena, &r);
+            ok = (*ret = take_rows(arena, &r, err)) != NULL;
         if (columns != NULL)
             *columns = take_columns(arena, &r);
         if (changed != NULL)

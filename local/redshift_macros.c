@@ -36,8 +36,11 @@ const char *const sl_redshift_macros[] = {
     MACRO "rs_datetrunc(p, d) AS CAST(date_trunc(p, " MOMENT ") AS TIMESTAMP)",
     MACRO "add_months(d, n) AS " MOMENT " + to_months(CAST(n AS INTEGER)) + CASE WHEN CAST(d AS DATE) = last_day(CAST(d AS DATE)) THEN to_days(CAST(day(last_day(CAST(" MOMENT " + to_months(CAST(n AS INTEGER)) AS DATE))) - day(" MOMENT
           " + to_months(CAST(n AS INTEGER))) AS INTEGER)) ELSE to_days(0) END",
-    MACRO "months_between(a, b) AS (year(a) - year(b)) * 12 + month(a) - month(b) + CASE WHEN day(a) = day(b) OR (CAST(a AS DATE) = last_day(CAST(a AS DATE)) AND CAST(b AS DATE) = last_day(CAST(b AS DATE))) THEN 0.0"
-          " ELSE (day(a) - day(b)) / 31.0 END",
+    MACRO "rs_months_between(a, b) AS (year(a) - year(b)) * 12 + month(a) - month(b) + CASE WHEN day(a) = day(b) OR (a = last_day(a) AND b = last_day(b)) THEN 0.0 ELSE (day(a) - day(b)) / 31.0 END",
+    MACRO "months_between(a, b) AS rs_months_between(CAST(a AS DATE), CAST(b AS DATE))",
+    MACRO "rs_cmp(a, b) AS CASE WHEN a < b THEN -1 WHEN a > b THEN 1 WHEN a = b THEN 0 END",
+    MACRO "date_cmp(a, b) AS rs_cmp(CAST(a AS DATE), CAST(b AS DATE))",
+    MACRO "timestamp_cmp(a, b) AS rs_cmp(CAST(a AS TIMESTAMP), CAST(b AS TIMESTAMP))",
     MACRO "next_day(d, name) AS CAST(d AS DATE) + CAST((CASE lower(left(name, 2)) WHEN 'su' THEN 0 WHEN 'mo' THEN 1 WHEN 'tu' THEN 2 WHEN 'we' THEN 3 WHEN 'th' THEN 4 WHEN 'fr' THEN 5 WHEN 'sa' THEN 6 END - dayofweek(CAST(d AS DATE)) + 6) % 7 + 1"
           " AS INTEGER)",
     MACRO "convert_timezone(z, d) AS (" MOMENT " AT TIME ZONE 'UTC') AT TIME ZONE z, (y, z, d) AS (" MOMENT " AT TIME ZONE y) AT TIME ZONE z",
@@ -55,6 +58,8 @@ const char *const sl_redshift_macros[] = {
     MACRO "regexp_count(s, re) AS len(regexp_extract_all(s, re))",
     MACRO "regexp_instr(s, re) AS CASE WHEN NOT regexp_matches(s, re) THEN 0 ELSE length(regexp_extract(s, '^((?s:.*?))(?:' || re || ')', 1)) + 1 END",
     MACRO "rs_to_hex(x) AS lower(to_hex(x))",
+    MACRO "quote_ident(s) AS CASE WHEN regexp_full_match(s, '[a-z_][a-z0-9_]*') THEN s ELSE '\"' || replace(s, '\"', '\"\"') || '\"' END",
+    MACRO "quote_literal(s) AS chr(39) || replace(CAST(s AS VARCHAR), chr(39), chr(39) || chr(39)) || chr(39)",
     MACRO "sha2(s, n) AS CASE WHEN n IN (0, 256) THEN sha256(s) ELSE error('the local Redshift has SHA2 with 256 bits only') END",
     MACRO "strtol(s, b) AS list_reduce(list_prepend(0::BIGINT, list_transform(string_split(lower(s), ''), c -> CAST(strpos('0123456789abcdefghijklmnopqrstuvwxyz', c) - 1 AS BIGINT))), (x, y) -> x * b + y)",
     MACRO "fnv_hash(x) AS CAST(hash(x) & 9223372036854775807 AS BIGINT)",
@@ -72,6 +77,9 @@ const char *const sl_redshift_macros[] = {
     MACRO "can_json_parse(j) AS json_valid(j)",
     MACRO "json_parse(s) AS CAST(s AS JSON)",
     MACRO "json_serialize(j) AS CAST(j AS VARCHAR)",
+    MACRO "json_typeof(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE 'number' END",
+    MACRO "get_array_length(j) AS json_array_length(j)",
+    MACRO "split_to_array(s) AS to_json(string_split(s, ',')), (s, c) AS to_json(string_split(s, c))",
     /* what tools ask for; the schema public is main here */
     "CREATE OR REPLACE VIEW svv_tables AS SELECT 'dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, table_name, table_type, CAST(NULL AS VARCHAR) AS remarks FROM information_schema.tables WHERE table_schema <> '_sl'",
     "CREATE OR REPLACE VIEW svv_columns AS SELECT 'dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, table_name, column_name, ordinal_position, column_default, is_nullable, lower(data_type) AS data_type,"
