@@ -157,7 +157,10 @@ bool sl_s3_put_parts(sl_s3_put *p, sl_err *err)
     parts u = { .p = p, .arena = a, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
     if (!take_up(&u, sl_task_saved(p->to.s->aws.task), &done, err))
         return false;
-    bool ok = done || (sl_parallel(SENDERS, u.count, send_part, &u, err) && sl_s3_put_unchanged(p, err) && complete(&u, err));
+    bool sent = done || sl_parallel(SENDERS, u.count, send_part, &u, err);
+    if (!sent && err->kind == SL_ERR_DATA)
+        (void)sl_s3_put_unchanged(p, err); /* a file that was cut: that is why */
+    bool ok = sent && (done || (sl_s3_put_unchanged(p, err) && complete(&u, err)));
     /* What was stopped can be taken up again; what failed is not, and its parts would stay. */
     if (!ok && err->kind != SL_ERR_CANCELLED)
         sl_s3_multipart_abort(p->to.s, p->to.key, u.id);

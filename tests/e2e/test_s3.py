@@ -455,17 +455,23 @@ class Scripts(S3Case):
     def test_file_that_changes(self):
         """Its parts would not fit together: nothing is made of them."""
         path = self.tmp / "large.bin"
-        path.write_bytes(b"a" * 40_000_000)
-        begun = []
 
-        def before(s, r, n):
-            if s.what(r) == "PUTpartNumberuploadId" and not begun:
-                begun.append(path.write_bytes(b"b" * 40_000_000))
+        def write():
+            with open(path, "r+b") as f:
+                f.write(b"b" * 1000)
 
-        store = Store(before)
-        done = self.play(f"  - {{id: up, type: io.kestra.plugin.aws.s3.Upload, from: 'file://{path}', bucket: b-one, key: k}}\n", store, rc=1)
-        self.assertIn("large.bin' has changed while it was uploaded; try again when nobody writes to it", done.err)
-        self.assertEqual((store.parts, store.objects, store.counts["DELETEuploadId"]), ({}, {}, 1))
+        for change in (write, lambda: os.truncate(path, 1000)):
+            path.write_bytes(b"a" * 40_000_000)
+            begun = []
+
+            def before(s, r, n):
+                if s.what(r) == "PUTpartNumberuploadId" and not begun:
+                    begun.append(change())
+
+            store = Store(before)
+            done = self.play(f"  - {{id: up, type: io.kestra.plugin.aws.s3.Upload, from: 'file://{path}', bucket: b-one, key: k}}\n", store, rc=1)
+            self.assertIn("large.bin' has changed while it was uploaded; try again when nobody writes to it", done.err)
+            self.assertEqual((store.objects, store.counts["DELETEuploadId"]), ({}, 1))
 
     def copy(self, before=lambda r, n: None, rc=0, more=""):
         """Of an object of 5.3 GB, which is only said to be that large."""
