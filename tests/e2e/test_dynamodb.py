@@ -119,6 +119,7 @@ class DynamodbLocal(DynamoCase):
             "table": ("  - {id: x, type: io.kestra.plugin.aws.dynamodb.GetItem, tableName: none, key: {id: 1}}\n", r"looking at the table 'none': DynamoDB answered 400 \(ResourceNotFoundException\)"),
             "number": (table + "  - {id: x, type: io.kestra.plugin.aws.dynamodb.PutItem, tableName: ttt, item: {id: abc}}\n", r"key attribute 'id' of the table 'ttt' is a number, which 'abc' is not"),
             "key": (table + "  - {id: x, type: io.kestra.plugin.aws.dynamodb.PutItem, tableName: ttt, item: {other: 1}}\n", r"putting an item into the table 'ttt': DynamoDB answered 400 \(ValidationException\)"),
+            "large": (table + "  - {id: x, type: io.kestra.plugin.aws.dynamodb.PutItem, tableName: ttt, item: {id: 1, v: '" + "y" * 420_000 + "'}}\n", r"putting an item into the table 'ttt': DynamoDB answered 400 \(ValidationException\): Item size has exceeded the maximum allowed size"),
             "json": (table + "  - {id: x, type: io.kestra.plugin.aws.dynamodb.PutItem, tableName: ttt, item: '[1]'}\n", r"'item' must be a map, or a JSON object"),
             "values": (table + "  - {id: x, type: io.kestra.plugin.aws.dynamodb.Scan, tableName: ttt, filterExpression: 'a = :a'}\n", r"'expressionAttributeValues' does not say them"),
             "exists": (table + table.replace("id: table", "id: x").replace("tableName", "ifExists: ERROR, tableName"), r"ResourceInUseException"),

@@ -422,6 +422,13 @@ class Scripts(S3Case):
         puts = [r for r in self.requests if r.method == "PUT"]
         self.assertEqual(len([r for r in puts if "content-md5" not in r.headers]), 1, "one refusal is enough")
 
+    def test_expired_token(self):
+        """It is asked for anew once; keys that a flow gives stay the same, and so does the answer."""
+        store = Store(before=lambda s, r, n: xml_error(400, "ExpiredToken", "The provided token has expired."))
+        done = self.play(SMALL.replace("bucket:", "sessionToken: old, bucket:"), store, rc=1)
+        self.assertIn("up: uploading to s3://b-one/k/small.txt: S3 answered 400 (ExpiredToken): The provided token has expired.", done.err)
+        self.assertEqual(store.counts["PUT"], 2)
+
     def test_trailer(self):
         """The checksum behind each part is that of its bytes, and each part goes once."""
         store = Store()
