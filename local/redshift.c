@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/fs.h"
 #include "base/sql.h"
+#include "local/redshift_copy.h"
 #include "local/tls.h"
 
 /* DuckDB's numbers of types (duckdb.h) and PostgreSQL's. */
@@ -86,8 +87,15 @@ static bool failed(sl_redshift_session *s, sl_err *err)
         const char *words, *code;
     } known[] = { { "Catalog Error: Table with name", "pg.42P01" }, { "Binder Error: Referenced column", "pg.42703" }, { "Catalog Error: Scalar Function", "pg.42883" }, { "Parser Error", "pg.42601" }, { "Conversion Error", "pg.22P02" },
                   { "Constraint Error", "pg.23505" },               { "TransactionContext Error", "pg.40001" } };
+    SL_ARENA a = sl_arena_new();
+    sl_redshift_text type;
+    const char *null = strstr(err->message, "NOT NULL constraint failed: ");
     if (strstr(err->message, "string 'division by zero'") != NULL) /* rs_divisor */
         (void)sl_err_set(err, SL_ERR_DATA, "pg.22012", "division by zero");
+    else if (sl_redshift_too_long(err->message, &type))
+        (void)sl_err_set(err, SL_ERR_DATA, "pg.22001", "value too long for type %s", sl_redshift_text_name(a, type).p);
+    else if (null != NULL && (null = strrchr(null, '.')) != NULL)
+        (void)sl_err_set(err, SL_ERR_DATA, "pg.23502", "Cannot insert a NULL value into column %s", sl_fmt(a, "%s", null + 1).p);
     for (size_t i = 0; i < SL_COUNT(known); i++)
         if (strncmp(err->message, known[i].words, strlen(known[i].words)) == 0)
             (void)snprintf(err->code, sizeof err->code, "%s", known[i].code);
@@ -193,10 +201,6 @@ static bool open_warehouse(sl_cloud *c, sl_err *err)
     static const char *const setup[] = {
         "CREATE SCHEMA IF NOT EXISTS _sl",
         "CREATE TABLE IF NOT EXISTS _sl.statements(id VARCHAR, token VARCHAR, status VARCHAR, doc VARCHAR)",
-        "CREATE TABLE IF NOT EXISTS sys_load_error_detail(user_id INTEGER, query_id BIGINT, transaction_id BIGINT, session_id INTEGER, database_name VARCHAR, table_id INTEGER, start_time TIMESTAMP, file_name VARCHAR, line_number BIGINT,"
-        " column_name VARCHAR, column_type VARCHAR, column_length VARCHAR, position INTEGER, error_code INTEGER, error_message VARCHAR)",
-        "CREATE OR REPLACE VIEW stl_load_errors AS SELECT user_id AS userid, 0 AS slice, table_id AS tbl, start_time AS starttime, session_id AS session, query_id AS query, file_name AS filename, line_number, column_name AS colname,"
-        " column_type AS type, column_length AS col_length, position, '' AS raw_line, '' AS raw_field_value, error_code AS err_code, error_message AS err_reason FROM sys_load_error_detail",
     };
     SL_ARENA a = sl_arena_new();
     pthread_mutex_lock(&c->lock);
@@ -204,14 +208,24 @@ static bool open_warehouse(sl_cloud *c, sl_err *err)
     sl_duck_con *con = opens && ok ? sl_duck_connect(c->redshift_duck, err) : NULL;
     for (size_t i = 0; con != NULL && ok && i < SL_COUNT(setup); i++)
         ok = sl_duck_exec(con, setup[i], err);
+    ok = ok && (con == NULL || sl_redshift_errors_upgrade(con, err));
+    for (size_t i = 0; con != NULL && ok && sl_redshift_errors_setup[i] != NULL; i++)
+        ok = sl_duck_exec(con, sl_redshift_errors_setup[i], err);
     for (size_t i = 0; con != NULL && ok && sl_redshift_macros[i] != NULL; i++)
         ok = sl_duck_exec(con, sl_redshift_macros[i], err);
     for (size_t i = 0; con != NULL && ok && sl_redshift_external_setup[i] != NULL; i++)
         ok = sl_duck_exec(con, sl_redshift_external_setup[i], err);
+    ok = ok && (!opens || con != NULL);
+    if (opens && !ok) { /* the next connection tries again */
+        sl_duck_disconnect(con);
+        sl_duck_close(c->redshift_duck);
+        c->redshift_duck = NULL;
+    }
     pthread_mutex_unlock(&c->lock);
-    if (opens && ok)
-        ok = con != NULL && sl_redshift_data_take_up(c, con, err);
-    sl_duck_disconnect(con);
+    if (opens && ok) {
+        ok = sl_redshift_data_take_up(c, con, err);
+        sl_duck_disconnect(con);
+    }
     return ok && (c->redshift_duck != NULL || sl_err_set(err, SL_ERR_CANCELLED, "pg.57P01", "the local cloud stops"));
 }
 

@@ -2,15 +2,14 @@
  * local/redshift_copy.c: COPY into a table of the Redshift face, from objects of the local S3 and items of the local DynamoDB.
  * Source: https://docs.aws.amazon.com/redshift/latest/dg/r_COPY.html
  *
- * All or nothing; what a line is wrong with is in sys_load_error_detail. Credentials must be given, as there; whose they are is
+ * All or nothing; what a line is wrong with is in stl_load_errors. Credentials must be given, as there; whose they are is
  * not looked at.
  */
 #include "base/arena.h"
-#include "base/json.h"
 #include "base/sql.h"
 #include "local/redshift_copy.h"
 
-enum { INSERT_ROWS = 200 };
+enum { ERRORS_MAX = 100000 };
 
 typedef sl_redshift_copying copy;
 
@@ -22,7 +21,7 @@ static bool number(copy *c, sl_str name, sl_str *rest, int64_t *ret, sl_err *err
 
 static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
 {
-    static const char *const with_value[] = { "REGION", "ENCODING", "COMPUPDATE", "STATUPDATE" }, *const alone[] = { "ACCEPTANYDATE", "TRUNCATECOLUMNS", "TRIMBLANKS", "IGNOREBLANKLINES", "FILLRECORD", "ROUNDEC", "AS", "FORMAT" };
+    static const char *const with_value[] = { "REGION", "ENCODING", "COMPUPDATE", "STATUPDATE" }, *const alone[] = { "IGNOREBLANKLINES", "ROUNDEC", "AS", "FORMAT" };
     sl_str after = *rest, next = sl_sql_token(&after);
     if (is(name, "CREDENTIALS") || is(name, "IAM_ROLE") || is(name, "ACCESS_KEY_ID") || is(name, "SECRET_ACCESS_KEY") || is(name, "SESSION_TOKEN") || (is(name, "WITH") && is(next, "CREDENTIALS"))) {
         c->credentials = true;
@@ -43,7 +42,7 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
     else if (is(name, "IGNOREHEADER"))
         return number(c, name, rest, &c->skip, err);
     else if (is(name, "MAXERROR"))
-        return number(c, name, rest, &c->max_error, err);
+        return number(c, name, rest, &c->max_error, err) && ((c->max_error >= 0 && c->max_error <= ERRORS_MAX) || sl_err_set(err, SL_ERR_DATA, "pg.42601", "MAXERROR must be from 0 to %d", ERRORS_MAX));
     else if (is(name, "READRATIO")) {
         int64_t ratio = 0;
         c->read_ratio = true;
@@ -60,6 +59,14 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
         c->empty_as_null = true;
     else if (is(name, "EXPLICIT_IDS"))
         c->explicit_ids = true;
+    else if (is(name, "TRUNCATECOLUMNS"))
+        c->truncate = true;
+    else if (is(name, "TRIMBLANKS"))
+        c->trim = true;
+    else if (is(name, "FILLRECORD"))
+        c->fill = true;
+    else if (is(name, "ACCEPTANYDATE"))
+        c->any_date = true;
     else if (is(name, "BLANKSASNULL"))
         c->blank_as_null = true;
     else if (is(name, "DATEFORMAT") || is(name, "TIMEFORMAT")) {
@@ -106,10 +113,14 @@ static bool parse(copy *c, sl_str statement, sl_err *err)
             return false;
     if (!c->credentials)
         return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY needs credentials: IAM_ROLE '…', CREDENTIALS '…', or ACCESS_KEY_ID and SECRET_ACCESS_KEY");
-    if (c->parquet && (c->csv || c->json.n > 0 || c->packed != NULL || c->skip > 0))
+    if (c->parquet && (c->csv || c->json.n > 0 || c->packed != NULL || c->skip > 0 || c->truncate || c->trim || c->fill || c->any_date))
         return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY with FORMAT PARQUET takes no options for text");
     if (c->delimiter.n == 0)
         c->delimiter = SL_S("|");
+    if (c->delimiter.n != 1 || c->quote.n > 1)
+        return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY %s must be one character", c->delimiter.n != 1 ? "delimiter" : "quote");
+    if (c->null_text.p == NULL)
+        c->null_text = SL_S("\\N");
     return true;
 }
 
@@ -117,10 +128,15 @@ static bool parse(copy *c, sl_str statement, sl_err *err)
 static bool load_types(copy *c, sl_err *err)
 {
     const sl_val *rows;
-    sl_str sql = sl_fmt(c->a, "SELECT column_name, column_type, coalesce(\"default\", '') LIKE '%%" SL_REDSHIFT_IDENTITY "%%' FROM (DESCRIBE %.*s)", SL_ARG(c->table));
+    sl_redshift_place place;
     c->types = sl_list(c->a);
+    if (!sl_redshift_find(c->s, c->a, c->named, &place, err))
+        return false;
+    sl_str sql = sl_fmt(c->a, "SELECT column_name, data_type, coalesce(column_default, '') LIKE '%%" SL_REDSHIFT_IDENTITY "%%', length, fixed, NOT is_nullable FROM duckdb_columns() LEFT JOIN " SL_REDSHIFT_INFORMATION
+                              ".lengths USING (database_name, schema_name, table_name, column_name) WHERE %s ORDER BY column_index",
+                        sl_redshift_where(c->a, &place).p);
     if (!sl_duck_run(c->s->con, c->a, sql, &rows, NULL, err))
-        return strncmp(err->message, "Catalog Error", 13) == 0 ? sl_err_set(err, SL_ERR_NOT_FOUND, "pg.42P01", "relation \"%.*s\" does not exist", SL_ARG(c->named)) : false;
+        return false;
     size_t n = sl_val_count(c->columns) > 0 ? sl_val_count(c->columns) : sl_val_count(rows);
     for (size_t i = 0; i < n; i++) {
         if (sl_val_count(c->columns) == 0 && !c->explicit_ids && sl_str_eqc(sl_at(sl_at(rows, i), 2)->s, "true"))
@@ -135,44 +151,22 @@ static bool load_types(copy *c, sl_err *err)
             return sl_err_set(err, SL_ERR_DATA, "pg.XX000", "COPY cannot fill the IDENTITY column \"%.*s\" without EXPLICIT_IDS", SL_ARG(sl_at(row, 0)->s));
         sl_val *one = sl_map_of(c->a, "name", sl_at(row, 0));
         sl_map_setc(c->a, one, "type", sl_at(row, 1));
+        int64_t length = 0;
+        if (sl_is(sl_at(row, 3), SL_STRING))
+            (void)sl_parse_int(sl_at(row, 3)->s, &length);
+        sl_map_set_int(c->a, one, "length", length);
+        sl_map_set_bool(c->a, one, "fixed", sl_is(sl_at(row, 4), SL_STRING) && sl_str_eqc(sl_at(row, 4)->s, "true"));
+        sl_map_set_bool(c->a, one, "required", sl_str_eqc(sl_at(row, 5)->s, "true"));
         sl_list_add(c->a, c->types, one);
     }
     return true;
 }
 
-static sl_str column_list(copy *c)
-{
-    sl_buf b = sl_buf_new(c->a, 1 << 20);
-    for (size_t i = 0; i < sl_val_count(c->types); i++) {
-        sl_str name = sl_duck_ident(c->a, sl_get_text(sl_at(c->types, i), "name"));
-        sl_buf_fmt(&b, "%s%.*s", i ? ", " : "", SL_ARG(name));
-    }
-    return sl_buf_str(&b);
-}
+/* ---- the load ---- */
 
-/* ---- S3 ---- */
-
-/* What was wrong goes into the system's table, on a connection of its own: it stays when the transaction is rolled back. */
-static bool keep_rejects(copy *c, const sl_val *rejects, const sl_val *paths, const sl_val *names, sl_err *err)
+static bool is_dynamo(const copy *c)
 {
-    sl_duck_con *con = sl_duck_connect(c->s->c->redshift_duck, err);
-    bool ok = con != NULL;
-    for (size_t i = 0; ok && i < sl_val_count(rejects); i++) {
-        const sl_val *r = sl_at(rejects, i);
-        sl_str file = sl_at(r, 0)->s, column = sl_at(r, 2)->type == SL_NULL ? SL_S("") : sl_at(r, 2)->s, type = SL_S("");
-        for (size_t k = 0; k < sl_val_count(paths); k++)
-            if (sl_str_eq(sl_at(paths, k)->s, file))
-                file = sl_at(names, k)->s;
-        for (size_t k = 0; k < sl_val_count(c->types); k++)
-            if (sl_str_eq(sl_get_text(sl_at(c->types, k), "name"), column))
-                type = sl_get_text(sl_at(c->types, k), "type");
-        sl_str line = sl_at(r, 1)->s, texts[4] = { sl_duck_text(c->a, file), sl_duck_text(c->a, column), sl_duck_text(c->a, type), sl_duck_text(c->a, sl_str_sub(sl_at(r, 3)->s, 0, 500)) };
-        ok = sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO sys_load_error_detail VALUES (100, 0, 0, %d, 'dev', 0, (now() AT TIME ZONE 'UTC')::TIMESTAMP, %.*s, %.*s, %.*s, %.*s, '', 0, 1207, %.*s)", c->s->pid, SL_ARG(texts[0]),
-                                                 SL_ARG(line), SL_ARG(texts[1]), SL_ARG(texts[2]), SL_ARG(texts[3])),
-                         NULL, NULL, err);
-    }
-    sl_duck_disconnect(con);
-    return ok;
+    return sl_str_starts(c->url, SL_S("dynamodb://"));
 }
 
 /* Of DuckDB's words the name of a file means nothing to who reads them. */
@@ -185,106 +179,102 @@ static bool in_urls(copy *c, const sl_redshift_files *files, sl_err *err)
     return sl_err_set(err, own.kind, own.code, "%.*s", SL_ARG(text));
 }
 
-static bool load(copy *c, const sl_redshift_source *from, const sl_val **rejects, int64_t *rows, sl_err *err)
+static sl_str url_of(const sl_redshift_files *files, sl_str path)
 {
-    sl_duck_con *con = c->s->con;
-    sl_str list = column_list(c);
-    *rejects = NULL;
-    return (from->prepare.n == 0 || sl_duck_exec(con, sl_cstr(c->a, from->prepare), err))
-           && sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO %.*s (%.*s) %.*s", SL_ARG(c->table), SL_ARG(list), SL_ARG(from->rows)), NULL, rows, err)
-           && (from->rejects.n == 0 || sl_duck_run(con, c->a, from->rejects, rejects, NULL, err));
+    for (size_t i = 0; i < sl_val_count(files->paths); i++)
+        if (sl_str_eq(sl_at(files->paths, i)->s, path))
+            return sl_at(files->names, i)->s;
+    return path;
 }
 
-static bool from_s3(copy *c, int64_t *rows, sl_err *err)
+/* Of a file of Parquet no row can be told: the statement's own error says which column it is. */
+static bool too_wide(copy *c, const sl_redshift_files *files, const sl_val *reject, sl_err *err)
 {
-    sl_redshift_files files = { sl_list(c->a), sl_list(c->a) };
-    sl_redshift_source from;
-    const sl_val *rejects;
-    sl_err ignored;
-    sl_duck_con *con = c->s->con;
-    bool own = c->s->status == 'I';
-    if (!(c->manifest ? sl_redshift_manifest(c->s, c->a, c->url, &files, err) : sl_redshift_objects_there(c->s, c->a, c->url, false, &files, err)) || !sl_redshift_source_of(c, files.paths, &from, err))
-        return false;
-    sl_redshift_source_clear(c);
-    if (own && !sl_duck_exec(con, "BEGIN", err))
-        return false;
-    bool ok = load(c, &from, &rejects, rows, err);
-    bool good = ok && (int64_t)sl_val_count(rejects) <= c->max_error;
-    if (own && !sl_duck_exec(con, good ? "COMMIT" : "ROLLBACK", ok ? err : &ignored))
-        return false;
-    sl_redshift_source_clear(c);
-    if (!ok)
-        return in_urls(c, &files, err);
-    if (!keep_rejects(c, rejects, files.paths, files.names, err))
-        return false;
-    return good || sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Load into table '%.*s' failed. Check 'sys_load_error_detail' system table for details.", SL_ARG(c->named));
+    sl_str column = sl_at(reject, 2)->s, length = sl_at(reject, 4)->s, url = url_of(files, sl_at(reject, 0)->s);
+    int64_t room = 0;
+    for (size_t i = 0; i < sl_val_count(c->types); i++)
+        if (sl_str_eq(sl_redshift_column_at(c, i).name, column))
+            room = sl_redshift_column_at(c, i).text.length;
+    return sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Spectrum Scan Error: The length of the data column %.*s is longer than the length defined in the table. Table: %lld, Data: %.*s, File name: %.*s", SL_ARG(column), (long long)room, SL_ARG(length),
+                      SL_ARG(url));
 }
 
-/* ---- DynamoDB ---- */
-
-/* Attributes of types S and N, found by name without regard to case. */
-static sl_str cell(copy *c, const sl_val *item, sl_str column)
+/* What the source leaves out, with where it is and why. */
+static bool explain(copy *c, const sl_redshift_source *from, const sl_redshift_files *files, bool wrong, size_t most, sl_val *ret, sl_err *err)
 {
-    for (size_t i = 0; i < sl_val_count(item); i++) {
-        const sl_entry *e = &item->map.entries[i];
-        sl_str text = sl_get_text(e->value, "S");
-        if (text.p == NULL || text.n == 0)
-            text = sl_get(e->value, "N") ? sl_get_text(e->value, "N") : text;
-        if (sl_str_ieq(e->key, column) && (sl_get(e->value, "S") != NULL || sl_get(e->value, "N") != NULL))
-            return sl_duck_text(c->a, text);
-    }
-    return SL_S("NULL");
-}
-
-static bool insert_items(copy *c, const sl_val *items, int64_t *rows, sl_err *err)
-{
-    sl_str list = column_list(c);
-    for (size_t at = 0; at < sl_val_count(items); at += INSERT_ROWS) {
-        sl_buf b = sl_buf_new(c->a, 64 << 20);
-        int64_t changed = 0;
-        sl_buf_fmt(&b, "INSERT INTO %.*s (%.*s) VALUES ", SL_ARG(c->table), SL_ARG(list));
-        for (size_t i = at; i < sl_val_count(items) && i < at + INSERT_ROWS; i++) {
-            sl_buf_addc(&b, i > at ? ", (" : "(");
-            for (size_t k = 0; k < sl_val_count(c->types); k++) {
-                sl_str text = cell(c, sl_at(items, i), sl_get_text(sl_at(c->types, k), "name"));
-                sl_buf_fmt(&b, "%s%.*s", k ? ", " : "", SL_ARG(text));
-            }
-            sl_buf_addc(&b, ")");
-        }
-        if (!sl_duck_run(c->s->con, c->a, sl_buf_str(&b), NULL, &changed, err))
-            return false;
-        *rows += changed;
+    const sl_val *rejects = NULL;
+    if (from->rejects.n == 0 || (c->parquet && !wrong))
+        return true;
+    if (!sl_duck_run(c->s->con, c->a, from->rejects, &rejects, NULL, err))
+        return false;
+    if (c->parquet)
+        return sl_val_count(rejects) == 0 || too_wide(c, files, sl_at(rejects, 0), err);
+    if (c->json.n == 0 && !is_dynamo(c))
+        return (!wrong && sl_val_count(rejects) == 0) || sl_redshift_copy_lines(c, files, rejects, most, ret, err);
+    for (size_t i = 0; i < sl_val_count(rejects) && sl_val_count(ret) < most; i++) {
+        const sl_val *r = sl_at(rejects, i), *value = sl_at(r, 4);
+        int64_t line = 0;
+        (void)sl_parse_int(sl_at(r, 1)->s, &line);
+        sl_list_add(c->a, ret, sl_redshift_reject(c, url_of(files, sl_at(r, 0)->s), line, sl_at(r, 2)->s, sl_at(r, 3)->s, sl_is(value, SL_STRING) ? value->s : SL_S(""), SL_S("")));
     }
     return true;
 }
 
-static bool from_dynamo(copy *c, int64_t *rows, sl_err *err)
+/* rejects: at most so many as make it fail. */
+static bool load(copy *c, const sl_redshift_source *from, const sl_redshift_files *files, size_t most, sl_val *rejects, int64_t *rows, sl_err *err)
 {
-    sl_str table = sl_str_sub(c->url, 11, c->url.n);
-    sl_val *items = sl_list(c->a);
-    bool known = false, own = c->s->status == 'I';
-    sl_err ignored;
-    if (!c->read_ratio)
-        return sl_err_set(err, SL_ERR_DATA, "pg.42601", "COPY from DynamoDB needs READRATIO");
-    sl_db_lock(c->s->c->db);
-    sl_stmt *s = sl_db_query(c->s->c->db, err, "SELECT 1 FROM ddb_tables WHERE name=?", "s", table);
-    if (s != NULL && (known = sl_stmt_next(s, err) == 1))
-        sl_stmt_done(s);
-    s = known ? sl_db_query(c->s->c->db, err, "SELECT item FROM ddb_items WHERE tab=? ORDER BY pk, ord, sk", "s", table) : NULL;
-    while (s != NULL && sl_stmt_next(s, err) == 1)
-        sl_list_add(c->a, items, sl_json_parse(c->a, sl_col_str(s, c->a, 0), err));
-    sl_db_unlock(c->s->c->db);
-    if (!known)
-        return sl_err_set(err, SL_ERR_NOT_FOUND, "pg.XX000", "there is no DynamoDB table '%.*s'", SL_ARG(table));
-    *rows = 0;
-    if (own && !sl_duck_exec(c->s->con, "BEGIN", err))
+    sl_duck_con *con = c->s->con;
+    sl_buf list = sl_buf_new(c->a, SL_REDSHIFT_COPY_SQL);
+    const sl_val *count = NULL;
+    for (size_t i = 0; i < sl_val_count(c->types); i++)
+        sl_buf_fmt(&list, "%s%s", i ? ", " : "", sl_duck_ident(c->a, sl_redshift_column_at(c, i).name).p);
+    if (from->prepare.n > 0 && !sl_duck_exec(con, sl_cstr(c->a, from->prepare), err))
         return false;
-    bool ok = insert_items(c, items, rows, err);
-    return (!own || sl_duck_exec(c->s->con, ok ? "COMMIT" : "ROLLBACK", ok ? err : &ignored)) && ok;
+    if (from->wrong.n > 0 && !sl_duck_run(con, c->a, from->wrong, &count, NULL, err))
+        return false;
+    bool wrong = count != NULL && !sl_str_eqc(sl_at(sl_at(count, 0), 0)->s, "0");
+    sl_str columns = sl_buf_str(&list), taken = wrong ? from->right : from->rows;
+    return sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO %.*s (%.*s) %.*s", SL_ARG(c->table), SL_ARG(columns), SL_ARG(taken)), NULL, rows, err) && explain(c, from, files, wrong, most, rejects, err);
+}
+
+/* What a source leaves in the session. */
+static void clear(copy *c)
+{
+    sl_err ignored;
+    (void)sl_duck_exec(c->s->con, "DROP TABLE IF EXISTS sl_rejects; DROP TABLE IF EXISTS sl_scans; DROP TABLE IF EXISTS sl_records", &ignored);
+}
+
+static bool source(copy *c, sl_redshift_files *files, sl_redshift_source *ret, sl_err *err)
+{
+    if (is_dynamo(c))
+        return sl_redshift_source_dynamo(c, ret, err);
+    return (c->manifest ? sl_redshift_manifest(c->s, c->a, c->url, files, err) : sl_redshift_objects_there(c->s, c->a, c->url, false, files, err)) && sl_redshift_source_of(c, files->paths, ret, err);
+}
+
+static bool run(copy *c, int64_t *rows, sl_err *err)
+{
+    sl_redshift_files files = { sl_list(c->a), sl_list(c->a) };
+    sl_redshift_source from;
+    sl_val *rejects = sl_list(c->a);
+    sl_err ignored;
+    size_t most = c->max_error > 1 ? (size_t)c->max_error : 1;
+    bool own = c->s->status == 'I';
+    clear(c);
+    if (!source(c, &files, &from, err) || (own && !sl_duck_exec(c->s->con, "BEGIN", err)))
+        return false;
+    bool ok = load(c, &from, &files, most, rejects, rows, err), good = ok && sl_val_count(rejects) < most;
+    if (own && !sl_duck_exec(c->s->con, good ? "COMMIT" : "ROLLBACK", ok ? err : &ignored))
+        return false;
+    clear(c);
+    if (!ok)
+        return in_urls(c, &files, err);
+    if (!sl_redshift_errors_keep(c, rejects, err))
+        return false;
+    return good || sl_err_set(err, SL_ERR_DATA, "pg.XX000", "Load into table '%.*s' failed. Check 'sys_load_error_detail' system table for details.", SL_ARG(c->named));
 }
 
 bool sl_redshift_copy(sl_redshift_session *s, sl_arena *a, sl_str statement, int64_t *rows, sl_err *err)
 {
     copy c = { .s = s, .a = a };
-    return parse(&c, statement, err) && load_types(&c, err) && (sl_str_starts(c.url, SL_S("dynamodb://")) ? from_dynamo(&c, rows, err) : from_s3(&c, rows, err));
+    return parse(&c, statement, err) && load_types(&c, err) && run(&c, rows, err);
 }

@@ -4,7 +4,7 @@
  */
 #include "base/arena.h"
 #include "base/sql.h"
-#include "local/redshift_words.h"
+#include "local/redshift_table.h"
 
 enum { ARGUMENTS_MAX = 32 };
 
@@ -146,17 +146,6 @@ static bool columns_of(sl_redshift_session *s, sl_arena *a, sl_str table, bool h
     return true;
 }
 
-static sl_str take_table(sl_str *rest)
-{
-    sl_str name = sl_sql_token(rest), ahead = *rest;
-    while (is(sl_sql_token(&ahead), ".")) {
-        (void)sl_sql_token(&ahead);
-        name = (sl_str){ name.p, (size_t)(ahead.p - name.p) };
-        *rest = ahead;
-    }
-    return name;
-}
-
 /* view RENAME TO name: ALTER TABLE does that there. */
 static bool rename_view(sl_redshift_session *s, sl_arena *a, sl_str view, sl_str rest, sl_val *parts, sl_err *err)
 {
@@ -182,17 +171,17 @@ static bool rename_view(sl_redshift_session *s, sl_arena *a, sl_str view, sl_str
     return true;
 }
 
-/* target APPEND FROM source [IGNOREEXTRA|FILLTARGET], view RENAME TO name: behind TABLE. */
+/* target APPEND FROM source [IGNOREEXTRA|FILLTARGET], view RENAME TO name, and what is about texts and keys: behind TABLE. */
 static bool alter_table(sl_redshift_session *s, sl_arena *a, sl_str rest, sl_val *parts, sl_err *err)
 {
-    sl_str target = take_table(&rest), source, option, extra, lacks, common, action = sl_sql_token(&rest);
+    sl_str target = sl_redshift_take_table(&rest), source, option, extra, lacks, common, action = sl_sql_token(&rest);
     if (is(action, "RENAME"))
         return rename_view(s, a, target, rest, parts, err);
     if (!is(action, "APPEND"))
-        return true;
+        return sl_redshift_alter_table(s, a, target, action, rest, parts, err);
     if (!expect(&rest, "FROM", "ALTER TABLE APPEND", err))
         return false;
-    source = take_table(&rest);
+    source = sl_redshift_take_table(&rest);
     option = sl_sql_token(&rest);
     bool ignores = is(option, "IGNOREEXTRA"), fills = is(option, "FILLTARGET");
     if (!sl_redshift_rewrite(s, a, target, &target, err) || !sl_redshift_rewrite(s, a, source, &source, err))
@@ -223,7 +212,7 @@ static bool drop_several(sl_redshift_session *s, sl_arena *a, sl_str what, sl_st
     do {
         if (count == ARGUMENTS_MAX)
             return sl_err_set(err, SL_ERR_LIMIT, "pg.54000", "at most %d tables may be dropped at once here", ARGUMENTS_MAX);
-        names[count++] = take_table(&rest);
+        names[count++] = sl_redshift_take_table(&rest);
     } while (is(token = sl_sql_token(&rest), ","));
     for (size_t i = 0; i < count && count > 1; i++) {
         sl_str name;

@@ -8,6 +8,12 @@
 /* What information_schema says, of the one database and its schema public; sl_redshift_rewrite gives it this place. */
 #define INFORMATION(name, catalog, schema) \
     "CREATE OR REPLACE VIEW " SL_REDSHIFT_INFORMATION "." name " AS SELECT * REPLACE ('dev' AS " catalog ", replace(" schema ", 'main', 'public') AS " schema ") FROM information_schema." name " WHERE NOT starts_with(" schema ", '_')"
+/* How many bytes of a character there are before byte n ends; in hexadecimal, bytes that go on begin with 8, 9, A or B. */
+#define GOES_ON(byte) "substr(hex(encode(x)), 2 * (" byte ") + 1, 1) IN ('8', '9', 'A', 'B')"
+#define CUT "CASE WHEN NOT (" GOES_ON("n") ") THEN 0 WHEN NOT (" GOES_ON("n - 1") ") THEN 1 WHEN NOT (" GOES_ON("n - 2") ") THEN 2 ELSE 3 END"
+#define TYPE_NAME \
+    "CASE WHEN data_type = 'VARCHAR' THEN CASE WHEN l.fixed THEN 'character' ELSE 'character varying' END WHEN starts_with(data_type, 'DECIMAL') THEN 'numeric' WHEN data_type = 'DOUBLE' THEN 'double precision' WHEN data_type = 'FLOAT' THEN 'real'" \
+    " WHEN data_type = 'JSON' THEN 'super' WHEN data_type = 'TIMESTAMP' THEN 'timestamp without time zone' WHEN data_type = 'TIME' THEN 'time without time zone' WHEN data_type = 'BLOB' THEN 'binary varying' ELSE lower(data_type) END"
 #define CASE_OF(n) " WHEN e IS NOT DISTINCT FROM s" #n " THEN r" #n
 #define MOMENT "CAST(d AS TIMESTAMP)"
 
@@ -80,21 +86,28 @@ const char *const sl_redshift_macros[] = {
     MACRO "json_typeof(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE 'number' END",
     MACRO "get_array_length(j) AS json_array_length(j)",
     MACRO "split_to_array(s) AS to_json(string_split(s, ',')), (s, c) AS to_json(string_split(s, c))",
+    /* the beginning of a text that has so many bytes at most: a character is not cut */
+    MACRO "rs_fit(x, n) AS CASE WHEN strlen(x) <= n THEN x ELSE decode(unhex(left(hex(encode(x)), 2 * (n - " CUT ")))) END",
     /* what tools ask for; the schema public is main here */
+    "CREATE SCHEMA IF NOT EXISTS " SL_REDSHIFT_INFORMATION,
+    /* lengths of text are checks here: redshift_table.c */
+    "CREATE OR REPLACE VIEW " SL_REDSHIFT_INFORMATION ".lengths AS SELECT database_name, schema_name, table_name, constraint_column_names[1] AS column_name, CAST(regexp_extract(expression, '<= ([0-9]+)', 1) AS INTEGER) AS length,"
+    " contains(expression, ' AND ') AS fixed FROM duckdb_constraints() WHERE constraint_type = 'CHECK' AND contains(expression, 'strlen(rtrim(')",
+    "CREATE OR REPLACE VIEW " SL_REDSHIFT_INFORMATION ".columns AS SELECT c.* REPLACE ('dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, " TYPE_NAME " AS data_type, CASE WHEN data_type = 'VARCHAR' THEN coalesce(l.length, 65535) END AS"
+    " character_maximum_length) FROM information_schema.columns c LEFT JOIN " SL_REDSHIFT_INFORMATION ".lengths l ON l.database_name = c.table_catalog AND l.schema_name = c.table_schema AND l.table_name = c.table_name AND l.column_name = c.column_name"
+    " WHERE NOT starts_with(table_schema, '_') ORDER BY c.table_schema, c.table_name, c.ordinal_position",
     "CREATE OR REPLACE VIEW svv_tables AS SELECT 'dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, table_name, table_type, CAST(NULL AS VARCHAR) AS remarks FROM information_schema.tables WHERE table_schema <> '_sl'",
-    "CREATE OR REPLACE VIEW svv_columns AS SELECT 'dev' AS table_catalog, replace(table_schema, 'main', 'public') AS table_schema, table_name, column_name, ordinal_position, column_default, is_nullable, lower(data_type) AS data_type,"
-    " character_maximum_length, numeric_precision, numeric_scale FROM information_schema.columns WHERE table_schema <> '_sl'",
-    "CREATE OR REPLACE VIEW pg_table_def AS SELECT table_schema AS schemaname, table_name AS tablename, column_name AS \"column\", data_type AS type, 'none' AS encoding, false AS distkey, 0 AS sortkey, is_nullable = 'NO' AS \"notnull\" FROM svv_columns",
     "CREATE OR REPLACE VIEW svv_table_info AS SELECT 'dev' AS database, replace(schema_name, 'main', 'public') AS schema, table_oid AS table_id, table_name AS \"table\", 'N' AS encoded, 'AUTO(ALL)' AS diststyle, CAST(NULL AS VARCHAR) AS sortkey1,"
     " CAST(NULL AS INTEGER) AS max_varchar, CAST(NULL AS VARCHAR) AS sortkey1_enc, 0 AS sortkey_num, CAST(NULL AS BIGINT) AS size, CAST(NULL AS DECIMAL(10,4)) AS pct_used, 0 AS empty, CAST(NULL AS DECIMAL(5,2)) AS unsorted,"
     " CAST(0 AS DECIMAL(5,2)) AS stats_off, estimated_size AS tbl_rows, CAST(NULL AS DECIMAL(19,2)) AS skew_sortkey1, CAST(NULL AS DECIMAL(19,2)) AS skew_rows, estimated_size AS estimated_visible_rows, '' AS risk_event"
     " FROM duckdb_tables() WHERE database_name = current_database() AND NOT starts_with(schema_name, '_')",
-    "CREATE SCHEMA IF NOT EXISTS " SL_REDSHIFT_INFORMATION,
     INFORMATION("tables", "table_catalog", "table_schema"),
     INFORMATION("views", "table_catalog", "table_schema"),
-    INFORMATION("columns", "table_catalog", "table_schema"),
+    "CREATE OR REPLACE VIEW svv_columns AS SELECT table_catalog, table_schema, table_name, column_name, ordinal_position, column_default, is_nullable, data_type, character_maximum_length, numeric_precision, numeric_scale FROM " SL_REDSHIFT_INFORMATION ".columns",
+    "CREATE OR REPLACE VIEW pg_table_def AS SELECT table_schema AS schemaname, table_name AS tablename, column_name AS \"column\", data_type || CASE WHEN character_maximum_length IS NOT NULL THEN '(' || character_maximum_length || ')'"
+    " WHEN data_type = 'numeric' THEN '(' || numeric_precision || ',' || numeric_scale || ')' ELSE '' END AS type, 'none' AS encoding, false AS distkey, 0 AS sortkey, is_nullable = 'NO' AS \"notnull\" FROM svv_columns",
     INFORMATION("schemata", "catalog_name", "schema_name"),
-    "CREATE OR REPLACE VIEW rs_view_columns AS SELECT c.table_schema, c.table_name, c.column_name, lower(c.data_type) AS column_type, c.ordinal_position FROM " SL_REDSHIFT_INFORMATION ".columns c JOIN " SL_REDSHIFT_INFORMATION
+    "CREATE OR REPLACE VIEW rs_view_columns AS SELECT c.table_schema, c.table_name, c.column_name, c.data_type AS column_type, c.ordinal_position FROM " SL_REDSHIFT_INFORMATION ".columns c JOIN " SL_REDSHIFT_INFORMATION
     ".views v USING (table_schema, table_name)",
     "CREATE OR REPLACE VIEW pg_rewrite AS SELECT CAST(0 AS BIGINT) AS oid, CAST(0 AS BIGINT) AS ev_class, '' AS rulename WHERE false",
     "CREATE OR REPLACE VIEW stv_recents AS SELECT 0 AS userid, 'Done' AS status, CAST(NULL AS TIMESTAMP) AS starttime, 0 AS duration, '' AS user_name, 'dev' AS db_name, '' AS query, 0 AS pid WHERE false",

@@ -1,10 +1,10 @@
 /*
  * local/redshift_shape.c: clauses of Redshift's SQL that stand elsewhere in DuckDB's: LISTAGG … WITHIN GROUP, SELECT TOP, SELECT … INTO,
- * CONVERT(type, x), parts of dates that are words, patterns that match anywhere.
+ * CAST and CONVERT(type, x), parts of dates that are words, patterns that match anywhere.
  */
 #include "base/arena.h"
 #include "base/sql.h"
-#include "local/redshift_words.h"
+#include "local/redshift_table.h"
 
 typedef struct shaper {
     sl_arena *a;
@@ -104,15 +104,34 @@ static size_t listagg(shaper *s, size_t i)
     return ordered ? close_of(s, order) + 1 : end + 1;
 }
 
-/* CONVERT(type, x) */
-static size_t convert(shaper *s, size_t i)
+/* x as that type; of a text with a length, the beginning that has room there. */
+static void cast(shaper *s, size_t from, size_t to, size_t type, size_t end)
 {
-    size_t end = close_of(s, i + 1), comma = find(s, i + 2, end, ",");
-    sl_buf_addc(&s->out, " CAST(");
-    shape(s, comma + 1, end);
-    sl_buf_addc(&s->out, " AS ");
-    shape(s, i + 2, comma);
+    sl_str rest = { s->t[type].p, (size_t)(s->text.p + s->text.n - s->t[type].p) };
+    sl_redshift_text text;
+    sl_err ignored;
+    bool cut = at(s, end - 1, ")") && sl_redshift_text_type(&rest, &text, &ignored) && text.length > 0;
+    sl_buf_addc(&s->out, cut ? " rs_fit(CAST(" : " CAST(");
+    shape(s, from, to);
+    sl_buf_addc(&s->out, cut ? " AS varchar" : " AS ");
+    if (cut)
+        sl_buf_fmt(&s->out, "), %lld", (long long)text.length);
+    else
+        shape(s, type, end);
     sl_buf_char(&s->out, ')');
+}
+
+/* CAST(x AS type) and CONVERT(type, x); where it goes on, or i. */
+static size_t conversion(shaper *s, size_t i)
+{
+    bool convert = at(s, i, "CONVERT");
+    size_t end = close_of(s, i + 1), middle = find(s, i + 2, end, convert ? "," : "AS");
+    if (middle + 1 >= end || end == s->n)
+        return i;
+    if (convert)
+        cast(s, middle + 1, end, i + 2, middle);
+    else
+        cast(s, i + 2, middle, middle + 1, end);
     return end + 1;
 }
 
@@ -259,8 +278,8 @@ static size_t clause(shaper *s, size_t i)
     bool call = at(s, i + 1, "(");
     if (call && at(s, i, "LISTAGG"))
         return listagg(s, i);
-    if (call && at(s, i, "CONVERT") && find(s, i + 2, close_of(s, i + 1), ",") < close_of(s, i + 1))
-        return convert(s, i);
+    if (call && (at(s, i, "CONVERT") || at(s, i, "CAST")))
+        return conversion(s, i);
     if (call && at(s, i, "pg_get_late_binding_view_cols"))
         return view_columns(s, i);
     if (call && at(s, i, "RATIO_TO_REPORT"))
@@ -339,24 +358,6 @@ static sl_str setting(shaper *s)
     return sl_fmt(s->a, "SET search_path = '%.*s'", SL_ARG(names));
 }
 
-/* CREATE [TEMP] TABLE x (LIKE y …) */
-static bool like(shaper *s)
-{
-    size_t open = find(s, 0, s->n, "LIKE");
-    for (size_t i = 0; i + 1 < s->n && open == s->n; i++)
-        if (at(s, i, "(") && at(s, i + 1, "LIKE"))
-            open = i;
-    if (open + 2 >= s->n || !at(s, open, "("))
-        return false;
-    size_t end = close_of(s, open), source = open + 2;
-    shape(s, 0, open);
-    sl_buf_addc(&s->out, " AS FROM");
-    while (source < end && !at(s, source, "INCLUDING") && !at(s, source, "EXCLUDING") && !at(s, source, ","))
-        emit(s, source++);
-    sl_buf_addc(&s->out, " LIMIT 0");
-    return true;
-}
-
 /* SELECT … INTO [TEMP] name FROM … */
 static bool into(shaper *s)
 {
@@ -380,10 +381,6 @@ static bool into(shaper *s)
 static void create(shaper *s)
 {
     size_t what = 1;
-    if (at(s, what, "TABLE") && like(s))
-        return;
-    if ((at(s, what, "TEMP") || at(s, what, "TEMPORARY") || at(s, what, "LOCAL")) && like(s))
-        return;
     size_t owner = at(s, what, "SCHEMA") ? find(s, 0, s->n, "AUTHORIZATION") : s->n;
     for (size_t i = 0; i < owner; i++)
         if (at(s, i, "MATERIALIZED") && i == 1) {

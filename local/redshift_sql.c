@@ -5,7 +5,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/sql.h"
-#include "local/redshift_words.h"
+#include "local/redshift_table.h"
 
 sl_str sl_redshift_unquoted(sl_arena *a, sl_str token)
 {
@@ -175,7 +175,9 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
     sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
     if (!sl_redshift_whole(s, a, statement, ret, err) || ret->n > 0)
         return ret->n > 0;
-    statement = sl_redshift_shape(a, statement);
+    if (!sl_redshift_table(s, a, statement, &statement, err))
+        return false;
+    statement = sl_redshift_shape(a, sl_redshift_casts(a, statement));
     sl_str rest = statement, token, first = peek(statement);
     bool definition = is(first, "CREATE") || is(first, "ALTER");
     /* Nothing to do here; and there is one user, who may do all. */

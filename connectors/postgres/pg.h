@@ -115,3 +115,15 @@ sl_outcome sl_redshift_execute_each(sl_task *t, const sl_pg_cfg *cfg, const sl_r
 
 extern const sl_task_type sl_redshift_copy_from_s3, sl_redshift_merge, sl_redshift_unload_task, sl_redshift_create_external_table;
 extern const sl_task_type sl_pg_query, sl_pg_queries, sl_pg_trigger, sl_pg_copy_in, sl_pg_copy_out, sl_pg_batch, sl_pg_load, sl_redshift_query, sl_redshift_queries, sl_redshift_trigger;
+
+/*
+ * SQL that tells of the row for which a session's last COPY failed, as one text: file, line, column, value and reason. A serverless
+ * workgroup has the second view alone, which has no values.
+ * Sources: https://docs.aws.amazon.com/redshift/latest/dg/r_STL_LOAD_ERRORS.html, …/SYS_LOAD_ERROR_DETAIL.html
+ */
+#define SL_REDSHIFT_LOAD_ERROR(session)                                                                                                                                     \
+    "SELECT 'file ' || trim(filename) || ', line ' || line_number || ', column ' || trim(colname) || ' (' || trim(type) || '), value ''' || left(trim(raw_field_value), 100)" \
+    " || ''': ' || trim(err_reason) FROM stl_load_errors WHERE session = " session " ORDER BY starttime DESC, line_number LIMIT 1"
+#define SL_REDSHIFT_LOAD_ERROR_SERVERLESS(session)                                                                                                                     \
+    "SELECT 'file ' || trim(file_name) || ', line ' || line_number || ', column ' || trim(column_name) || ' (' || trim(column_type) || '): ' || trim(error_message)" \
+    " FROM sys_load_error_detail WHERE session_id = " session " ORDER BY start_time DESC, line_number LIMIT 1"

@@ -101,10 +101,8 @@ static bool commit(run *r, sl_err *err)
 static bool explain_load(run *r, sl_err *err)
 {
     static const char *const queries[] = {
-        "SELECT 'file ' || trim(file_name) || ', line ' || line_number || ', column ' || trim(column_name) || ' (' || trim(column_type) || '): ' || trim(error_message)"
-        " FROM sys_load_error_detail WHERE session_id = pg_backend_pid() ORDER BY start_time DESC, line_number LIMIT 1",
-        "SELECT 'file ' || trim(filename) || ', line ' || line_number || ', column ' || trim(colname) || ' (' || trim(type) || '), value ''' || trim(raw_field_value) || ''': ' || trim(err_reason)"
-        " FROM stl_load_errors WHERE session = pg_backend_pid() ORDER BY starttime DESC, line_number LIMIT 1",
+        SL_REDSHIFT_LOAD_ERROR("pg_backend_pid()"),
+        SL_REDSHIFT_LOAD_ERROR_SERVERLESS("pg_backend_pid()"),
     };
     sl_err ignored;
     sl_str detail = SL_S("");

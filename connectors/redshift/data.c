@@ -255,10 +255,10 @@ static bool failed(data *d, const sl_val *s, sl_err *err)
             (void)sl_err_ctx(err, "statement %zu of %zu%s%.*s", i + 1, sl_val_count(parts), why.n ? "" : ": ", SL_ARG(why.n ? SL_S("") : part));
         }
     if (strstr(err->message, "load_error") != NULL) {
-        sl_str detail = ask(d, sl_fmt(d->arena,
-                                      "SELECT 'file ' || trim(file_name) || ', line ' || line_number || ', column ' || trim(column_name) || ' (' || trim(column_type) || '): ' || trim(error_message)"
-                                      " FROM sys_load_error_detail WHERE session_id = %lld ORDER BY start_time DESC, line_number LIMIT 1",
-                                      (long long)sl_get_int(s, "RedshiftPid", 0)));
+        long long session = (long long)sl_get_int(s, "RedshiftPid", 0);
+        sl_str detail = ask(d, sl_fmt(d->arena, SL_REDSHIFT_LOAD_ERROR("%lld"), session));
+        if (detail.n == 0)
+            detail = ask(d, sl_fmt(d->arena, SL_REDSHIFT_LOAD_ERROR_SERVERLESS("%lld"), session));
         if (detail.n > 0)
             (void)sl_err_ctx(err, "%.*s", SL_ARG(detail));
     }
