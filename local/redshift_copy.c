@@ -21,7 +21,7 @@ static bool number(copy *c, sl_str name, sl_str *rest, int64_t *ret, sl_err *err
 
 static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
 {
-    static const char *const with_value[] = { "REGION", "ENCODING", "COMPUPDATE", "STATUPDATE" }, *const alone[] = { "IGNOREBLANKLINES", "ROUNDEC", "AS", "FORMAT" };
+    static const char *const with_value[] = { "REGION", "ENCODING", "COMPUPDATE", "STATUPDATE" }, *const alone[] = { "IGNOREBLANKLINES", "AS", "FORMAT" };
     sl_str after = *rest, next = sl_sql_token(&after);
     if (is(name, "CREDENTIALS") || is(name, "IAM_ROLE") || is(name, "ACCESS_KEY_ID") || is(name, "SECRET_ACCESS_KEY") || is(name, "SESSION_TOKEN") || (is(name, "WITH") && is(next, "CREDENTIALS"))) {
         c->credentials = true;
@@ -63,6 +63,8 @@ static bool option(copy *c, sl_str name, sl_str *rest, sl_err *err)
         c->truncate = true;
     else if (is(name, "TRIMBLANKS"))
         c->trim = true;
+    else if (is(name, "ROUNDEC"))
+        c->round = true;
     else if (is(name, "FILLRECORD"))
         c->fill = true;
     else if (is(name, "ACCEPTANYDATE"))

@@ -18,7 +18,7 @@ typedef struct sl_redshift_copying {
     sl_str delimiter, quote, null_text;
     sl_str json;                  /* JSON: 'auto', or where its paths are */
     int64_t skip, max_error;
-    bool csv, parquet, manifest, empty_as_null, credentials, read_ratio, blank_as_null, explicit_ids, truncate, trim, fill, any_date;
+    bool csv, parquet, manifest, empty_as_null, credentials, read_ratio, blank_as_null, explicit_ids, truncate, trim, fill, any_date, round;
     const char *packed;           /* DuckDB's word; NULL = not */
 } sl_redshift_copying;
 

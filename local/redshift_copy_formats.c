@@ -29,10 +29,20 @@ sl_str sl_redshift_paths(sl_arena *a, const sl_val *paths)
 
 /* ---- values ---- */
 
+/* Of DECIMAL(p,s), the places behind s. */
+static sl_str cut_places(sl_arena *a, sl_str type, sl_str x)
+{
+    sl_str rest = type, precision;
+    int64_t places = 0;
+    if (!sl_str_starts(type, SL_S("DECIMAL(")) || !sl_str_cut(&rest, ',', &precision) || !sl_parse_int(sl_str_sub(rest, 0, rest.n - 1), &places))
+        return x;
+    return sl_fmt(a, "rs_places(%.*s, %lld)", SL_ARG(x), (long long)places);
+}
+
 sl_str sl_redshift_copy_value(const copy *c, const sl_redshift_column *column, sl_str x)
 {
     if (!column->is_text)
-        return x;
+        return c->round ? x : cut_places(c->a, column->type, x);
     if (c->blank_as_null && c->empty_as_null)
         x = sl_fmt(c->a, "CASE WHEN trim(%.*s) <> '' THEN %.*s END", SL_ARG(x), SL_ARG(x));
     else if (c->blank_as_null)
@@ -84,7 +94,7 @@ static sl_str reader(copy *c, const sl_val *paths)
 static void add_column(copy *c, size_t i, sl_str from, sl_buf *list, sl_buf *wrong, sl_buf *rejects)
 {
     sl_redshift_column col = sl_redshift_column_at(c, i);
-    sl_str name = sl_duck_ident(c->a, col.name), plain = sl_fmt(c->a, "nullif(%.*s, '')", SL_ARG(name)), value = plain;
+    sl_str name = sl_duck_ident(c->a, col.name), plain = sl_redshift_copy_value(c, &col, sl_fmt(c->a, "nullif(%.*s, '')", SL_ARG(name))), value = plain;
     bool any = c->any_date && is_moment(&col);
     if (col.is_text)
         value = sl_redshift_copy_value(c, &col, name);

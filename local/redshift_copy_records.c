@@ -27,7 +27,7 @@ static void from_records(copy *c, sl_redshift_source *ret)
             sl_buf_fmt(&bad, "%sSELECT filename, line, %.*s AS name, CASE WHEN %.*s IS NULL THEN 'NULL' WHEN strlen(rtrim(%.*s, ' ')) > %lld THEN 'LONG' ELSE 'CHAR' END AS kind, %.*s AS value FROM sl_records WHERE %.*s", bad.n ? " UNION ALL " : "",
                        SL_ARG(name), SL_ARG(value), SL_ARG(from), (long long)col.text.length, SL_ARG(from), SL_ARG(too_long));
         if (!col.is_text && !any)
-            sl_buf_fmt(&bad, "%sSELECT filename, line, %.*s AS name, 'CAST' AS kind, %.*s AS value FROM sl_records WHERE %.*s IS NOT NULL AND TRY_CAST(%.*s AS %.*s) IS NULL", bad.n ? " UNION ALL " : "", SL_ARG(name), SL_ARG(from), SL_ARG(from), SL_ARG(from),
+            sl_buf_fmt(&bad, "%sSELECT filename, line, %.*s AS name, 'CAST' AS kind, %.*s AS value FROM sl_records WHERE %.*s IS NOT NULL AND TRY_CAST(%.*s AS %.*s) IS NULL", bad.n ? " UNION ALL " : "", SL_ARG(name), SL_ARG(from), SL_ARG(from), SL_ARG(value),
                        SL_ARG(col.type));
     }
     sl_str what = bad.n ? sl_buf_str(&bad) : SL_S("SELECT '' AS filename, 0 AS line, '' AS name, '' AS kind, '' AS value WHERE false");

@@ -88,6 +88,7 @@ const char *const sl_redshift_macros[] = {
     MACRO "split_to_array(s) AS to_json(string_split(s, ',')), (s, c) AS to_json(string_split(s, c))",
     /* the beginning of a text that has so many bytes at most: a character is not cut */
     MACRO "rs_fit(x, n) AS CASE WHEN strlen(x) <= n THEN x ELSE decode(unhex(left(hex(encode(x)), 2 * (n - " CUT ")))) END",
+    MACRO "rs_places(x, n) AS CASE WHEN instr(x, '.') > 0 AND instr(lower(x), 'e') = 0 THEN left(x, instr(x, '.') + n) ELSE x END",
     /* what tools ask for; the schema public is main here */
     "CREATE SCHEMA IF NOT EXISTS " SL_REDSHIFT_INFORMATION,
     /* lengths of text are checks here: redshift_table.c */

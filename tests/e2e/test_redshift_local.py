@@ -188,6 +188,14 @@ class Redshift(S3Case):
         rows = self.query("SELECT id, name FROM t ORDER BY id, name", fetchType="FETCH")["rows"]
         self.assertCountEqual([(r["id"], r["name"]) for r in rows], [(1, "   "), (1, None), (2, " x "), (2, " x "), (3, None), (4, "")])
 
+    def test_copy_places(self):
+        """Places that a decimal has no room for are cut, or rounded where that is asked for."""
+        self.upload(**{"d.csv": "1.999,5\n-0.005,1e1\n", "d.json": '{"a": 2.559, "b": 1} {"a": "9999.999"}'})
+        role = "IAM_ROLE 'arn:aws:iam::0:role/r'"
+        self.query(f"CREATE TABLE t (a decimal(6,2), b decimal(4,0)); COPY t FROM 's3://a-bucket/d.csv' {role} CSV; COPY t FROM 's3://a-bucket/d.csv' {role} CSV ROUNDEC; COPY t FROM 's3://a-bucket/d.json' {role} JSON 'auto'", kind="Queries")
+        rows = self.query("SELECT a, b FROM t", fetchType="FETCH")["rows"]
+        self.assertCountEqual([(r["a"], r["b"]) for r in rows], [(1.99, 5), (0, 10), (2, 5), (-0.01, 10), (2.55, 1), (9999.99, None)])
+
     def test_copy_by_schema(self):
         """The table that is named, whatever others are called; and the session's own."""
         self.upload(**{"two.txt": "1|a\n2|b\n"})
