@@ -15,6 +15,15 @@ static const struct {
 
 enum { DUCK_BOOLEAN = 1, DUCK_FLOAT = 10, DUCK_DOUBLE = 11, VARCHAR_OID = 1043 };
 
+/* Names have no upper case there, not even quoted ones. */
+static sl_str lower(sl_arena *a, sl_str name)
+{
+    sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
+    for (size_t i = 0; i < name.n; i++)
+        sl_buf_char(&b, name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] + 32) : name.p[i]);
+    return sl_buf_str(&b);
+}
+
 static const sl_val *with_oids(sl_arena *a, const sl_val *columns)
 {
     sl_val *out = sl_list(a);
@@ -27,6 +36,7 @@ static const sl_val *with_oids(sl_arena *a, const sl_val *columns)
             if (types[k].duck == type)
                 oid = types[k].oid;
         sl_map_set_int(a, one, "oid", oid);
+        sl_map_set_str(a, one, "name", lower(a, sl_get_text(one, "name")));
         sl_list_add(a, out, one);
     }
     return out;

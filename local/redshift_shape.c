@@ -3,54 +3,38 @@
  * CAST and CONVERT(type, x), parts of dates that are words, patterns that match anywhere.
  */
 #include "base/arena.h"
-#include "base/sql.h"
 #include "local/redshift_table.h"
+#include "local/redshift_tokens.h"
 
 typedef struct shaper {
     sl_arena *a;
-    sl_str text;
-    sl_str *t;                    /* its tokens */
-    size_t n;
+    sl_redshift_tokens k;
     sl_buf out;
 } shaper;
 
 static bool at(const shaper *s, size_t i, const char *word)
 {
-    return i < s->n && is(s->t[i], word);
+    return sl_token_at(&s->k, i, word);
 }
 
 static bool gap_before(const shaper *s, size_t i)
 {
-    return s->t[i].p > s->text.p && strchr(" \t\r\n\f/", s->t[i].p[-1]) != NULL;
+    return sl_token_gap(&s->k, i);
 }
 
 static void emit(shaper *s, size_t i)
 {
-    sl_buf_fmt(&s->out, "%s%.*s", gap_before(s, i) ? " " : "", SL_ARG(s->t[i]));
+    sl_buf_fmt(&s->out, "%s%.*s", gap_before(s, i) ? " " : "", SL_ARG(s->k.t[i]));
 }
 
-/* The bracket that closes the one at i; n when there is none. */
 static size_t close_of(const shaper *s, size_t i)
 {
-    int depth = 0;
-    for (; i < s->n; i++) {
-        depth += at(s, i, "(") - at(s, i, ")");
-        if (depth == 0)
-            return i;
-    }
-    return s->n;
+    return sl_token_close(&s->k, i);
 }
 
-/* That word, or comma, outside of brackets. */
 static size_t find(const shaper *s, size_t from, size_t to, const char *word)
 {
-    for (size_t i = from; i < to; i++) {
-        if (at(s, i, word))
-            return i;
-        if (at(s, i, "("))
-            i = close_of(s, i);
-    }
-    return to;
+    return sl_token_find(&s->k, from, to, word);
 }
 
 static void shape(shaper *s, size_t from, size_t to);
@@ -76,7 +60,7 @@ static const char *part_of(sl_str word)
 static size_t date_part(shaper *s, size_t i)
 {
     static const char *const calls[][2] = { { "DATEADD", NULL }, { "DATE_ADD", NULL }, { "DATEDIFF", "rs_datediff" }, { "DATE_DIFF", "rs_datediff" }, { "DATE_PART", "date_part" }, { "PGDATE_PART", "date_part" }, { "DATE_TRUNC", "rs_datetrunc" } };
-    const char *part = i + 3 < s->n && at(s, i + 1, "(") && at(s, i + 3, ",") ? part_of(s->t[i + 2]) : NULL;
+    const char *part = i + 3 < s->k.n && at(s, i + 1, "(") && at(s, i + 3, ",") ? part_of(s->k.t[i + 2]) : NULL;
     for (size_t k = 0; part != NULL && k < SL_COUNT(calls); k++) {
         if (!at(s, i, calls[k][0]))
             continue;
@@ -107,7 +91,7 @@ static size_t listagg(shaper *s, size_t i)
 /* x as that type; of a text with a length, the beginning that has room there. */
 static void cast(shaper *s, size_t from, size_t to, size_t type, size_t end)
 {
-    sl_str rest = { s->t[type].p, (size_t)(s->text.p + s->text.n - s->t[type].p) };
+    sl_str rest = { s->k.t[type].p, (size_t)(s->k.text.p + s->k.text.n - s->k.t[type].p) };
     sl_redshift_text text;
     sl_err ignored;
     bool cut = at(s, end - 1, ")") && sl_redshift_text_type(&rest, &text, &ignored) && text.length > 0;
@@ -126,7 +110,7 @@ static size_t conversion(shaper *s, size_t i)
 {
     bool convert = at(s, i, "CONVERT");
     size_t end = close_of(s, i + 1), middle = find(s, i + 2, end, convert ? "," : "AS");
-    if (middle + 1 >= end || end == s->n)
+    if (middle + 1 >= end || end == s->k.n)
         return i;
     if (convert)
         cast(s, middle + 1, end, i + 2, middle);
@@ -149,7 +133,7 @@ static size_t formatted(shaper *s, size_t i)
     for (size_t k = 0; k < SL_COUNT(calls); k++) {
         if (!at(s, i, calls[k][0]) || comma + 1 >= end)
             continue;
-        bool number = k == 0 && s->t[comma + 1].p[0] == '\'' && formats_number(s->t[comma + 1]);
+        bool number = k == 0 && s->k.t[comma + 1].p[0] == '\'' && formats_number(s->k.t[comma + 1]);
         sl_buf_addc(&s->out, number ? " rs_number_text(" : calls[k][1]);
         shape(s, i + 2, comma);
         sl_buf_addc(&s->out, number ? ", " : calls[k][2]);
@@ -180,9 +164,9 @@ static size_t truncated(shaper *s, size_t i)
 /* SIMILAR TO 'pattern': % and _ are SQL's, the rest is a regular expression's. */
 static size_t similar(shaper *s, size_t i)
 {
-    if (!at(s, i + 1, "TO") || i + 2 >= s->n || s->t[i + 2].p[0] != '\'')
+    if (!at(s, i + 1, "TO") || i + 2 >= s->k.n || s->k.t[i + 2].p[0] != '\'')
         return i;
-    sl_str pattern_text = sl_str_replace(s->a, sl_str_replace(s->a, s->t[i + 2], SL_S("%"), SL_S(".*")), SL_S("_"), SL_S("."));
+    sl_str pattern_text = sl_str_replace(s->a, sl_str_replace(s->a, s->k.t[i + 2], SL_S("%"), SL_S(".*")), SL_S("_"), SL_S("."));
     sl_buf_fmt(&s->out, " SIMILAR TO %.*s", SL_ARG(pattern_text));
     return i + 3;
 }
@@ -205,9 +189,9 @@ static size_t pattern(shaper *s, size_t i)
     size_t next = i + 1 + not;
     bool any_case = at(s, next, "*") && !gap_before(s, next);
     next += any_case;
-    if (next >= s->n)
+    if (next >= s->k.n)
         return i;
-    sl_buf_fmt(&s->out, " %s ('(?s%s).*(?:' || %.*s || ').*')", not ? "!~" : "~", any_case ? "i" : "", SL_ARG(s->t[next]));
+    sl_buf_fmt(&s->out, " %s ('(?s%s).*(?:' || %.*s || ').*')", not ? "!~" : "~", any_case ? "i" : "", SL_ARG(s->k.t[next]));
     return next + 1;
 }
 
@@ -222,10 +206,10 @@ static size_t operand_end(const shaper *s, size_t i)
             open += at(s, i, "CASE");
             open -= at(s, i, "END");
             i++;
-        } while (i < s->n && open > 0);
+        } while (i < s->k.n && open > 0);
     } else
         i = at(s, i, "(") ? close_of(s, i) + 1 : i + 1;
-    while (i + 1 < s->n) {
+    while (i + 1 < s->k.n) {
         if (at(s, i, "("))
             i = close_of(s, i) + 1;
         else if (at(s, i, ".") || at(s, i, "OVER"))
@@ -233,12 +217,12 @@ static size_t operand_end(const shaper *s, size_t i)
         else if (at(s, i, ":") && at(s, i + 1, ":"))
             i += at(s, i + 2, "double") && at(s, i + 3, "precision") ? 4 : 3;
         else if (at(s, i, "["))
-            while (i < s->n && !at(s, i++, "]"))
+            while (i < s->k.n && !at(s, i++, "]"))
                 continue;
         else
             break;
     }
-    return i < s->n ? i : s->n;
+    return i < s->k.n ? i : s->k.n;
 }
 
 /* x / y, x % y: an error where y is 0; DuckDB gives NULL. */
@@ -248,9 +232,9 @@ static size_t division(shaper *s, size_t i)
         return i;
     size_t end = operand_end(s, i + 1);
     double number;
-    if (end == i + 2 && sl_parse_double(s->t[i + 1], &number) && number != 0)
+    if (end == i + 2 && sl_parse_double(s->k.t[i + 1], &number) && number != 0)
         return i;
-    sl_buf_fmt(&s->out, " %.*s rs_divisor(", SL_ARG(s->t[i]));
+    sl_buf_fmt(&s->out, " %.*s rs_divisor(", SL_ARG(s->k.t[i]));
     shape(s, i + 1, end);
     sl_buf_char(&s->out, ')');
     return end;
@@ -261,13 +245,13 @@ static size_t view_columns(shaper *s, size_t i)
 {
     size_t open = close_of(s, i + 1) + 1;
     sl_buf_addc(&s->out, " rs_view_columns");
-    while (open < s->n && !at(s, open, "(") && !at(s, open, "WHERE"))
+    while (open < s->k.n && !at(s, open, "(") && !at(s, open, "WHERE"))
         emit(s, open++);
     if (!at(s, open, "("))
         return open;
     size_t end = close_of(s, open);
     for (size_t k = open; k < end; k = find(s, k + 1, end, ","))
-        sl_buf_fmt(&s->out, "%s%.*s", k == open ? "(" : ", ", SL_ARG(s->t[k + 1]));
+        sl_buf_fmt(&s->out, "%s%.*s", k == open ? "(" : ", ", SL_ARG(s->k.t[k + 1]));
     sl_buf_char(&s->out, ')');
     return end + 1;
 }
@@ -290,7 +274,7 @@ static size_t clause(shaper *s, size_t i)
         return similar(s, i);
     if (at(s, i, "APPROXIMATE") && !call)
         return i + 1;
-    if ((at(s, i, "/") || at(s, i, "%")) && i + 1 < s->n)
+    if ((at(s, i, "/") || at(s, i, "%")) && i + 1 < s->k.n)
         return division(s, i);
     if (at(s, i, "MINUS") && (at(s, i + 1, "SELECT") || at(s, i + 1, "ALL") || call)) {
         sl_buf_addc(&s->out, " EXCEPT");
@@ -298,8 +282,8 @@ static size_t clause(shaper *s, size_t i)
     }
     if (at(s, i, "~") || (at(s, i, "!") && at(s, i + 1, "~")))
         return pattern(s, i);
-    if (at(s, i, "#") && i + 1 < s->n) {
-        sl_buf_fmt(&s->out, " \"#%.*s\"", SL_ARG(s->t[i + 1]));
+    if (at(s, i, "#") && i + 1 < s->k.n) {
+        sl_buf_fmt(&s->out, " \"#%.*s\"", SL_ARG(s->k.t[i + 1]));
         return i + 2;
     }
     size_t next = call ? date_part(s, i) : i;
@@ -312,9 +296,9 @@ static size_t top(shaper *s, size_t i, sl_str *limit)
     emit(s, i++);
     if (at(s, i, "ALL") || at(s, i, "DISTINCT"))
         emit(s, i++);
-    if (!at(s, i, "TOP") || i + 1 >= s->n)
+    if (!at(s, i, "TOP") || i + 1 >= s->k.n)
         return i;
-    *limit = s->t[i + 1];
+    *limit = s->k.t[i + 1];
     return i + 2;
 }
 
@@ -349,9 +333,9 @@ static sl_str setting(shaper *s)
     sl_buf path = sl_buf_new(s->a, 1 << 16);
     if (!at(s, 1, "search_path"))
         return SL_REDSHIFT_NOTHING;
-    for (size_t i = 3; i < s->n; i++)
+    for (size_t i = 3; i < s->k.n; i++)
         if (!at(s, i, ",") && !at(s, i, "$")) {
-            sl_str name = sl_redshift_unquoted(s->a, s->t[i]);
+            sl_str name = sl_redshift_unquoted(s->a, s->k.t[i]);
             sl_buf_fmt(&path, "%s%.*s", path.n > 0 ? "," : "", SL_ARG(is(name, "public") ? SL_S("main") : name));
         }
     const sl_str names = sl_buf_str(&path);
@@ -361,27 +345,27 @@ static sl_str setting(shaper *s)
 /* SELECT … INTO [TEMP] name FROM … */
 static bool into(shaper *s)
 {
-    size_t i = find(s, 0, s->n, "INTO"), from = find(s, 0, s->n, "FROM");
+    size_t i = find(s, 0, s->k.n, "INTO"), from = find(s, 0, s->k.n, "FROM");
     if (i >= from)
         return false;
     size_t name = i + 1, end;
     bool temporary = at(s, name, "TEMP") || at(s, name, "TEMPORARY") || at(s, name, "#");
     name += at(s, name, "TEMP") || at(s, name, "TEMPORARY");
     name += at(s, name, "TABLE");
-    for (end = name; end < s->n && !at(s, end, "FROM");)
+    for (end = name; end < s->k.n && !at(s, end, "FROM");)
         end++;
     sl_buf_fmt(&s->out, "CREATE %sTABLE ", temporary ? "TEMP " : "");
     shape(s, name, end);
     sl_buf_addc(&s->out, " AS ");
     shape(s, 0, i);
-    shape(s, end, s->n);
+    shape(s, end, s->k.n);
     return true;
 }
 
 static void create(shaper *s)
 {
     size_t what = 1;
-    size_t owner = at(s, what, "SCHEMA") ? find(s, 0, s->n, "AUTHORIZATION") : s->n;
+    size_t owner = at(s, what, "SCHEMA") ? find(s, 0, s->k.n, "AUTHORIZATION") : s->k.n;
     for (size_t i = 0; i < owner; i++)
         if (at(s, i, "MATERIALIZED") && i == 1) {
             sl_buf_addc(&s->out, " OR REPLACE");
@@ -398,29 +382,11 @@ static void create(shaper *s)
         }
 }
 
-/* How many tokens; 0: brackets are nested too deep for us, or not closed, and DuckDB may say so. */
-static size_t count(sl_str statement)
-{
-    enum { DEPTH_MAX = 500 };
-    size_t n = 0;
-    int depth = 0;
-    for (sl_str token; (token = sl_sql_token(&statement)).n > 0; n++) {
-        depth += is(token, "(") - is(token, ")");
-        if (depth < 0 || depth > DEPTH_MAX)
-            return 0;
-    }
-    return depth == 0 ? n : 0;
-}
-
 sl_str sl_redshift_shape(sl_arena *a, sl_str statement)
 {
-    shaper s = { .a = a, .text = statement, .out = sl_buf_new(a, SIZE_MAX / 4) };
-    const size_t tokens = count(statement);
-    if (tokens == 0)
+    shaper s = { .a = a, .out = sl_buf_new(a, SIZE_MAX / 4) };
+    if (!sl_redshift_tokens_of(a, statement, &s.k))
         return statement;
-    s.t = SL_ARRAY(a, sl_str, tokens);
-    for (sl_str rest = statement; s.n < tokens;)
-        s.t[s.n++] = sl_sql_token(&rest);
     if (at(&s, 0, "SET"))
         return setting(&s);
     if (at(&s, 0, "REFRESH") || at(&s, 0, "LOCK") || (at(&s, 0, "COMMENT") && at(&s, 1, "ON")))
@@ -428,6 +394,6 @@ sl_str sl_redshift_shape(sl_arena *a, sl_str statement)
     if (at(&s, 0, "CREATE"))
         create(&s);
     else if (!at(&s, 0, "SELECT") || !into(&s))
-        shape(&s, 0, s.n);
+        shape(&s, 0, s.k.n);
     return sl_buf_str(&s.out);
 }

@@ -177,7 +177,7 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
         return ret->n > 0;
     if (!sl_redshift_table(s, a, statement, &statement, err))
         return false;
-    statement = sl_redshift_shape(a, sl_redshift_casts(a, statement));
+    statement = sl_redshift_shape(a, sl_redshift_casts(a, sl_redshift_names(a, statement)));
     sl_str rest = statement, token, first = peek(statement);
     bool definition = is(first, "CREATE") || is(first, "ALTER");
     /* Nothing to do here; and there is one user, who may do all. */

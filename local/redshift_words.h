@@ -27,6 +27,11 @@ sl_str sl_redshift_value(sl_arena *arena, sl_str *rest);
 
 sl_str sl_redshift_shape(sl_arena *arena, sl_str statement);
 
+/* ---- redshift_names.c ---- */
+
+/* Columns of SELECTs without a name get the one that Redshift gives them. */
+sl_str sl_redshift_names(sl_arena *arena, sl_str statement);
+
 /* ---- redshift_cast.c ---- */
 
 /* x::varchar(n) written as CAST(x AS varchar(n)); other casts stay as they are. */

@@ -1,4 +1,5 @@
 /* connectors/postgres/conn.c: connecting, statements, cancelling, errors. See pg.h. */
+#include <openssl/ssl.h>
 #include <poll.h>
 
 #include "base/arena.h"
@@ -86,12 +87,19 @@ static void cancel_statement(sl_pg *p)
     PQfreeCancel(c);
 }
 
-bool sl_pg_wait(sl_pg *p, bool write, sl_err *err)
+/* libpq may take a part of a TLS record and leave the rest in OpenSSL, where poll does not see it. */
+int sl_pg_poll(const sl_pg *p, bool write, int ms)
 {
     struct pollfd f = { .fd = PQsocket(p->conn), .events = (short)(POLLIN | (write ? POLLOUT : 0)) };
-    if (f.fd < 0)
+    SSL *ssl = PQsslStruct(p->conn, "OpenSSL");
+    return ssl != NULL && SSL_pending(ssl) > 0 ? 1 : poll(&f, 1, ms);
+}
+
+bool sl_pg_wait(sl_pg *p, bool write, sl_err *err)
+{
+    if (PQsocket(p->conn) < 0)
         return lost(p, err);
-    while (poll(&f, 1, POLL_MS) == 0)
+    while (sl_pg_poll(p, write, POLL_MS) == 0)
         if (sl_task_cancelled(p->task)) {
             cancel_statement(p);
             return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped; the statement was cancelled on the server");
@@ -121,9 +129,8 @@ void sl_pg_drain(sl_pg *p)
 {
     int64_t until = sl_mono_ms() + CANCEL_MS;
     while (PQstatus(p->conn) == CONNECTION_OK && sl_mono_ms() < until) {
-        struct pollfd f = { .fd = PQsocket(p->conn), .events = POLLIN };
         if (PQisBusy(p->conn)) {
-            if (poll(&f, 1, POLL_MS) > 0 && PQconsumeInput(p->conn) == 0)
+            if (sl_pg_poll(p, false, POLL_MS) > 0 && PQconsumeInput(p->conn) == 0)
                 return;
             continue;
         }

@@ -1,6 +1,4 @@
 /* connectors/postgres/copy.c: CopyIn and CopyOut: COPY streamed, in one transaction, nothing on the disk between. */
-#include <poll.h>
-
 #include "base/arena.h"
 #include "base/limits.h"
 #include "connectors/postgres/pg.h"
@@ -137,14 +135,13 @@ bool sl_pg_copy_end(sl_pg *p, int64_t *rows, sl_err *err)
 static bool flush(sl_pg *p, bool *refused, sl_err *err)
 {
     int left;
-    struct pollfd f = { .fd = PQsocket(p->conn), .events = POLLIN };
     while ((left = PQflush(p->conn)) == 1) {
         if (!sl_pg_wait(p, true, err))
             return false;
         if (PQconsumeInput(p->conn) == 0)
             break;
     }
-    if (poll(&f, 1, 0) > 0 && PQconsumeInput(p->conn) == 1)
+    if (sl_pg_poll(p, false, 0) > 0 && PQconsumeInput(p->conn) == 1)
         *refused = PQisBusy(p->conn) == 0 && left == 0;
     return true;
 }

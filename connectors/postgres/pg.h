@@ -68,6 +68,8 @@ bool sl_pg_run(sl_pg *p, const char *statement, sl_err *err);
 bool sl_pg_scalar(sl_pg *p, const char *statement, const char *value, sl_str *ret, sl_err *err);
 /* Waits until the socket can be read (or written); false: the task is to stop, or the connection is lost. */
 bool sl_pg_wait(sl_pg *p, bool write, sl_err *err);
+/* As poll(2): is there something to read (or room to write)? */
+int sl_pg_poll(const sl_pg *p, bool write, int ms);
 /* The next result, waited for. *ret NULL: there are no more. */
 bool sl_pg_next(sl_pg *p, PGresult **ret, sl_err *err);
 /* Reads away what is left of a statement that failed. */

@@ -270,7 +270,7 @@ static void fuzz_chunked(sl_arena *a, sl_str text, sl_err *err)
 static void fuzz_redshift(sl_arena *a, sl_str text, sl_err *err)
 {
     (void)err;
-    (void)sl_redshift_shape(a, text);
+    (void)sl_redshift_shape(a, sl_redshift_casts(a, sl_redshift_names(a, text)));
 }
 
 static void fuzz_dynamo(sl_arena *a, sl_str text, sl_err *err)
