@@ -364,23 +364,44 @@ static bool run(conn *c, sl_str statement, sl_pgwire_result *ret)
     return false;
 }
 
+/* BEGIN, COMMIT and their like, which begin or end a transaction themselves. */
+static bool controls(sl_str verb)
+{
+    static const char *const words[] = { "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT" };
+    for (size_t i = 0; i < SL_COUNT(words); i++)
+        if (sl_str_eqc(verb, words[i]))
+            return true;
+    return false;
+}
+
+/* Several statements in one message are one transaction, unless they say otherwise. */
 static bool simple_query(conn *c, sl_str text)
 {
     c->formats = NULL;
     sl_statement *list;
+    sl_pgwire_result r, ignored;
     size_t n = sl_sql_split(c->turn, text, &list);
+    bool implicit = false, ok = true;
     if (n == 0)
         say_empty(c, 'I');
-    for (size_t i = 0; i < n; i++) {
-        sl_pgwire_result r;
-        if (!run(c, list[i].text, &r))
+    for (size_t i = 0; ok && i < n; i++) {
+        if (controls(sl_sql_verb(c->turn, list[i].text)))
+            implicit = false; /* from here on it is the client's own */
+        else if (n > 1 && c->w->backend.status(c->session) == 'I')
+            ok = implicit = run(c, SL_S("BEGIN"), &ignored);
+        if (!ok || !(ok = run(c, list[i].text, &r)))
             break;
         if (r.columns != NULL)
             say_columns(c, r.columns);
         if (!say_rows(c, &r))
             return false;
-        say_tag(c, r.tag);
+        if (implicit && i + 1 == n)
+            ok = run(c, SL_S("COMMIT"), &ignored);
+        if (ok)
+            say_tag(c, r.tag);
     }
+    if (!ok && implicit && c->w->backend.status(c->session) != 'I')
+        (void)run(c, SL_S("ROLLBACK"), &ignored);
     say_ready(c);
     return flush(c);
 }

@@ -546,6 +546,12 @@ class Redshift(S3Case):
 
             done = psql(stdin="CREATE TABLE t (a int, b varchar(max));\nBEGIN;\nINSERT INTO t VALUES (1, 'x'), (2, NULL);\nSELECT a, b FROM t ORDER BY a; SELECT count(*) FROM t;\nROLLBACK;\nSELECT count(*) FROM t;\n")
             self.assertEqual((done.returncode, done.stdout.splitlines()), (0, ["CREATE", "BEGIN", "INSERT 0 2", "1|x", "2|", "2", "ROLLBACK", "0"]), done.stderr)
+            done = psql("-c", "CREATE TABLE u (a int); INSERT INTO u VALUES (1); SELECT * FROM nowhere")
+            self.assertIn("nowhere", done.stderr)
+            self.assertIn("u does not exist", psql("-c", "SELECT * FROM u").stderr, "statements of one message are one transaction")
+            done = psql("-c", "CREATE TABLE u (a int); INSERT INTO u VALUES (1); COMMIT; INSERT INTO u VALUES (2); BEGIN; INSERT INTO u VALUES (3); ROLLBACK; INSERT INTO u VALUES (4); SELECT * FROM nowhere")
+            self.assertEqual(psql("-c", "SELECT a FROM u; BEGIN; INSERT INTO u VALUES (5); COMMIT; SELECT max(a) FROM u").stdout.split()[-1], "5")
+            self.assertEqual(psql("-c", "SELECT a FROM u ORDER BY a").stdout.split(), ["1", "5"])
             done = psql("-c", "SELECT 1/0 +")
             self.assertEqual(done.returncode, 1)
             self.assertIn("ERROR:", done.stderr)
