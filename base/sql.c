@@ -286,7 +286,9 @@ bool sl_sql_fill(sl_arena *a, sl_str s, const sl_val *values, sl_str *ret)
             if (!sl_parse_int(sl_str_sub(s, at + 1, digits), &n) || n < 1 || (size_t)n > sl_val_count(values))
                 return false;
             const sl_val *v = sl_at(values, (size_t)n - 1);
-            sl_buf_add(&b, v->type == SL_NULL ? SL_S("NULL") : sl_sql_text(a, v->s));
+            bool escaped = v->type != SL_NULL && sl_str_find(v->s, SL_S("\\")) >= 0;
+            sl_buf_addc(&b, escaped ? " E" : "");
+            sl_buf_add(&b, v->type == SL_NULL ? SL_S("NULL") : sl_sql_text(a, escaped ? sl_str_replace(a, v->s, SL_S("\\"), SL_S("\\\\")) : v->s));
             at = digits;
             continue;
         }

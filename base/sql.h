@@ -32,7 +32,7 @@ bool sl_sql_in_transaction(sl_arena *arena, sl_str statement);
 bool sl_sql_bind(sl_arena *arena, sl_str statement, const sl_val *parameters, sl_str *ret, sl_val *ret_values, sl_err *err);
 /* ? becomes $1, $2, …; *count of them. */
 sl_str sl_sql_positions(sl_arena *arena, sl_str statement, size_t *count);
-/* $1, $2, … become literals: texts in quotes, nulls NULL. false: there is no such value. */
+/* $1, $2, … become literals: texts in quotes (E'…' where there are backslashes), nulls NULL. false: there is no such value. */
 bool sl_sql_fill(sl_arena *arena, sl_str statement, const sl_val *values, sl_str *ret);
 
 /* Words, quoted things and single characters, one after the other; comments and blanks are passed over. .n == 0: the end. */

@@ -28,11 +28,16 @@ bool sl_bq_warehouse(sl_cloud *c, sl_err *err)
         ok = opened = c->duck != NULL;
         sl_duck_con *k = ok ? sl_duck_connect(c->duck, err) : NULL;
         sl_str rest = sl_str_c(SETUP), one;
+        ok = ok && k != NULL && sl_duck_exec(k, "SET default_null_order = 'nulls_first_on_asc_last_on_desc'", err);
         while (k != NULL && ok && rest.n > 0 && sl_str_cut(&rest, ';', &one))
             ok = one.n == 0 || sl_duck_run(k, a, one, NULL, NULL, err);
         for (size_t i = 0; k != NULL && ok && bq_macros[i] != NULL; i++)
             ok = sl_duck_run(k, a, sl_fmt(a, "CREATE OR REPLACE MACRO %s", bq_macros[i]), NULL, NULL, err);
         sl_duck_disconnect(k);
+        if (!ok) { /* the next one tries again */
+            sl_duck_close(c->duck);
+            c->duck = NULL;
+        }
     }
     pthread_mutex_unlock(&c->lock);
     return ok && (!opened || bq_jobs_take_up(c, err));

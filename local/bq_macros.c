@@ -3,12 +3,16 @@
 
 /* A CASE over typeof() is decided before a row is read; TRY_CAST keeps the branches that are not taken from failing. */
 const char *const bq_macros[] = {
+    /* SUBSTR begins at 1 where it would begin before the text */
+    "sl_begin(x, p) AS CASE WHEN p = 0 OR -p > length(x) THEN 1 ELSE p END",
     "sl_string(x) AS CASE WHEN typeof(x) LIKE 'DECIMAL%' AND contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')"
     " WHEN typeof(x) IN ('DOUBLE', 'FLOAT') AND ends_with(CAST(x AS VARCHAR), '.0') THEN replace(CAST(x AS VARCHAR), '.0', '') ELSE CAST(x AS VARCHAR) END",
     /* a cell of an answer */
     "sl_cell(x) AS CASE WHEN typeof(x) NOT IN ('DOUBLE', 'FLOAT') THEN sl_string(x) WHEN isnan(TRY_CAST(x AS DOUBLE)) THEN 'NaN' WHEN isinf(TRY_CAST(x AS DOUBLE)) THEN CASE WHEN TRY_CAST(x AS DOUBLE) > 0 THEN 'Infinity' ELSE '-Infinity' END"
     " ELSE sl_string(x) END",
-    "sl_text(x) AS CASE WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST(x AS BLOB)) ELSE sl_string(x) END",
+    /* parts of a second have three digits or six */
+    "sl_moment(s) AS CASE WHEN contains(s, '.') THEN regexp_replace(s, '\\.[0-9]+', '.' || rpad(regexp_extract(s, '\\.([0-9]+)', 1), CASE WHEN length(regexp_extract(s, '\\.([0-9]+)', 1)) > 3 THEN 6 ELSE 3 END, '0')) ELSE s END",
+    "sl_text(x) AS CASE WHEN typeof(x) = 'BLOB' THEN decode(TRY_CAST(x AS BLOB)) WHEN typeof(x) IN ('TIMESTAMP', 'TIMESTAMP WITH TIME ZONE', 'TIME') THEN sl_moment(CAST(x AS VARCHAR)) ELSE sl_string(x) END",
     "sl_bytes(x) AS CASE WHEN typeof(x) = 'BLOB' THEN TRY_CAST(x AS BLOB) ELSE encode(CAST(x AS VARCHAR)) END",
     "sl_int(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN CAST(round(TRY_CAST(x AS DOUBLE)) AS BIGINT) ELSE CAST(x AS BIGINT) END",
     "sl_divisor(x) AS CASE WHEN x = 0 THEN CAST('division by zero' AS BIGINT) ELSE x END", /* not error(): TRY and the optimizer do not like it */

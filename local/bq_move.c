@@ -37,7 +37,7 @@ bool bq_load(bq_work *w, const sl_val *conf, const sl_val **ret)
         for (size_t i = 0; i < SL_COUNT(kept); i++)
             if (sl_get(conf, kept[i]) != NULL)
                 sl_map_setc(w->a, meta, kept[i], sl_get(conf, kept[i]));
-        if (!bq_widen(w, to) || !bq_remember_table(w->k, w->a, to, meta, w->err))
+        if (!bq_widen(w, to, true) || !bq_remember_table(w->k, w->a, to, meta, w->err))
             return false;
         before = 0;
     }

@@ -206,7 +206,7 @@ static bool ddl(bq_work *w, const gs_statement *s)
     bool selects = strcmp(s->type, "CREATE_TABLE_AS_SELECT") == 0;
     if (selects)
         set_destination(w, s->target);
-    return bq_run(w, s->sql, NULL) && (!selects || bq_widen(w, s->target)) && remember_created(w, s);
+    return bq_run(w, s->sql, NULL) && (!selects || bq_widen(w, s->target, false)) && remember_created(w, s);
 }
 
 static bool is_dml(const char *type)
@@ -286,7 +286,7 @@ static bool select_into(bq_work *w, const gs_statement *s, const sl_val *conf)
         sl_map_setc(w->a, meta, "clustering", sl_get(conf, "clustering"));
     if (exists && sl_str_eqc(write, "WRITE_APPEND"))
         return bq_fit_schema(w, conf, destination, have, s->sql) && bq_run(w, sl_fmt(w->a, "INSERT INTO %.*s BY NAME %.*s", SL_ARG(name), SL_ARG(s->sql)), NULL);
-    return bq_run(w, sl_fmt(w->a, "CREATE OR REPLACE TABLE %.*s AS %.*s", SL_ARG(name), SL_ARG(s->sql)), NULL) && bq_widen(w, destination) && bq_remember_table(w->k, w->a, destination, meta, w->err);
+    return bq_run(w, sl_fmt(w->a, "CREATE OR REPLACE TABLE %.*s AS %.*s", SL_ARG(name), SL_ARG(s->sql)), NULL) && bq_widen(w, destination, false) && bq_remember_table(w->k, w->a, destination, meta, w->err);
 }
 
 /* As a load job; into a table that is there, its columns say what the files hold. */

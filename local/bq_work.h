@@ -17,7 +17,7 @@ int64_t bq_count(bq_work *w, sl_str from);
 /* "project.dataset"."table" of a tableReference; a partition's $ is left out. */
 sl_str bq_table_sql(sl_arena *a, const sl_val *ref);
 /* Numbers of a table that a query or a file has made get their 64 bits. */
-bool bq_widen(bq_work *w, const sl_val *ref);
+bool bq_widen(bq_work *w, const sl_val *ref, bool loaded);
 /* The dataset is there, and in the job's location. */
 bool bq_dataset_known(bq_work *w, const sl_val *ref);
 /* Rows that CSV readers have left out so far, against the limit that each of them was given. */

@@ -124,7 +124,11 @@ static void add_token(gs_context *x, sl_buf *b, const gs_token *t)
     if (b->n > 0 && t->space_before)
         sl_buf_char(b, ' ');
     switch (t->kind) {
-    case GS_STRING: sl_buf_fmt(b, "'%.*s'", SL_ARG(sl_str_replace(x->arena, t->text, SL_S("'"), SL_S("''")))); break;
+    case GS_STRING:
+        sl_buf_fmt(b, "'%.*s'", SL_ARG(sl_str_replace(x->arena, t->text, SL_S("'"), SL_S("''"))));
+        if (gs_is(t - 1, "LIKE") && sl_str_find(t->text, SL_S("\\")) >= 0) /* it escapes there without being asked to */
+            sl_buf_addc(b, " ESCAPE '\\'");
+        break;
     case GS_BYTES: sl_buf_fmt(b, "unhex('%.*s')", SL_ARG(sl_hex(x->arena, t->text))); break;
     case GS_QUOTED: {
         sl_str rest = t->text, one;
@@ -745,12 +749,13 @@ sl_str gs_rewrite(gs_context *x, const gs_token *t, size_t n)
         r.in_set = r.set_list && (gs_is(at, "SET") || gs_op(at, ","));
         if (gs_op(at, "(") || gs_op(at, "[")) { /* a scope of its own: commas and FROM inside are its business */
             size_t end = gs_close(t, n, r.i);
+            bool integers = gs_op(at, "[") && is_integer_list(at, end - r.i);
+            sl_buf_addc(&r.out, integers ? " (" : "");
             add_token(x, &r.out, at);
             sl_buf_add(&r.out, gs_op(at, "[") ? elements(x, at + 1, end > r.i + 2 ? end - r.i - 2 : 0) : gs_rewrite(x, at + 1, end > r.i + 2 ? end - r.i - 2 : 0));
             if (end > r.i + 1)
                 add_token(x, &r.out, &t[end - 1]);
-            if (gs_op(at, "[") && is_integer_list(at, end - r.i))
-                sl_buf_addc(&r.out, "::BIGINT[]");
+            sl_buf_addc(&r.out, integers ? "::BIGINT[])" : "");
             r.i = end;
             continue;
         }

@@ -338,7 +338,7 @@ static bool log_in(conn *c)
     put32(&c->out, 0);
     end(c, at);
     const char *const settings[][2] = { { "server_version", c->w->backend.version }, { "server_encoding", "UTF8" }, { "client_encoding", "UTF8" }, { "DateStyle", "ISO, MDY" }, { "TimeZone", "UTC" }, { "integer_datetimes", "on" },
-                                        { "standard_conforming_strings", "on" } };
+                                        { "standard_conforming_strings", "off" } };
     for (size_t i = 0; i < SL_COUNT(settings); i++)
         say_setting(c, settings[i][0], settings[i][1]);
     at = begin(c, 'K');

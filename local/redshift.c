@@ -209,6 +209,7 @@ static bool describe(void *self, sl_arena *a, sl_str statement, const sl_val **c
 static bool open_warehouse(sl_cloud *c, sl_err *err)
 {
     static const char *const setup[] = {
+        "SET default_null_order = 'nulls_last_on_asc_first_on_desc'",
         "CREATE SCHEMA IF NOT EXISTS _sl",
         "CREATE TABLE IF NOT EXISTS _sl.statements(id VARCHAR, token VARCHAR, status VARCHAR, doc VARCHAR)",
     };

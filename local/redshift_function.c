@@ -14,21 +14,6 @@ static bool expect(sl_str *rest, const char *word, const char *where, sl_err *er
     return is(token, word) || sl_err_set(err, SL_ERR_DATA, "pg.42601", "syntax error at or near \"%.*s\": %s needs %s", SL_ARG(token), where, word);
 }
 
-/* Up to one of the brackets' commas, or their end; *last: which of both. */
-static sl_str argument(sl_str *rest, bool *last)
-{
-    sl_str begin = *rest, token;
-    int depth = 0;
-    while ((token = sl_sql_token(rest)).n > 0) {
-        *last = depth == 0 && is(token, ")");
-        if (*last || (depth == 0 && is(token, ",")))
-            return sl_str_trim((sl_str){ begin.p, (size_t)(token.p - begin.p) });
-        depth += is(token, "(") - is(token, ")");
-    }
-    *last = true;
-    return begin;
-}
-
 /* $$ … $$, $name$ … $name$ or '…' without what is around it. */
 static sl_str body_of(sl_arena *a, sl_str token)
 {
@@ -68,7 +53,7 @@ static bool create_function(sl_redshift_session *s, sl_arena *a, sl_str rest, sl
     if (!expect(&rest, "(", "a function", err))
         return false;
     while (!last) {
-        sl_str type = argument(&rest, &last);
+        sl_str type = sl_redshift_item(&rest, &last);
         if (type.n == 0)
             continue;
         if (count == ARGUMENTS_MAX)

@@ -25,6 +25,7 @@ const char *const sl_redshift_macros[] = {
           " (e, s1, r1, s2, r2, s3, r3, z) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) " ELSE z END, (e, s1, r1, s2, r2, s3, r3, s4, r4) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) CASE_OF(4) " END,"
           " (e, s1, r1, s2, r2, s3, r3, s4, r4, z) AS CASE" CASE_OF(1) CASE_OF(2) CASE_OF(3) CASE_OF(4) " ELSE z END",
     MACRO "rs_divisor(x) AS CASE WHEN x = 0 THEN CAST('division by zero' AS BIGINT) ELSE x END", /* not error(): TRY and the optimizer do not like it */
+    MACRO "rs_concat(a, b) AS CAST(a AS VARCHAR) || CAST(b AS VARCHAR)", /* NULL where one of them is */
     MACRO "rs_mod(x, y) AS x % rs_divisor(y)",
     /* dates */
     MACRO "rs_last_day(d) AS last_day(CAST(d AS DATE))",
@@ -86,6 +87,13 @@ const char *const sl_redshift_macros[] = {
     MACRO "json_typeof(j) AS CASE json_type(j) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE 'number' END",
     MACRO "get_array_length(j) AS json_array_length(j)",
     MACRO "split_to_array(s) AS to_json(string_split(s, ',')), (s, c) AS to_json(string_split(s, c))",
+    MACRO "timeofday() AS strftime(now() AT TIME ZONE 'UTC', '%a %b %d %H:%M:%S.%f %Y UTC')",
+    MACRO "width_bucket(x, least_x, most_x, n) AS CASE WHEN x < least_x THEN 0 WHEN x >= most_x THEN n + 1 ELSE CAST(floor((x - least_x) * n / (most_x - least_x)) AS BIGINT) + 1 END",
+    /* of '1,234.5-' what a number needs */
+    MACRO "rs_digits(s) AS CASE WHEN regexp_matches(s, '-|<') THEN '-' ELSE '' END || regexp_replace(s, '[^0-9.]', '', 'g')",
+    MACRO "has_table_privilege(t, p) AS true, (u, t, p) AS true",
+    MACRO "has_schema_privilege(s, p) AS true, (u, s, p) AS true",
+    MACRO "has_database_privilege(d, p) AS true, (u, d, p) AS true",
     /* the beginning of a text that has so many bytes at most: a character is not cut */
     MACRO "rs_fit(x, n) AS CASE WHEN strlen(x) <= n THEN x ELSE decode(unhex(left(hex(encode(x)), 2 * (n - " CUT ")))) END",
     MACRO "rs_places(x, n) AS CASE WHEN instr(x, '.') > 0 AND instr(lower(x), 'e') = 0 THEN left(x, instr(x, '.') + n) ELSE x END",

@@ -144,6 +144,43 @@ static size_t formatted(shaper *s, size_t i)
     return i;
 }
 
+/* TO_NUMBER(s, 'format'): as many places as the format has. */
+static size_t to_number(shaper *s, size_t i)
+{
+    size_t end = close_of(s, i + 1), comma = find(s, i + 2, end, ","), places = 0;
+    if (comma + 2 != end || s->k.t[comma + 1].p[0] != '\'')
+        return i;
+    sl_str format = s->k.t[comma + 1];
+    for (size_t at = 0, behind = 0; at < format.n; at++) {
+        behind |= format.p[at] == '.' || format.p[at] == 'D' || format.p[at] == 'd';
+        places += behind && (format.p[at] == '9' || format.p[at] == '0');
+    }
+    sl_buf_addc(&s->out, " CAST(rs_digits(");
+    shape(s, i + 2, comma);
+    sl_buf_fmt(&s->out, ") AS DECIMAL(38, %zu))", places);
+    return end + 1;
+}
+
+/* AVG of integers is one, cut; DuckDB's is a float. With its OVER. */
+static size_t average(shaper *s, size_t i)
+{
+    size_t end = close_of(s, i + 1), behind = end + 1;
+    bool window = at(s, behind, "OVER");
+    if (window)
+        behind = at(s, behind + 1, "(") ? close_of(s, behind + 1) + 1 : behind + 2;
+    if (end == s->k.n || behind > s->k.n)
+        return i;
+    for (int part = 0; part < 2; part++) {
+        sl_buf_addc(&s->out, part ? " / nullif(count(" : " (sum(");
+        shape(s, i + 2, end);
+        sl_buf_char(&s->out, ')');
+        if (window)
+            shape(s, end + 1, behind);
+    }
+    sl_buf_addc(&s->out, ", 0))");
+    return behind;
+}
+
 /* TRUNC(GETDATE()) and the like: a date. Of a column nobody can say here what it is: numbers are cut. */
 static size_t truncated(shaper *s, size_t i)
 {
@@ -268,6 +305,10 @@ static size_t clause(shaper *s, size_t i)
         return view_columns(s, i);
     if (call && at(s, i, "RATIO_TO_REPORT"))
         return ratio(s, i);
+    if (call && at(s, i, "AVG"))
+        return average(s, i);
+    if (call && at(s, i, "TO_NUMBER"))
+        return to_number(s, i);
     if (call && at(s, i, "TRUNC"))
         return truncated(s, i);
     if (at(s, i, "SIMILAR"))

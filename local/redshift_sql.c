@@ -23,27 +23,13 @@ static sl_str peek(sl_str rest)
     return sl_sql_token(&rest);
 }
 
-/* (…), if that is what comes next. */
-static void skip_list(sl_str *rest)
-{
-    int depth = 0;
-    if (!is(peek(*rest), "("))
-        return;
-    do {
-        sl_str token = sl_sql_token(rest);
-        depth += is(token, "(") - is(token, ")");
-        if (token.n == 0)
-            return;
-    } while (depth > 0);
-}
-
 /* DISTKEY(a), ENCODE zstd, COMPOUND SORTKEY (a, b), …: taken, and gone. */
 static bool attribute(sl_str token, sl_str *rest)
 {
     if (is(token, "DISTKEY") || is(token, "SORTKEY")) {
         if (is(token, "SORTKEY") && is(peek(*rest), "AUTO"))
             (void)sl_sql_token(rest);
-        skip_list(rest);
+        sl_redshift_skip_list(rest);
         return true;
     }
     if ((is(token, "COMPOUND") || is(token, "INTERLEAVED")) && is(peek(*rest), "SORTKEY"))
@@ -99,22 +85,22 @@ static sl_str renamed(sl_str token, sl_str *rest, bool definition)
 {
     static const char *const functions[][2] = { { "NVL", "coalesce" }, { "LEN", "length" }, { "DECODE", "rs_decode" }, { "REGEXP_REPLACE", "rs_regexp_replace" },
                                                 { "TO_HEX", "rs_to_hex" }, { "JSON_EXTRACT_PATH_TEXT", "rs_json_path" }, { "DATE_TRUNC", "rs_datetrunc" }, { "LAST_DAY", "rs_last_day" },
-                                                { "REPLICATE", "repeat" }, { "FUNC_SHA1", "sha1" }, { "SHA", "sha1" }, { "MOD", "rs_mod" } };
+                                                { "REPLICATE", "repeat" }, { "FUNC_SHA1", "sha1" }, { "SHA", "sha1" }, { "MOD", "rs_mod" }, { "ISNULL", "coalesce" }, { "CONCAT", "rs_concat" } };
     bool call = is(peek(*rest), "(");
     if ((is(token, "GETDATE") && call) || is(token, "SYSDATE")) {
         if (call)
-            skip_list(rest);
+            sl_redshift_skip_list(rest);
         return SL_S("(current_timestamp AT TIME ZONE 'UTC')");
     }
     for (size_t i = 0; i < SL_COUNT(functions); i++)
         if (call && is(token, functions[i][0]))
             return sl_str_c(functions[i][1]);
     if (is(token, "VERSION") && call) {
-        skip_list(rest);
+        sl_redshift_skip_list(rest);
         return SL_S("'PostgreSQL 8.0.2, Redshift 1.0 (the local cloud of Sluice)'");
     }
     if (is(token, "CURRENT_SCHEMA") && call) {
-        skip_list(rest);
+        sl_redshift_skip_list(rest);
         return SL_S("replace(current_schema(), 'main', 'public')");
     }
     if ((is(token, "public") || sl_str_eqc(token, "\"public\"")) && is(peek(*rest), "."))
@@ -124,7 +110,7 @@ static sl_str renamed(sl_str token, sl_str *rest, bool definition)
     if (is_information(token, *rest))
         return SL_S(SL_REDSHIFT_INFORMATION);
     if (is(token, "CURRENT_DATABASE") && call) {
-        skip_list(rest);
+        sl_redshift_skip_list(rest);
         return SL_S("'dev'");
     }
     if ((is(token, "CURRENT_USER") || is(token, "SESSION_USER")) && !call)
@@ -137,7 +123,7 @@ static sl_str renamed(sl_str token, sl_str *rest, bool definition)
         sl_str after = *rest;
         (void)sl_sql_token(&after);
         if (is(sl_sql_token(&after), "MAX")) {
-            skip_list(rest);
+            sl_redshift_skip_list(rest);
             return SL_S("varchar");
         }
     }
@@ -173,6 +159,7 @@ static bool identity(sl_redshift_session *s, sl_arena *a, sl_str token, sl_str *
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, sl_str *ret, sl_err *err)
 {
     sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
+    statement = sl_redshift_literals(a, statement);
     if (!sl_redshift_whole(s, a, statement, ret, err) || ret->n > 0)
         return ret->n > 0;
     if (!sl_redshift_table(s, a, statement, &statement, err))
@@ -181,7 +168,10 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
     sl_str rest = statement, token, first = peek(statement);
     bool definition = is(first, "CREATE") || is(first, "ALTER");
     /* Nothing to do here; and there is one user, who may do all. */
-    if (is(first, "VACUUM") || is(first, "ANALYZE") || is(first, "GRANT") || is(first, "REVOKE")) {
+    sl_str behind = statement;
+    (void)sl_sql_token(&behind);
+    bool user = (definition || is(first, "DROP")) && (is(peek(behind), "USER") || is(peek(behind), "GROUP") || is(peek(behind), "ROLE"));
+    if (is(first, "VACUUM") || is(first, "ANALYZE") || is(first, "GRANT") || is(first, "REVOKE") || user) {
         *ret = SL_REDSHIFT_NOTHING;
         return true;
     }
@@ -201,10 +191,10 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
         if (is(token, "AT") && !is(peek(rest), "TIME")) /* a name, where it is not AT TIME ZONE */
             other = SL_S("\"at\"");
         if (is(token, "PG_BACKEND_PID") && is(peek(rest), "(")) {
-            skip_list(&rest);
+            sl_redshift_skip_list(&rest);
             other = sl_fmt(a, "%d", s->pid);
         } else if (is(token, "PG_LAST_COPY_COUNT") && is(peek(rest), "(")) {
-            skip_list(&rest);
+            sl_redshift_skip_list(&rest);
             other = sl_fmt(a, "%lld", (long long)s->copied);
         }
         /* Blanks between all tokens, but not where DuckDB reads them as one: a.b, ::, <=, 1.5. */

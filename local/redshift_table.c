@@ -75,32 +75,6 @@ sl_str sl_redshift_text_name(sl_arena *a, sl_redshift_text t)
 
 /* ---- items of a definition ---- */
 
-/* Up to one of the brackets' commas, or their end; *last: which of both. */
-static sl_str item_of(sl_str *rest, bool *last)
-{
-    sl_str begin = *rest, token;
-    int depth = 0;
-    while ((token = sl_sql_token(rest)).n > 0) {
-        *last = depth == 0 && is(token, ")");
-        if (*last || (depth == 0 && is(token, ",")))
-            return sl_str_trim((sl_str){ begin.p, (size_t)(token.p - begin.p) });
-        depth += is(token, "(") - is(token, ")");
-    }
-    *last = true;
-    return sl_str_trim(begin);
-}
-
-static void skip_brackets(sl_str *rest)
-{
-    sl_str ahead = *rest;
-    bool last = false;
-    if (!is(sl_sql_token(&ahead), "("))
-        return;
-    while (!last)
-        (void)item_of(&ahead, &last);
-    *rest = ahead;
-}
-
 static bool same_name(sl_arena *a, sl_str x, sl_str y)
 {
     return sl_str_ieq(sl_str_replace(a, x, SL_S("\""), SL_S("")), sl_str_replace(a, y, SL_S("\""), SL_S("")));
@@ -120,7 +94,7 @@ static bool is_key(sl_arena *a, sl_str item, sl_val *keys)
     if (!is(word, "PRIMARY") || !is(sl_sql_token(&rest), "KEY") || !is(sl_sql_token(&rest), "("))
         return false;
     while (!last)
-        sl_list_add(a, keys, sl_val_str(a, item_of(&rest, &last)));
+        sl_list_add(a, keys, sl_val_str(a, sl_redshift_item(&rest, &last)));
     return true;
 }
 
@@ -138,7 +112,7 @@ static bool key_of_column(sl_str token, sl_str *rest, bool *primary)
             if (!is(sl_sql_token(&ahead), "."))
                 break;
         }
-        skip_brackets(rest);
+        sl_redshift_skip_list(rest);
     } else
         return is(token, "UNIQUE");
     return true;
@@ -226,11 +200,11 @@ bool sl_redshift_table(sl_redshift_session *s, sl_arena *a, sl_str statement, sl
         return true;
     bool last = false, any = false;
     for (sl_str rest = sl_str_sub(statement, open, statement.n); !last;)
-        (void)is_key(a, item_of(&rest, &last), keys);
+        (void)is_key(a, sl_redshift_item(&rest, &last), keys);
     sl_buf_add(&b, sl_str_sub(statement, 0, open));
     sl_str rest = sl_str_sub(statement, open, statement.n);
     for (last = false; !last;) {
-        sl_str item = item_of(&rest, &last), ahead = item;
+        sl_str item = sl_redshift_item(&rest, &last), ahead = item;
         if (is_key(a, item, keys))
             continue;
         sl_buf_addc(&b, any ? ", " : "");
@@ -324,7 +298,12 @@ bool sl_redshift_alter_table(sl_redshift_session *s, sl_arena *a, sl_str table, 
 {
     sl_str ahead = rest, what = sl_sql_token(&ahead);
     bool key = is(what, "CONSTRAINT") || is(what, "PRIMARY") || is(what, "UNIQUE") || is(what, "FOREIGN");
-    if ((is(action, "ADD") || is(action, "DROP")) && key) {
+    bool lies = is(what, "DISTKEY") || is(what, "SORTKEY") || is(what, "DISTSTYLE") || is(what, "COMPOUND") || is(what, "ENCODE");
+    if (is(what, "COLUMN")) {
+        (void)sl_sql_token(&ahead);
+        lies = is(sl_sql_token(&ahead), "ENCODE");
+    }
+    if (((is(action, "ADD") || is(action, "DROP")) && key) || (is(action, "ALTER") && lies) || is(action, "OWNER")) { /* nothing to do here */
         sl_list_add(a, parts, sl_val_str(a, SL_REDSHIFT_NOTHING));
         return true;
     }

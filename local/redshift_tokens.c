@@ -6,6 +6,31 @@
 
 typedef sl_redshift_tokens tokens;
 
+sl_str sl_redshift_item(sl_str *rest, bool *last)
+{
+    sl_str begin = *rest, token;
+    int depth = 0;
+    while ((token = sl_sql_token(rest)).n > 0) {
+        *last = depth == 0 && is(token, ")");
+        if (*last || (depth == 0 && is(token, ",")))
+            return sl_str_trim((sl_str){ begin.p, (size_t)(token.p - begin.p) });
+        depth += is(token, "(") - is(token, ")");
+    }
+    *last = true;
+    return sl_str_trim(begin);
+}
+
+void sl_redshift_skip_list(sl_str *rest)
+{
+    sl_str ahead = *rest;
+    bool last = false;
+    if (!is(sl_sql_token(&ahead), "("))
+        return;
+    while (!last)
+        (void)sl_redshift_item(&ahead, &last);
+    *rest = ahead;
+}
+
 /* 0: brackets are nested too deep for us, or not closed. */
 static size_t count(sl_str statement)
 {

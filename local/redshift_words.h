@@ -20,12 +20,22 @@ sl_str sl_redshift_unquoted(sl_arena *arena, sl_str token);
 /* The value of an option, with or without AS. */
 sl_str sl_redshift_value(sl_arena *arena, sl_str *rest);
 
+/* Up to one of the brackets' commas, or their end; *last: which of both. */
+sl_str sl_redshift_item(sl_str *rest, bool *last);
+/* (…), if that is what comes next. */
+void sl_redshift_skip_list(sl_str *rest);
+
 /* A statement that does nothing. */
 #define SL_REDSHIFT_NOTHING SL_S("SET VARIABLE sl_nothing = 0")
 
 /* ---- redshift_shape.c ---- */
 
 sl_str sl_redshift_shape(sl_arena *arena, sl_str statement);
+
+/* ---- redshift_literals.c ---- */
+
+/* Literals without backslash escapes, and LIKE with the escape that it has there. Once only for each statement. */
+sl_str sl_redshift_literals(sl_arena *arena, sl_str statement);
 
 /* ---- redshift_names.c ---- */
 
