@@ -1,5 +1,5 @@
 /*
- * local/redshift_cast.c: x::varchar(n) and x::char(n) as calls of CAST, since such a cast cuts a text that is too long; DuckDB leaves it whole.
+ * local/redshift_cast.c: x::varchar(n), x::text and their like as calls of CAST, for redshift_shape.c: such a cast cuts a text that is too long, and takes the quotes from one of JSON.
  * Source: https://docs.aws.amazon.com/redshift/latest/dg/r_CAST_function.html
  */
 #include "base/arena.h"
@@ -21,7 +21,7 @@ sl_str sl_redshift_casts(sl_arena *a, sl_str statement)
             continue;
         const char *from = s.t[i + 2].p;
         sl_str rest = { from, (size_t)(statement.p + statement.n - from) };
-        if (!sl_redshift_text_type(&rest, &type, &ignored) || type.length == 0 || rest.p[-1] != ')')
+        if (!sl_redshift_text_type(&rest, &type, &ignored) || type.length == 0)
             continue;
         casts[i] = (sl_str){ from, (size_t)(rest.p - from) };
         opens[sl_token_value(&s, i - 1)]++;

@@ -61,8 +61,14 @@ const char *const sl_redshift_macros[] = {
     MACRO "btrim(s) AS trim(s), (s, c) AS trim(s, c)",
     MACRO "initcap(s) AS array_to_string(list_transform(regexp_extract_all(lower(s), '[[:alnum:]]+|[^[:alnum:]]+'), w -> upper(w[1]) || w[2:]), '')",
     MACRO "rs_regexp_replace(s, re) AS regexp_replace(s, re, '', 'g'), (s, re, r) AS regexp_replace(s, re, r, 'g')",
-    MACRO "regexp_substr(s, re) AS regexp_extract(s, re)",
-    MACRO "regexp_count(s, re) AS len(regexp_extract_all(s, re))",
+    /* position, occurrence, i: any case, e: the group */
+    MACRO "rs_re(re, o) AS CASE WHEN contains(o, 'i') THEN '(?i)' || re ELSE re END",
+    MACRO "regexp_substr(s, re) AS regexp_extract(s, re), (s, re, p) AS regexp_extract(substr(s, p), re), (s, re, p, n) AS coalesce(regexp_extract_all(substr(s, p), re)[n], ''),"
+          " (s, re, p, n, o) AS coalesce(regexp_extract_all(substr(s, p), rs_re(re, o), CASE WHEN contains(o, 'e') THEN 1 ELSE 0 END)[n], ''),"
+          " (s, re, p, n, o, g) AS coalesce(regexp_extract_all(substr(s, p), rs_re(re, o), CASE WHEN contains(o, 'e') THEN g ELSE 0 END)[n], '')",
+    MACRO "regexp_count(s, re) AS len(regexp_extract_all(s, re)), (s, re, p) AS len(regexp_extract_all(substr(s, p), re)), (s, re, p, o) AS len(regexp_extract_all(substr(s, p), rs_re(re, o)))",
+    MACRO "rs_lpad(s, n) AS lpad(CAST(s AS VARCHAR), CAST(n AS INTEGER), ' '), (s, n, f) AS lpad(CAST(s AS VARCHAR), CAST(n AS INTEGER), f)",
+    MACRO "rs_rpad(s, n) AS rpad(CAST(s AS VARCHAR), CAST(n AS INTEGER), ' '), (s, n, f) AS rpad(CAST(s AS VARCHAR), CAST(n AS INTEGER), f)",
     MACRO "regexp_instr(s, re) AS CASE WHEN NOT regexp_matches(s, re) THEN 0 ELSE length(regexp_extract(s, '^((?s:.*?))(?:' || re || ')', 1)) + 1 END",
     MACRO "rs_to_hex(x) AS lower(to_hex(x))",
     MACRO "quote_ident(s) AS CASE WHEN regexp_full_match(s, '[a-z_][a-z0-9_]*') THEN s ELSE '\"' || replace(s, '\"', '\"\"') || '\"' END",
@@ -94,6 +100,7 @@ const char *const sl_redshift_macros[] = {
     MACRO "has_table_privilege(t, p) AS true, (u, t, p) AS true",
     MACRO "has_schema_privilege(s, p) AS true, (u, s, p) AS true",
     MACRO "has_database_privilege(d, p) AS true, (u, d, p) AS true",
+    MACRO "rs_text(x) AS CASE WHEN typeof(x) = 'JSON' THEN json_extract_string(TRY_CAST(x AS JSON), '$') ELSE CAST(x AS VARCHAR) END", /* a SUPER without its quotes */
     /* the beginning of a text that has so many bytes at most: a character is not cut */
     MACRO "rs_fit(x, n) AS CASE WHEN strlen(x) <= n THEN x ELSE decode(unhex(left(hex(encode(x)), 2 * (n - " CUT ")))) END",
     MACRO "rs_places(x, n) AS CASE WHEN instr(x, '.') > 0 AND instr(lower(x), 'e') = 0 THEN left(x, instr(x, '.') + n) ELSE x END",

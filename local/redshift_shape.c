@@ -94,14 +94,15 @@ static void cast(shaper *s, size_t from, size_t to, size_t type, size_t end)
     sl_str rest = { s->k.t[type].p, (size_t)(s->k.text.p + s->k.text.n - s->k.t[type].p) };
     sl_redshift_text text;
     sl_err ignored;
-    bool cut = at(s, end - 1, ")") && sl_redshift_text_type(&rest, &text, &ignored) && text.length > 0;
-    sl_buf_addc(&s->out, cut ? " rs_fit(CAST(" : " CAST(");
+    bool is_text = sl_redshift_text_type(&rest, &text, &ignored) && text.length > 0, cut = is_text && at(s, end - 1, ")");
+    sl_buf_addc(&s->out, cut ? " rs_fit(rs_text(" : is_text ? " rs_text(" : " CAST(");
     shape(s, from, to);
-    sl_buf_addc(&s->out, cut ? " AS varchar" : " AS ");
     if (cut)
         sl_buf_fmt(&s->out, "), %lld", (long long)text.length);
-    else
+    else if (!is_text) {
+        sl_buf_addc(&s->out, " AS ");
         shape(s, type, end);
+    }
     sl_buf_char(&s->out, ')');
 }
 
@@ -124,6 +125,15 @@ static bool formats_number(sl_str format)
     return sl_str_find(format, SL_S("9")) >= 0 || sl_str_find(format, SL_S("0")) >= 0;
 }
 
+/* A moment, in a format that is known here. */
+static void to_char(shaper *s, size_t from, size_t to, sl_str format)
+{
+    shaper inner = { .a = s->a, .k = s->k, .out = sl_buf_new(s->a, SIZE_MAX / 4) };
+    shape(&inner, from, to);
+    sl_str value = sl_buf_str(&inner.out), moment = sl_fmt(s->a, "CAST(%.*s AS TIMESTAMP)", SL_ARG(value)), sql = sl_redshift_to_char(s->a, moment, sl_redshift_unquoted(s->a, format));
+    sl_buf_fmt(&s->out, " %.*s", SL_ARG(sql));
+}
+
 /* TO_CHAR(x, 'format'), TO_DATE(x, 'format'), TO_TIMESTAMP(x, 'format') */
 static size_t formatted(shaper *s, size_t i)
 {
@@ -133,7 +143,11 @@ static size_t formatted(shaper *s, size_t i)
     for (size_t k = 0; k < SL_COUNT(calls); k++) {
         if (!at(s, i, calls[k][0]) || comma + 1 >= end)
             continue;
-        bool number = k == 0 && s->k.t[comma + 1].p[0] == '\'' && formats_number(s->k.t[comma + 1]);
+        bool literal = k == 0 && comma + 2 == end && s->k.t[comma + 1].p[0] == '\'', number = literal && formats_number(s->k.t[comma + 1]);
+        if (literal && !number) {
+            to_char(s, i + 2, comma, s->k.t[comma + 1]);
+            return end + 1;
+        }
         sl_buf_addc(&s->out, number ? " rs_number_text(" : calls[k][1]);
         shape(s, i + 2, comma);
         sl_buf_addc(&s->out, number ? ", " : calls[k][2]);
@@ -158,6 +172,24 @@ static size_t to_number(shaper *s, size_t i)
     sl_buf_addc(&s->out, " CAST(rs_digits(");
     shape(s, i + 2, comma);
     sl_buf_fmt(&s->out, ") AS DECIMAL(38, %zu))", places);
+    return end + 1;
+}
+
+/* JSON_EXTRACT_PATH_TEXT(j, …, true) and its like: NULL where j is no JSON. */
+static size_t json_or_null(shaper *s, size_t i)
+{
+    size_t end = close_of(s, i + 1), first = find(s, i + 2, end, ",");
+    bool null = end < s->k.n && at(s, end - 1, "TRUE");
+    if (end == s->k.n || !(null || at(s, end - 1, "FALSE")) || !at(s, end - 2, ","))
+        return i;
+    if (null) {
+        sl_buf_addc(&s->out, " CASE WHEN json_valid(");
+        shape(s, i + 2, first);
+        sl_buf_addc(&s->out, ") THEN");
+    }
+    sl_buf_fmt(&s->out, " %.*s(", SL_ARG(s->k.t[i]));
+    shape(s, i + 2, end - 2);
+    sl_buf_addc(&s->out, null ? ") END" : ")");
     return end + 1;
 }
 
@@ -305,6 +337,11 @@ static size_t clause(shaper *s, size_t i)
         return view_columns(s, i);
     if (call && at(s, i, "RATIO_TO_REPORT"))
         return ratio(s, i);
+    if (call && (at(s, i, "JSON_EXTRACT_PATH_TEXT") || at(s, i, "JSON_EXTRACT_ARRAY_ELEMENT_TEXT") || at(s, i, "JSON_ARRAY_LENGTH"))) {
+        size_t next = json_or_null(s, i);
+        if (next > i)
+            return next;
+    }
     if (call && at(s, i, "AVG"))
         return average(s, i);
     if (call && at(s, i, "TO_NUMBER"))

@@ -85,7 +85,7 @@ static sl_str renamed(sl_str token, sl_str *rest, bool definition)
 {
     static const char *const functions[][2] = { { "NVL", "coalesce" }, { "LEN", "length" }, { "DECODE", "rs_decode" }, { "REGEXP_REPLACE", "rs_regexp_replace" },
                                                 { "TO_HEX", "rs_to_hex" }, { "JSON_EXTRACT_PATH_TEXT", "rs_json_path" }, { "DATE_TRUNC", "rs_datetrunc" }, { "LAST_DAY", "rs_last_day" },
-                                                { "REPLICATE", "repeat" }, { "FUNC_SHA1", "sha1" }, { "SHA", "sha1" }, { "MOD", "rs_mod" }, { "ISNULL", "coalesce" }, { "CONCAT", "rs_concat" } };
+                                                { "REPLICATE", "repeat" }, { "FUNC_SHA1", "sha1" }, { "SHA", "sha1" }, { "MOD", "rs_mod" }, { "ISNULL", "coalesce" }, { "CONCAT", "rs_concat" }, { "LPAD", "rs_lpad" }, { "RPAD", "rs_rpad" }, { "OCTET_LENGTH", "strlen" } };
     bool call = is(peek(*rest), "(");
     if ((is(token, "GETDATE") && call) || is(token, "SYSDATE")) {
         if (call)
@@ -164,7 +164,7 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
         return ret->n > 0;
     if (!sl_redshift_table(s, a, statement, &statement, err))
         return false;
-    statement = sl_redshift_shape(a, sl_redshift_casts(a, sl_redshift_names(a, statement)));
+    statement = sl_redshift_shape(a, sl_redshift_casts(a, sl_redshift_names(a, sl_redshift_unnest(a, statement))));
     sl_str rest = statement, token, first = peek(statement);
     bool definition = is(first, "CREATE") || is(first, "ALTER");
     /* Nothing to do here; and there is one user, who may do all. */

@@ -37,6 +37,16 @@ sl_str sl_redshift_shape(sl_arena *arena, sl_str statement);
 /* Literals without backslash escapes, and LIKE with the escape that it has there. Once only for each statement. */
 sl_str sl_redshift_literals(sl_arena *arena, sl_str statement);
 
+/* ---- redshift_format.c ---- */
+
+/* SQL for TO_CHAR(moment, 'format'); both as DuckDB has them, the format without its quotes. */
+sl_str sl_redshift_to_char(sl_arena *arena, sl_str moment, sl_str format);
+
+/* ---- redshift_unnest.c ---- */
+
+/* FROM t, t.list AS x as DuckDB has it. */
+sl_str sl_redshift_unnest(sl_arena *arena, sl_str statement);
+
 /* ---- redshift_names.c ---- */
 
 /* Columns of SELECTs without a name get the one that Redshift gives them. */
@@ -44,7 +54,7 @@ sl_str sl_redshift_names(sl_arena *arena, sl_str statement);
 
 /* ---- redshift_cast.c ---- */
 
-/* x::varchar(n) written as CAST(x AS varchar(n)); other casts stay as they are. */
+/* x::varchar(n) and other casts to texts written as CAST(x AS …); the others stay as they are. */
 sl_str sl_redshift_casts(sl_arena *arena, sl_str statement);
 
 /* ---- redshift_objects.c ---- */

@@ -274,7 +274,7 @@ static void fuzz_redshift(sl_arena *a, sl_str text, sl_err *err)
         like |= is(token, "LIKE");
     if (!like)
         (void)sl_redshift_table(NULL, a, text, &text, err);
-    (void)sl_redshift_shape(a, sl_redshift_casts(a, sl_redshift_names(a, text)));
+    (void)sl_redshift_shape(a, sl_redshift_casts(a, sl_redshift_names(a, sl_redshift_unnest(a, sl_redshift_literals(a, text)))));
 }
 
 static void fuzz_dynamo(sl_arena *a, sl_str text, sl_err *err)
