@@ -15,7 +15,7 @@ static const struct {
 
 enum { DUCK_BOOLEAN = 1, DUCK_FLOAT = 10, DUCK_DOUBLE = 11, VARCHAR_OID = 1043 };
 
-/* Names have no upper case there, not even quoted ones. */
+/* Tables of files and of earlier versions may have names in upper case. */
 static sl_str lower(sl_arena *a, sl_str name)
 {
     sl_buf b = sl_buf_new(a, SIZE_MAX / 4);

@@ -5,7 +5,7 @@
 #include "base/arena.h"
 #include "local/redshift_copy.h"
 
-enum { RAW_MAX = 1024, TEXT_MAX = 100 };
+enum { RAW_MAX = 1024, TEXT_MAX = 100, ROWS_AT_ONCE = 500 };
 
 typedef sl_redshift_copying copy;
 
@@ -142,22 +142,30 @@ sl_val *sl_redshift_reject(const copy *c, sl_str file, int64_t line, sl_str colu
     return ret;
 }
 
-bool sl_redshift_errors_keep(copy *c, const sl_val *rejects, sl_err *err)
+/* (…), of VALUES. */
+static void add_row(copy *c, const sl_val *r, sl_buf *b)
 {
     static const struct {
         const char *key;
         size_t most;
     } texts[] = { { "column", 128 }, { "type", 16 }, { "length", 10 }, { "raw", RAW_MAX }, { "value", RAW_MAX }, { "reason", TEXT_MAX }, { "file", 256 } };
+    sl_str t[SL_COUNT(texts)];
+    for (size_t k = 0; k < SL_COUNT(texts); k++)
+        t[k] = sl_duck_text(c->a, cut(sl_get_text(r, texts[k].key), texts[k].most));
+    sl_buf_fmt(b, "%s(0, %d, (now() AT TIME ZONE 'UTC')::TIMESTAMP, %.*s, %lld, %.*s, %.*s, %.*s, %lld, %.*s, %.*s, %lld, %.*s)", b->n > 0 ? ", " : "", c->s->pid, SL_ARG(t[6]), (long long)sl_get_int(r, "line", 0), SL_ARG(t[0]), SL_ARG(t[1]),
+               SL_ARG(t[2]), (long long)sl_get_int(r, "position", 0), SL_ARG(t[3]), SL_ARG(t[4]), (long long)sl_get_int(r, "code", 0), SL_ARG(t[5]));
+}
+
+bool sl_redshift_errors_keep(copy *c, const sl_val *rejects, sl_err *err)
+{
     sl_duck_con *con = sl_val_count(rejects) > 0 ? sl_duck_connect(c->s->c->redshift_duck, err) : NULL;
     bool ok = con != NULL || sl_val_count(rejects) == 0;
-    for (size_t i = 0; ok && i < sl_val_count(rejects); i++) {
-        const sl_val *r = sl_at(rejects, i);
-        sl_str t[SL_COUNT(texts)];
-        for (size_t k = 0; k < SL_COUNT(texts); k++)
-            t[k] = sl_duck_text(c->a, cut(sl_get_text(r, texts[k].key), texts[k].most));
-        sl_str sql = sl_fmt(c->a, "INSERT INTO _sl.load_errors VALUES (0, %d, (now() AT TIME ZONE 'UTC')::TIMESTAMP, %.*s, %lld, %.*s, %.*s, %.*s, %lld, %.*s, %.*s, %lld, %.*s)", c->s->pid, SL_ARG(t[6]), (long long)sl_get_int(r, "line", 0),
-                            SL_ARG(t[0]), SL_ARG(t[1]), SL_ARG(t[2]), (long long)sl_get_int(r, "position", 0), SL_ARG(t[3]), SL_ARG(t[4]), (long long)sl_get_int(r, "code", 0), SL_ARG(t[5]));
-        ok = sl_duck_run(con, c->a, sql, NULL, NULL, err);
+    for (size_t i = 0; ok && i < sl_val_count(rejects);) {
+        sl_buf b = sl_buf_new(c->a, SL_REDSHIFT_COPY_SQL);
+        for (size_t end = i + ROWS_AT_ONCE; i < end && i < sl_val_count(rejects); i++)
+            add_row(c, sl_at(rejects, i), &b);
+        sl_str rows = sl_buf_str(&b);
+        ok = sl_duck_run(con, c->a, sl_fmt(c->a, "INSERT INTO _sl.load_errors VALUES %.*s", SL_ARG(rows)), NULL, NULL, err);
     }
     sl_duck_disconnect(con);
     return ok;

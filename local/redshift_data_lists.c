@@ -80,15 +80,17 @@ bool sl_data_tables(sl_data_call *x)
 }
 
 /* A name as Redshift has it for one of DuckDB's types. */
-static sl_str type_name(sl_arena *a, sl_str duck)
+/* The short name of a type that svv_columns has in words. */
+static sl_str type_name(sl_arena *a, sl_str words)
 {
     static const struct {
-        const char *duck, *redshift;
-    } names[] = { { "smallint", "int2" }, { "integer", "int4" }, { "bigint", "int8" }, { "float", "float4" }, { "double", "float8" }, { "boolean", "bool" }, { "decimal", "numeric" }, { "timestamp with time zone", "timestamptz" }, { "json", "super" } };
+        const char *words, *name;
+    } names[] = { { "smallint", "int2" }, { "integer", "int4" }, { "bigint", "int8" }, { "real", "float4" }, { "double", "float8" }, { "boolean", "bool" }, { "character varying", "varchar" }, { "character", "bpchar" }, { "timestamp with time zone", "timestamptz" },
+                  { "timestamp", "timestamp" }, { "time", "time" }, { "binary varying", "varbyte" } };
     for (size_t i = 0; i < SL_COUNT(names); i++)
-        if (sl_str_starts(duck, sl_str_c(names[i].duck)))
-            return sl_str_c(names[i].redshift);
-    return sl_str_dup(a, duck);
+        if (sl_str_starts(words, sl_str_c(names[i].words)))
+            return sl_str_c(names[i].name);
+    return sl_str_dup(a, words);
 }
 
 static int64_t number(const sl_val *row, size_t i)

@@ -156,6 +156,14 @@ static bool identity(sl_redshift_session *s, sl_arena *a, sl_str token, sl_str *
     return sl_duck_exec(s->con, sl_fmt(a, "CREATE SEQUENCE %.*s START WITH %lld INCREMENT BY %lld %s%s", SL_ARG(name), (long long)seed, (long long)step, seed < 1 && step > 0 ? "MINVALUE -9223372036854775808 " : "", bound).p, err);
 }
 
+/* Names have no upper case there, not even quoted ones. */
+static void add_folded(sl_buf *b, sl_str token)
+{
+    bool name = token.p[0] != '\'' && token.p[0] != '$';
+    for (size_t i = 0; i < token.n; i++)
+        sl_buf_char(b, name && token.p[i] >= 'A' && token.p[i] <= 'Z' ? (char)(token.p[i] + 32) : token.p[i]);
+}
+
 bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, sl_str *ret, sl_err *err)
 {
     sl_buf b = sl_buf_new(a, SIZE_MAX / 4);
@@ -199,7 +207,11 @@ bool sl_redshift_rewrite(sl_redshift_session *s, sl_arena *a, sl_str statement, 
         }
         /* Blanks between all tokens, but not where DuckDB reads them as one: a.b, ::, <=, 1.5. */
         bool gap = b.n > 0 && token.p > statement.p && strchr(" \t\r\n\f/", token.p[-1]) != NULL;
-        sl_buf_fmt(&b, "%s%.*s", gap ? " " : "", SL_ARG(other.n ? other : token));
+        sl_buf_addc(&b, gap ? " " : "");
+        if (other.n > 0)
+            sl_buf_add(&b, other);
+        else
+            add_folded(&b, token);
     }
     *ret = sl_buf_str(&b);
     return true;

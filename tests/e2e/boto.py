@@ -451,6 +451,7 @@ class RedshiftData(unittest.TestCase):
         self.assertEqual([t["name"] for p in pages for t in p["Tables"]], ["one", "two_v"])
         table = self.api.describe_table(Schema="listed", Table="one", **self.place)
         self.assertEqual([(c["name"], c["typeName"], c["nullable"]) for c in table["ColumnList"]], [("id", "int8", 0), ("price", "numeric", 1), ("name", "varchar", 1), ("at", "timestamptz", 1)])
+        self.assertEqual(table["ColumnList"][2]["length"], 20)
         self.assertEqual((table["TableName"], table["ColumnList"][1]["precision"], table["ColumnList"][1]["scale"]), ("one", 12, 2))
         self.assertEqual(self.api.describe_table(Table="no_such", **self.place)["ColumnList"], [])
         made = self.api.list_statements(StatementName="lists-", Status="FINISHED")["Statements"]

@@ -157,6 +157,9 @@ class Redshift(S3Case):
         for batch in batches:
             row = self.query(f"SELECT {', '.join(batch)} FROM (SELECT '1' AS a) t GROUP BY a", fetchType="FETCH_ONE")["row"]
             self.assertEqual(list(row), list(batch.values()))
+        self.query("CREATE TABLE Folded (Id int, \"Name\" varchar(5)); ALTER TABLE folded ADD Added int", kind="Queries")
+        names = self.query("SELECT table_name, column_name FROM svv_columns WHERE table_name = 'folded' ORDER BY ordinal_position", fetchType="FETCH")["rows"]
+        self.assertEqual([(r["table_name"], r["column_name"]) for r in names], [("folded", "id"), ("folded", "name"), ("folded", "added")])
         self.query("CREATE TABLE Made AS SELECT count(*), max(A) FROM (SELECT 3 AS a) t; CREATE VIEW seen AS SELECT count + 1 AS n, upper('x') FROM made", kind="Queries")
         self.assertEqual(self.query("SELECT MAX, COUNT, s.* FROM made, seen s", fetchType="FETCH_ONE")["row"], {"max": 3, "count": 1, "n": 2, "upper": "X"})
 
