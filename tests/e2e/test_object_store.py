@@ -194,7 +194,8 @@ class Store:
                 self.assertEqual(len(s.call("GET", f"/executions/{x['id']}/file?path=" + urllib.parse.quote(u)).body), 1000000)
 
     def test_killed_at_any_point(self):
-        tasks = [write("w"), returns("r", "{{ read(outputs.w.uri) }}")]
+        # Not before the request that starts it is answered.
+        tasks = [{"id": "p", "type": "io.kestra.plugin.core.flow.Sleep", "duration": "PT1S"}, write("w"), returns("r", "{{ read(outputs.w.uri) }}")]
         for label in ("stored.before_put", "stored.after_put"):
             with self.subTest(label):
                 s = self.server(env={"SLUICE_FAULT": f"{label}:1:kill"})
