@@ -5,51 +5,79 @@
 #include "connectors/csv/batch.h"
 #include "connectors/csv/lanes.h"
 
-static const uint64_t low_bytes[] = { 0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, UINT64_MAX };
-
 typedef struct texts {
+    words least_n, most_n;        /* of those that are not null */
     int64_t nulls;
-    size_t least_n, most_n;
 } texts;
+
+/* Up to eight bytes of each as a number that is in byte order. */
+static inline words key_of(const char *base, words begin, words bytes)
+{
+    words blank = 64 - 8 * lesser(bytes, (words){ 0 } + 8);
+    return shifted_right(in_byte_order(loaded(base, begin)), blank) << (blank & 63);
+}
+
+/* Only what may be the least or the greatest is looked at as a whole: by its second eight bytes here, then by column.c. */
+static __attribute__((noinline)) void add_candidates(sl_csv_column *c, const sl_csv_index *x, const words *begin, const words *bytes, const words *key)
+{
+    words second = key_of(x->base, *begin + 8, *bytes - lesser(*bytes, (words){ 0 } + 8)), long_one = (words)(*bytes > 16);
+    words low_tie = long_one | -(uint64_t)(c->text_min.n > 16), high_tie = long_one | -(uint64_t)(c->text_max.n > 16);
+    words low = (words)(*key < c->min_key[0]) | ((words)(*key == c->min_key[0]) & ((words)(second < c->min_key[1]) | ((words)(second == c->min_key[1]) & low_tie)));
+    words high = (words)(*key > c->max_key[0]) | ((words)(*key == c->max_key[0]) & ((words)(second > c->max_key[1]) | ((words)(second == c->max_key[1]) & high_tie)));
+    for (unsigned lanes = zero_lanes(~(low | high)) & ~zero_lanes(*bytes); lanes != 0; lanes &= lanes - 1) {
+        int i = __builtin_ctz(lanes);
+        sl_csv_column_order(c, (sl_str){ x->base + (*begin)[i], (*bytes)[i] });
+    }
+}
+
+/* Keys of what may be less than the least: those less than this, less one (a null's is then the greatest). As great: a tie is told behind eight bytes. */
+static inline uint64_t least_limit(const sl_csv_column *c)
+{
+    return c->min_key[0] - (c->text_min.n <= 8);
+}
+
+static inline uint64_t most_limit(const sl_csv_column *c)
+{
+    return c->max_key[0] - (c->text_max.n >= 8);
+}
 
 static inline __attribute__((always_inline)) void add_texts(sl_csv_column *c, texts *s, const sl_csv_index *x, size_t k, bool careful)
 {
     const uint32_t *end = x->ends + k;
-    bool last = k + 1 == x->columns;
-    for (size_t r = 0; r < x->rows; r++, end += x->columns) {
-        sl_str v = field(x, end, careful, last);
-        s->nulls += v.n == 0;
-        size_t n = v.n == 0 ? s->most_n : v.n;
-        s->least_n = n < s->least_n ? n : s->least_n;
-        s->most_n = n > s->most_n ? n : s->most_n;
-        uint64_t a = __builtin_bswap64(load(v.p) & low_bytes[v.n < 8 ? v.n : 8]);
-        /* Only what may be the least or the greatest is looked at as a whole; the keys are column.c's. */
-        if (__builtin_expect(a <= c->min_key[0] || a >= c->max_key[0], 0) && v.n > 0) {
-            uint64_t b = v.n > 8 ? __builtin_bswap64(load(v.p + 8) & low_bytes[v.n < 16 ? v.n - 8 : 8]) : 0;
-            bool low = a < c->min_key[0] || (a == c->min_key[0] && (b < c->min_key[1] || (b == c->min_key[1] && (v.n > 16 || c->text_min.n > 16))));
-            bool high = a > c->max_key[0] || (a == c->max_key[0] && (b > c->max_key[1] || (b == c->max_key[1] && (v.n > 16 || c->text_max.n > 16))));
-            if (low || high)
-                sl_csv_column_order(c, v);
-        }
+    for (size_t from = 0; from < x->rows; from += LANES, end += LANES * x->columns) {
+        words bytes, begin = places(x, end, x->rows - from, careful, k + 1 == x->columns, &bytes);
+        words key = key_of(x->base, begin, bytes);
+        s->least_n = lesser(s->least_n, bytes | (words)(bytes == 0));
+        s->most_n = greater(s->most_n, bytes);
+        s->nulls += __builtin_popcount(zero_lanes(bytes));
+        if (__builtin_expect(zero_lanes(~((words)(key - 1 < least_limit(c)) | (words)(key > most_limit(c)))) != 0, 0))
+            add_candidates(c, x, &begin, &bytes, &key);
     }
+    s->nulls -= (int64_t)((LANES - x->rows % LANES) % LANES); /* those that filled the last eight */
 }
 
 /* The column has a text already. */
 static void text_rows(sl_csv_column *c, const sl_csv_index *x, size_t k, bool careful)
 {
-    texts s = { 0, c->bytes_min, c->bytes_max };
+    texts s = { .least_n = ~(words){ 0 } };
     if (careful)
         add_texts(c, &s, x, k, true);
     else
         add_texts(c, &s, x, k, false);
     c->values += (int64_t)x->rows;
     c->nulls += s.nulls;
-    sl_csv_column_widths(c, s.least_n, s.most_n);
+    size_t least = SIZE_MAX, most = 0;
+    for (int i = 0; i < LANES; i++) {
+        least = s.least_n[i] < least ? s.least_n[i] : least;
+        most = s.most_n[i] > most ? s.most_n[i] : most;
+    }
+    if (most > 0)
+        sl_csv_column_widths(c, least, most);
 }
 
 void SL_LEVEL_NAME(sl_csv_column_add_rows)(sl_csv_column *c, const sl_csv_index *x, size_t k)
 {
-    bool careful = x->quote != '\0' || k + 1 == x->columns;
+    bool careful = x->quote != '\0' || (x->returns && k + 1 == x->columns);
     if (c->type == SL_CSV_TEXT)
         text_rows(c, x, k, careful);
     else if (c->type == SL_CSV_DATE || c->type == SL_CSV_TIMESTAMP)

@@ -26,20 +26,12 @@ typedef struct shorts {
     bool truths;
 } shorts;
 
-/* The values of rows [from, from + count), eight bytes of each and how long it is; rows that fill the last eight are empty. */
+/* The values of rows [from, from + count): eight bytes of each, as they lie in memory, and how many there are. */
 static inline __attribute__((always_inline)) void load_chunk(shorts *s, const sl_csv_index *x, size_t from, size_t count, size_t k, bool careful)
 {
-    const size_t columns = x->columns;
-    const bool last = k + 1 == columns;
-    const uint32_t *end = x->ends + from * columns + k;
-    uint64_t *key = (uint64_t *)s->key, *bytes = (uint64_t *)s->bytes;
-    for (size_t i = 0; i < count; i++, end += columns) {
-        sl_str v = field(x, end, careful, last);
-        memcpy(&key[i], v.p, 8);
-        bytes[i] = v.n;
-    }
-    for (size_t i = count; i % LANES != 0; i++)
-        bytes[i] = 0;
+    const uint32_t *end = x->ends + from * x->columns + k;
+    for (size_t i = 0; i * LANES < count; i++, end += LANES * x->columns)
+        s->key[i] = loaded(x->base, places(x, end, count - i * LANES, careful, k + 1 == x->columns, &s->bytes[i]));
 }
 
 /*

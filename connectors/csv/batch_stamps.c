@@ -17,18 +17,14 @@ typedef struct stamps {
 
 static inline __attribute__((always_inline)) void load_chunk(stamps *s, const sl_csv_index *x, size_t from, size_t count, size_t k, size_t width, bool careful)
 {
-    const size_t columns = x->columns;
-    const bool last = k + 1 == columns;
-    const uint32_t *end = x->ends + from * columns + k;
-    uint64_t *first = (uint64_t *)s->first, *middle = (uint64_t *)s->middle, *time = (uint64_t *)s->time;
-    for (size_t i = 0; i < count; i++, end += columns) {
-        sl_str v = field(x, end, careful, last);
-        first[i] = load(v.p) & -(uint64_t)(v.n == width);
-        middle[i] = load(v.p + 8);
-        time[i] = width == 19 ? load(v.p + 11) : 0;
+    const uint32_t *end = x->ends + from * x->columns + k;
+    for (size_t i = 0; i * LANES < count; i++, end += LANES * x->columns) {
+        words bytes, begin = places(x, end, count - i * LANES, careful, k + 1 == x->columns, &bytes);
+        s->first[i] = loaded(x->base, begin) & (words)(bytes == width);
+        s->middle[i] = loaded(x->base, begin + 8);
+        if (width == 19)
+            s->time[i] = loaded(x->base, begin + 11);
     }
-    for (size_t i = count; i % LANES != 0; i++)
-        first[i] = 0;
 }
 
 /* y: words with their pattern taken out. The highest bit of bytes that are more than 9, or at no digit's place and not zero. */

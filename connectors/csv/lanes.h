@@ -53,6 +53,63 @@ static inline __attribute__((always_inline)) sl_str field(const sl_csv_index *x,
     return (sl_str){ x->base + from, to - from };
 }
 
+/* ---- values ---- */
+
+#if defined(__AVX512F__)
+/* In which of these lanes is the byte there this one? */
+static inline __mmask8 bytes_are(const char *base, __m512i at, __mmask8 lanes, char byte)
+{
+    __m512i found = _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), lanes, at, base, 1);
+    return _mm512_mask_cmpeq_epi64_mask(lanes, _mm512_and_si512(found, _mm512_set1_epi64(0xFF)), _mm512_set1_epi64((unsigned char)byte));
+}
+#endif
+
+/*
+ * Of the records whose field ends are at end[0], end[x->columns] and so on, eight or the first n: where their values begin, counted
+ * from x->base, and how many bytes they have; none in lanes that are left over.
+ */
+static inline __attribute__((always_inline)) words places(const sl_csv_index *x, const uint32_t *end, size_t n, bool careful, bool last, words *bytes)
+{
+#if defined(__AVX512F__)
+    const __m256i every = _mm256_mullo_epi32(_mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0), _mm256_set1_epi32((int)x->columns));
+    const __m512i low = _mm512_set1_epi64(UINT32_MAX), one = _mm512_set1_epi64(1);
+    __m512i pair = _mm512_mask_i32gather_epi64(low, (__mmask8)(n < LANES ? (1U << n) - 1 : 0xFF), every, end - 1, 4);
+    __m512i begin = _mm512_and_si512(_mm512_add_epi64(pair, one), low), count = _mm512_sub_epi64(_mm512_srli_epi64(pair, 32), begin);
+    if (careful && last)
+        count = _mm512_mask_sub_epi64(count, bytes_are(x->base, _mm512_sub_epi64(_mm512_add_epi64(begin, count), one), _mm512_test_epi64_mask(count, count), '\r'), count, one);
+    if (careful && x->quote != '\0') {
+        __mmask8 quoted = bytes_are(x->base, begin, _mm512_test_epi64_mask(count, count), x->quote);
+        begin = _mm512_mask_add_epi64(begin, quoted, begin, one);
+        count = _mm512_mask_sub_epi64(count, quoted, count, _mm512_set1_epi64(2));
+    }
+    *bytes = (words)count;
+    return (words)begin;
+#else
+    words from;
+    for (size_t i = 0; i < LANES; i++, end += x->columns) {
+        sl_str v = i < n ? field(x, end, careful, last) : (sl_str){ x->base, 0 };
+        from[i] = (uint64_t)(v.p - x->base);
+        (*bytes)[i] = v.n;
+    }
+    return from;
+#endif
+}
+
+/* Eight bytes of each. */
+static inline words loaded(const char *base, words from)
+{
+#if defined(__AVX512F__)
+    return (words)_mm512_i64gather_epi64((__m512i)from, base, 1);
+#else
+    words w;
+    for (int i = 0; i < LANES; i++)
+        w[i] = load(base + from[i]);
+    return w;
+#endif
+}
+
+/* ---- words ---- */
+
 static inline words lesser(words a, words b)
 {
 #if defined(__AVX512F__)

@@ -59,17 +59,6 @@ static bool step(decoder *d, sl_err *err)
     return true;
 }
 
-static bool refill(decoder *d, sl_err *err)
-{
-    if (d->convert)
-        return step(d, err);
-    ptrdiff_t n = d->inner->read(d->inner, d->out, ROOM, err);
-    d->ended = n <= 0;
-    d->out_at = 0;
-    d->out_n = n > 0 ? (size_t)n : 0;
-    return n >= 0;
-}
-
 /* The mark may come in pieces. */
 static bool skip_mark(decoder *d, sl_err *err)
 {
@@ -94,8 +83,13 @@ static ptrdiff_t decoder_read(sl_reader *self, void *to, size_t n, sl_err *err)
     decoder *d = (decoder *)self;
     if (!d->begun && !skip_mark(d, err))
         return -1;
+    if (d->out_at == d->out_n && !d->convert && !d->ended) { /* nothing to be done with it: past our own memory */
+        ptrdiff_t got = d->inner->read(d->inner, to, n, err);
+        d->ended = got <= 0;
+        return got;
+    }
     while (d->out_at == d->out_n && !d->ended)
-        if (!refill(d, err))
+        if (!step(d, err))
             return -1;
     size_t take = d->out_n - d->out_at < n ? d->out_n - d->out_at : n;
     memcpy(to, d->out + d->out_at, take);

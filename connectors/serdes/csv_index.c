@@ -53,6 +53,7 @@ void sl_csv_index_find(sl_csv_index *x, const char *text, size_t n, size_t colum
     x->columns = columns;
     x->bytes = x->rows > 0 ? m->lines[x->rows - 1] + 1 : 0;
     x->quote = m->quotes ? quote : '\0';
+    x->returns = m->returns;
     x->clean = !m->special;
     x->inner_lines = 0;
     while (x->inner_lines < m->inner_n && m->inner[x->inner_lines] < x->bytes)

@@ -19,6 +19,7 @@ typedef struct sl_csv_index {
     size_t bytes;                 /* of these records */
     size_t inner_lines;           /* LFs inside of quoted fields */
     char quote;                   /* '\0' = none of the fields is quoted */
+    bool returns;                 /* there are CRs: one may end the last field */
     bool clean;                   /* no field holds a byte that a string of JSON has to escape */
     bool stopped;                 /* what follows is not plain; else it is not complete */
     /* Private. */

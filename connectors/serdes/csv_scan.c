@@ -145,7 +145,7 @@ void SL_LEVEL_NAME(sl_csv_scan)(const char *text, size_t n, char separator, char
     uint32_t *end = marks->ends, *line = marks->lines, *inner = marks->inner;
     carry c = { .boundary = 1 };
     size_t limit = n;
-    uint64_t quotes = 0, high = 0, special = 0;
+    uint64_t quotes = 0, returns = 0, high = 0, special = 0;
     const char mark = quote == '"' ? '\\' : '"';
     for (size_t at = 0; at < limit; at += 64) {
         const char *p = text + at;
@@ -161,6 +161,7 @@ void SL_LEVEL_NAME(sl_csv_scan)(const char *text, size_t n, char separator, char
             line = flatten(line, lines, (uint32_t)at);
         c = (carry){ (uint64_t)((int64_t)inside >> 63), bounds >> 63 };
         quotes |= m.quotes;
+        returns |= m.returns;
         high |= m.high;
         special |= m.marked | (m.controls & ~((m.lines | m.returns | m.separators) & ~inside));
         if (odd != 0 && at + (size_t)__builtin_ctzll(odd) < limit)
@@ -171,6 +172,7 @@ void SL_LEVEL_NAME(sl_csv_scan)(const char *text, size_t n, char separator, char
     marks->inner_n = (size_t)(inner - marks->inner);
     marks->limit = limit;
     marks->quotes = quotes != 0;
+    marks->returns = returns != 0;
     marks->high = high != 0;
     marks->special = special != 0;
 }

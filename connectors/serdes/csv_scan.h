@@ -15,7 +15,7 @@ typedef struct sl_csv_marks {
     uint32_t *ends, *lines, *inner; /* separators and LFs outside of quotes; those LFs alone; LFs inside of quotes. Room for n and the slack each */
     size_t ends_n, lines_n, inner_n;
     size_t limit;                 /* the marks hold before here; n, or where something is that is not plain */
-    bool quotes, high;            /* there are quotes; there are bytes above 127, before the limit or a little behind it */
+    bool quotes, returns, high;   /* there are quotes; there are CRs; there are bytes above 127, before the limit or a little behind it */
     bool special;                 /* there or inside of quotes: what a string of JSON has to escape, but for the quote at hand and the ends of records */
 } sl_csv_marks;
 
