@@ -11,22 +11,22 @@ typedef struct texts {
 } texts;
 
 /* Up to eight bytes of each as a number that is in byte order. */
-static inline words key_of(const char *base, words begin, words bytes)
+static inline words key_of(const char *base, places at, size_t skip, words bytes)
 {
-    words blank = 64 - 8 * lesser(bytes, (words){ 0 } + 8);
-    return shifted_right(in_byte_order(loaded(base, begin)), blank) << (blank & 63);
+    words blank = 64 - 8 * lesser(bytes, all_of(8));
+    return shifted_right(in_byte_order(load_values(base, at, skip)), blank) << (blank & 63);
 }
 
 /* Only what may be the least or the greatest is looked at as a whole: by its second eight bytes here, then by column.c. */
-static __attribute__((noinline)) void add_candidates(sl_csv_column *c, const sl_csv_index *x, const words *begin, const words *bytes, const words *key)
+static __attribute__((noinline)) void add_candidates(sl_csv_column *c, const sl_csv_index *x, const places *at, const words *bytes, const words *key)
 {
-    words second = key_of(x->base, *begin + 8, *bytes - lesser(*bytes, (words){ 0 } + 8)), long_one = (words)(*bytes > 16);
+    words second = key_of(x->base, *at, 8, *bytes - lesser(*bytes, all_of(8))), long_one = (words)(*bytes > 16);
     words low_tie = long_one | -(uint64_t)(c->text_min.n > 16), high_tie = long_one | -(uint64_t)(c->text_max.n > 16);
     words low = (words)(*key < c->min_key[0]) | ((words)(*key == c->min_key[0]) & ((words)(second < c->min_key[1]) | ((words)(second == c->min_key[1]) & low_tie)));
     words high = (words)(*key > c->max_key[0]) | ((words)(*key == c->max_key[0]) & ((words)(second > c->max_key[1]) | ((words)(second == c->max_key[1]) & high_tie)));
     for (unsigned lanes = zero_lanes(~(low | high)) & ~zero_lanes(*bytes); lanes != 0; lanes &= lanes - 1) {
         int i = __builtin_ctz(lanes);
-        sl_csv_column_order(c, (sl_str){ x->base + (*begin)[i], (*bytes)[i] });
+        sl_csv_column_order(c, (sl_str){ x->base + PLACE(*at, i), (*bytes)[i] });
     }
 }
 
@@ -45,15 +45,16 @@ static inline __attribute__((always_inline)) void add_texts(sl_csv_column *c, te
 {
     const uint32_t *end = x->ends + k;
     for (size_t from = 0; from < x->rows; from += LANES, end += LANES * x->columns) {
-        words bytes, begin = places(x, end, x->rows - from, careful, k + 1 == x->columns, &bytes);
-        words key = key_of(x->base, begin, bytes);
+        words bytes;
+        places at = find_values(x, end, x->rows - from, careful, k + 1 == x->columns, &bytes);
+        words key = key_of(x->base, at, 0, bytes);
         s->least_n = lesser(s->least_n, bytes | (words)(bytes == 0));
         s->most_n = greater(s->most_n, bytes);
         s->nulls += __builtin_popcount(zero_lanes(bytes));
         if (__builtin_expect(zero_lanes(~((words)(key - 1 < least_limit(c)) | (words)(key > most_limit(c)))) != 0, 0))
-            add_candidates(c, x, &begin, &bytes, &key);
+            add_candidates(c, x, &at, &bytes, &key);
     }
-    s->nulls -= (int64_t)((LANES - x->rows % LANES) % LANES); /* those that filled the last eight */
+    s->nulls -= (int64_t)((LANES - x->rows % LANES) % LANES); /* those that filled the last group */
 }
 
 /* The column has a text already. */

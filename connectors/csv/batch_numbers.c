@@ -1,9 +1,9 @@
 /*
- * connectors/csv/batch_numbers.c: a column of short values, mostly numbers, eight at once; compiled for each level of base/cpu.h.
+ * connectors/csv/batch_numbers.c: a column of short values, mostly numbers, as many at once as there are lanes; compiled for each level of base/cpu.h.
  *
  * All facts are least and greatest ones of something. Of short numbers it is enough to keep, for each class (sign and digits behind
  * the point), the least and the greatest as bytes: in one class, bytes that are flush right are in the order of the numbers.
- * sl_csv_column_settle looks at those alone. What the bytes of eight values are is told by masks of 64 bits, and whether they are
+ * sl_csv_column_settle looks at those alone. What the bytes of a group of values are is told by masks of up to 64 bits, and whether they are
  * numbers by arithmetic on these. Whatever has no usual form goes to column.c, one by one.
  */
 #include "connectors/csv/batch.h"
@@ -16,10 +16,10 @@ typedef struct shorts {
     words key_min, key_max;       /* bytes as a number, in byte order */
     uint64_t widths;              /* bit 8 * lane + n - 1: one of n bytes was met */
     /* The chunk: the first bytes of the values, then their keys; how many bytes; digits; marks: in the lane of a number, its class. */
-    words key[EIGHTS], bytes[EIGHTS], digits[EIGHTS];
-    uint64_t plus[EIGHTS], minus[EIGHTS];
-    unsigned rest[EIGHTS];        /* lanes of what is no number */
-    size_t place[EIGHTS];         /* which eight of the chunk it is */
+    words key[GROUPS], bytes[GROUPS], digits[GROUPS];
+    uint64_t plus[GROUPS], minus[GROUPS];
+    unsigned rest[GROUPS];        /* lanes of what is no number */
+    size_t place[GROUPS];         /* which group of the chunk it is */
     uint64_t same;                /* key of a number, or of a null, that is counted already; 1 = none */
     int64_t nulls, others;
     unsigned classes;             /* those that were met */
@@ -31,11 +31,11 @@ static inline __attribute__((always_inline)) void load_chunk(shorts *s, const sl
 {
     const uint32_t *end = x->ends + from * x->columns + k;
     for (size_t i = 0; i * LANES < count; i++, end += LANES * x->columns)
-        s->key[i] = loaded(x->base, places(x, end, count - i * LANES, careful, k + 1 == x->columns, &s->bytes[i]));
+        s->key[i] = load_values(x->base, find_values(x, end, count - i * LANES, careful, k + 1 == x->columns, &s->bytes[i]), 0);
 }
 
 /*
- * Of eight values flush right, without NULs: which are numbers without leading zeros (all ones in their lanes). Their digits lose
+ * Of a group of values flush right, without NULs: which are numbers without leading zeros (all ones in their lanes). Their digits lose
  * the sign, and ".5" gets its zero, since it has the order of 0.5; plus and minus: the place of the point, or the lowest bit.
  */
 static inline uint64_t classify(words right, uint64_t some, words *digits, uint64_t *plus, uint64_t *minus)
@@ -58,7 +58,7 @@ static inline uint64_t classify(words right, uint64_t some, words *digits, uint6
     return good;
 }
 
-/* The least and the greatest of each class that is in the first `n` eights. */
+/* The least and the greatest of each class that is in the first `n` groups. */
 static inline void add_classes(shorts *s, const uint64_t *marks, unsigned sign, size_t n)
 {
     uint64_t any = 0;
@@ -91,9 +91,9 @@ static inline bool is_truth(uint64_t key, uint64_t n)
 static void add_rest(sl_csv_column *c, shorts *s, const sl_csv_index *x, size_t from, size_t n, size_t k)
 {
     const uint64_t *keys = (const uint64_t *)s->key, *bytes = (const uint64_t *)s->bytes;
-    for (size_t eight = 0; eight < n; eight++)
-        for (unsigned left = s->rest[eight]; left != 0; left &= left - 1) {
-            size_t i = s->place[eight] * LANES + (unsigned)__builtin_ctz(left);
+    for (size_t group = 0; group < n; group++)
+        for (unsigned left = s->rest[group]; left != 0; left &= left - 1) {
+            size_t i = s->place[group] * LANES + (unsigned)__builtin_ctz(left);
             if (bytes[i] <= 8 && is_truth(keys[i], bytes[i])) {
                 s->truths = true;
                 s->key_min[0] = keys[i] < s->key_min[0] ? keys[i] : s->key_min[0];
@@ -108,41 +108,41 @@ static void add_rest(sl_csv_column *c, shorts *s, const sl_csv_index *x, size_t 
 
 static inline __attribute__((always_inline)) void add_chunk(sl_csv_column *c, shorts *s, const sl_csv_index *x, size_t from, size_t count, size_t k, bool careful)
 {
-    size_t eights = (count + LANES - 1) / LANES, n = 0;
+    size_t groups = (count + LANES - 1) / LANES, n = 0;
     words key_min = s->key_min, key_max = s->key_max;
     unsigned rest = 0;
     load_chunk(s, x, from, count, k, careful);
-    for (size_t i = 0; i < eights; i++) {
+    for (size_t i = 0; i < groups; i++) {
         words blank = 64 - 8 * s->bytes[i], right = shifted_right(in_byte_order(s->key[i]), blank), key = right << (blank & 63);
         /* As in columns that hardly change: nothing but their number is news. Long values have the key 0, too. */
-        if (all_lanes(key, s->same) && (s->same != 0 || zero_lanes(s->bytes[i]) == 0xFF)) {
+        if (all_lanes(key, s->same) && (s->same != 0 || zero_lanes(s->bytes[i]) == EVERY_LANE)) {
             s->nulls += s->same == 0 ? LANES : 0;
             continue;
         }
-        uint64_t some = ~equal_bytes(right, '\0'), good = classify(right, some, &s->digits[n], &s->plus[n], &s->minus[n]);
+        uint64_t some = ~equal_bytes(right, '\0') & EVERY_BYTE, good = classify(right, some, &s->digits[n], &s->plus[n], &s->minus[n]);
         unsigned numbers = lanes_at(good, 0), nulls = 0;
         s->key[i] = key;
         key_min = lesser(key_min, key | ~in_lanes(numbers));
         key_max = greater(key_max, key & in_lanes(numbers));
         s->widths |= some & ~(some >> 1 & ALL(0x7F)) & good;
-        if (numbers != 0xFF) {
+        if (numbers != EVERY_LANE) {
             nulls = zero_lanes(s->bytes[i]);
             s->nulls += __builtin_popcount(nulls);
         }
         s->same = ((numbers | nulls) & 1) != 0 ? key[0] : 1;
         s->place[n] = i;
-        rest |= s->rest[n++] = ~(numbers | nulls) & 0xFF;
+        rest |= s->rest[n++] = ~(numbers | nulls) & EVERY_LANE;
     }
     s->key_min = key_min;
     s->key_max = key_max;
-    s->nulls -= (int64_t)(eights * LANES - count); /* those that filled the last eight */
+    s->nulls -= (int64_t)(groups * LANES - count); /* those that filled the last group */
     add_classes(s, s->plus, 0, n);
     add_classes(s, s->minus, 8, n);
     if (rest != 0)
         add_rest(c, s, x, from, n, k);
 }
 
-/* What the eights have found, into the column. */
+/* What the groups have found, into the column. */
 static void keep_shorts(sl_csv_column *c, const shorts *s)
 {
     char text[9];

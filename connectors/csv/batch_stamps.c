@@ -1,8 +1,8 @@
 /*
- * connectors/csv/batch_stamps.c: a column of dates, or of dates with a time to the second, eight at once; compiled for each level
+ * connectors/csv/batch_stamps.c: a column of dates, or of dates with a time to the second, a group at once; compiled for each level
  * of base/cpu.h.
  *
- * The bytes of a word are looked at together ("Multiple Byte Processing with Full-Word Instructions", Lamport, 1975), and eight words
+ * The bytes of a word are looked at together ("Multiple Byte Processing with Full-Word Instructions", Lamport, 1975), and several words
  * at once. A stamp fits into one number that is in the order of the texts: two digits, or the letter between date and time, a byte.
  */
 #include "connectors/csv/batch.h"
@@ -11,7 +11,7 @@
 typedef struct stamps {
     words least, most;
     /* The chunk: bytes 0 to 7 (zeros: it has another width), 8 to 15, and the last 8; in `first`, afterwards: all ones if it is a stamp. */
-    words first[EIGHTS], middle[EIGHTS], time[EIGHTS];
+    words first[GROUPS], middle[GROUPS], time[GROUPS];
     int64_t nulls, slow;
 } stamps;
 
@@ -19,18 +19,19 @@ static inline __attribute__((always_inline)) void load_chunk(stamps *s, const sl
 {
     const uint32_t *end = x->ends + from * x->columns + k;
     for (size_t i = 0; i * LANES < count; i++, end += LANES * x->columns) {
-        words bytes, begin = places(x, end, count - i * LANES, careful, k + 1 == x->columns, &bytes);
-        s->first[i] = loaded(x->base, begin) & (words)(bytes == width);
-        s->middle[i] = loaded(x->base, begin + 8);
+        words bytes;
+        places at = find_values(x, end, count - i * LANES, careful, k + 1 == x->columns, &bytes);
+        s->first[i] = load_values(x->base, at, 0) & (words)(bytes == width);
+        s->middle[i] = load_values(x->base, at, 8);
         if (width == 19)
-            s->time[i] = loaded(x->base, begin + 11);
+            s->time[i] = load_values(x->base, at, 11);
     }
 }
 
 /* y: words with their pattern taken out. The highest bit of bytes that are more than 9, or at no digit's place and not zero. */
-static inline words no_digits(words y, uint64_t places)
+static inline words no_digits(words y, uint64_t digits)
 {
-    return ((y + ((places & ALL(0x76)) | (~places & ALL(0x7F)))) | y) & ALL(0x80);
+    return ((y + ((digits & ALL(0x76)) | (~digits & ALL(0x7F)))) | y) & ALL(0x80);
 }
 
 /* In each byte: ten times it and the one behind it. */
@@ -39,7 +40,7 @@ static inline words pairs(words y)
     return (y << 3) + (y << 1) + (y >> 8);
 }
 
-/* Eight stamps as numbers; *bad: not zero where it is none, or may be one of the 29th of February. */
+/* Stamps as numbers; *bad: not zero where it is none, or may be one of the 29th of February. */
 static inline words stamp_of(words first, words middle, words time, bool clock, words *bad)
 {
     words a = first ^ 0x2D30302D30303030U, b = (middle & 0xFFFF) ^ 0x3030, year = pairs(a), month = year >> 40 & 0xFF, day = pairs(b) & 0xFF;
@@ -48,8 +49,8 @@ static inline words stamp_of(words first, words middle, words time, bool clock, 
     words date = (year << 56) | (year & 0xFF0000) << 32 | month << 40 | day << 32;
     if (!clock)
         return date;
-    const uint64_t places = 0x00FF0000FF0000FFU, within = 0x0044000044000068U; /* up to 59, 59 and 23, before the highest bit is set */
-    words t = time ^ 0x30303A30303A3030U, hms = pairs(t) & places, between = middle >> 16 & 0xFF;
+    const uint64_t parts = 0x00FF0000FF0000FFU, within = 0x0044000044000068U; /* up to 59, 59 and 23, before the highest bit is set */
+    words t = time ^ 0x30303A30303A3030U, hms = pairs(t) & parts, between = middle >> 16 & 0xFF;
     *bad |= no_digits(t, 0xFFFF00FFFF00FFFFU) | ((hms + within) & ALL(0x80)) | (words)((between != ' ') & (between != 'T'));
     return date | between << 24 | (hms << 16 & 0xFF0000) | (hms >> 16 & 0xFF00) | hms >> 48;
 }

@@ -1,8 +1,8 @@
 /*
- * connectors/csv/lanes.h: eight words at once, and what of it differs between processors; for sources of base/cpu.h.
+ * connectors/csv/lanes.h: several words at once, and what of it differs between processors; for sources of base/cpu.h.
  *
- * The compiler makes of `words` what the level has. A lane is one of the eight, lane 0 in the lowest bits of a result: masks of
- * bytes have bit 8 * lane + byte (lowest first), masks of lanes have bit `lane`.
+ * As many words as a vector register of the level has: compilers take wider vectors to pieces, one word at a time. A lane is one of
+ * them, lane 0 in the lowest bits of a result: masks of bytes have bit 8 * lane + byte (lowest first), masks of lanes have bit `lane`.
  */
 #pragma once
 
@@ -13,11 +13,20 @@
 
 #include "connectors/serdes/csv_index.h"
 
-enum { LANES = 8, CHUNK = 64, EIGHTS = CHUNK / LANES }; /* rows that are looked at together */
+#if defined(__AVX512F__)
+enum { LANES = 8 };
+#elif defined(__AVX2__)
+enum { LANES = 4 };
+#else
+enum { LANES = 2 };
+#endif
+enum { CHUNK = 64, GROUPS = CHUNK / LANES }; /* rows that are looked at together, in groups of as many as there are lanes */
+enum { EVERY_LANE = (1 << LANES) - 1 };
 
-typedef uint64_t words __attribute__((vector_size(64), aligned(64)));
-typedef uint8_t octets __attribute__((vector_size(64), aligned(64)));
+typedef uint64_t words __attribute__((vector_size(8 * LANES), aligned(8 * LANES)));
+typedef uint8_t octets __attribute__((vector_size(8 * LANES), aligned(8 * LANES)));
 
+#define EVERY_BYTE (UINT64_MAX >> (64 - 8 * LANES))
 #define ALL(byte) (0x0101010101010101U * (uint64_t)(byte))
 
 /* Not even with zeros, as the build has it for all: it is large. */
@@ -53,27 +62,48 @@ static inline __attribute__((always_inline)) sl_str field(const sl_csv_index *x,
     return (sl_str){ x->base + from, to - from };
 }
 
+static inline words all_of(uint64_t word)
+{
+    return (words){ 0 } + word;
+}
+
 /* ---- values ---- */
 
+/* Where values begin, counted from the text's first byte. */
 #if defined(__AVX512F__)
+typedef words places;
+#define PLACE(p, i) ((p)[i])
+
 /* In which of these lanes is the byte there this one? */
 static inline __mmask8 bytes_are(const char *base, __m512i at, __mmask8 lanes, char byte)
 {
     __m512i found = _mm512_mask_i64gather_epi64(_mm512_setzero_si512(), lanes, at, base, 1);
     return _mm512_mask_cmpeq_epi64_mask(lanes, _mm512_and_si512(found, _mm512_set1_epi64(0xFF)), _mm512_set1_epi64((unsigned char)byte));
 }
+#else
+typedef struct places {
+    size_t at[LANES];
+} places;
+#define PLACE(p, i) ((p).at[i])
+
+static inline __attribute__((always_inline)) void find_one(const sl_csv_index *x, const uint32_t *end, bool there, bool careful, bool last, size_t *ret_at, size_t *ret_count)
+{
+    sl_str v = there ? field(x, end, careful, last) : (sl_str){ x->base, 0 };
+    *ret_at = (size_t)(v.p - x->base);
+    *ret_count = v.n;
+}
 #endif
 
 /*
- * Of the records whose field ends are at end[0], end[x->columns] and so on, eight or the first n: where their values begin, counted
- * from x->base, and how many bytes they have; none in lanes that are left over.
+ * The values of a group of records, or of the first n of it, whose fields end at end[0], end[x->columns] and so on; *bytes: how long
+ * they are, none in lanes that are left over.
  */
-static inline __attribute__((always_inline)) words places(const sl_csv_index *x, const uint32_t *end, size_t n, bool careful, bool last, words *bytes)
+static inline __attribute__((always_inline)) places find_values(const sl_csv_index *x, const uint32_t *end, size_t n, bool careful, bool last, words *bytes)
 {
 #if defined(__AVX512F__)
     const __m256i every = _mm256_mullo_epi32(_mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0), _mm256_set1_epi32((int)x->columns));
     const __m512i low = _mm512_set1_epi64(UINT32_MAX), one = _mm512_set1_epi64(1);
-    __m512i pair = _mm512_mask_i32gather_epi64(low, (__mmask8)(n < LANES ? (1U << n) - 1 : 0xFF), every, end - 1, 4);
+    __m512i pair = _mm512_mask_i32gather_epi64(low, (__mmask8)(n < LANES ? (1U << n) - 1 : EVERY_LANE), every, end - 1, 4);
     __m512i begin = _mm512_and_si512(_mm512_add_epi64(pair, one), low), count = _mm512_sub_epi64(_mm512_srli_epi64(pair, 32), begin);
     if (careful && last)
         count = _mm512_mask_sub_epi64(count, bytes_are(x->base, _mm512_sub_epi64(_mm512_add_epi64(begin, count), one), _mm512_test_epi64_mask(count, count), '\r'), count, one);
@@ -83,28 +113,35 @@ static inline __attribute__((always_inline)) words places(const sl_csv_index *x,
         count = _mm512_mask_sub_epi64(count, quoted, count, _mm512_set1_epi64(2));
     }
     *bytes = (words)count;
-    return (words)begin;
+    return (places)begin;
 #else
-    words from;
-    for (size_t i = 0; i < LANES; i++, end += x->columns) {
-        sl_str v = i < n ? field(x, end, careful, last) : (sl_str){ x->base, 0 };
-        from[i] = (uint64_t)(v.p - x->base);
-        (*bytes)[i] = v.n;
-    }
+    /* No loop: what is in registers stays there. */
+    places from;
+    size_t count[LANES];
+#define FIND(i) find_one(x, end + (i) * x->columns, (i) < n, careful, last, &from.at[i], &count[i])
+    FIND(0);
+    FIND(1);
+#if defined(__AVX2__)
+    FIND(2);
+    FIND(3);
+    *bytes = (words){ count[0], count[1], count[2], count[3] };
+#else
+    *bytes = (words){ count[0], count[1] };
+#endif
+#undef FIND
     return from;
 #endif
 }
 
-/* Eight bytes of each. */
-static inline words loaded(const char *base, words from)
+/* Eight bytes of each, from this one on. */
+static inline __attribute__((always_inline)) words load_values(const char *base, places from, size_t skip)
 {
 #if defined(__AVX512F__)
-    return (words)_mm512_i64gather_epi64((__m512i)from, base, 1);
+    return (words)_mm512_i64gather_epi64((__m512i)from, base + skip, 1);
+#elif defined(__AVX2__)
+    return (words){ load(base + from.at[0] + skip), load(base + from.at[1] + skip), load(base + from.at[2] + skip), load(base + from.at[3] + skip) };
 #else
-    words w;
-    for (int i = 0; i < LANES; i++)
-        w[i] = load(base + from[i]);
-    return w;
+    return (words){ load(base + from.at[0] + skip), load(base + from.at[1] + skip) };
 #endif
 }
 
@@ -135,26 +172,11 @@ static inline words in_lanes(unsigned lanes)
 {
 #if defined(__AVX512DQ__)
     return (words)_mm512_movm_epi64((__mmask8)lanes);
+#elif defined(__AVX2__)
+    const words bit = { 1, 2, 4, 8 };
+    return (words)((bit & lanes) == bit);
 #else
-    return (words)(((words){ 1, 2, 4, 8, 16, 32, 64, 128 } & (uint64_t)lanes) != 0);
-#endif
-}
-
-static inline uint64_t any_bit(words w)
-{
-    uint64_t all = 0;
-    for (int i = 0; i < LANES; i++)
-        all |= w[i];
-    return all;
-}
-
-/* Is every lane this word? */
-static inline bool all_lanes(words w, uint64_t word)
-{
-#if defined(__AVX512F__)
-    return _mm512_cmpneq_epi64_mask((__m512i)w, _mm512_set1_epi64((long long)word)) == 0;
-#else
-    return any_bit(w ^ word) == 0;
+    return (words){ -(uint64_t)(lanes & 1), -(uint64_t)(lanes >> 1 & 1) };
 #endif
 }
 
@@ -162,12 +184,17 @@ static inline unsigned zero_lanes(words w)
 {
 #if defined(__AVX512F__)
     return (unsigned)_mm512_testn_epi64_mask((__m512i)w, (__m512i)w);
+#elif defined(__AVX2__)
+    return (unsigned)_mm256_movemask_pd((__m256d)(w == 0));
 #else
-    unsigned lanes = 0;
-    for (int i = 0; i < LANES; i++)
-        lanes |= (unsigned)(w[i] == 0) << i;
-    return lanes;
+    return (unsigned)(w[0] == 0) | (unsigned)(w[1] == 0) << 1;
 #endif
+}
+
+/* Is every lane this word? */
+static inline bool all_lanes(words w, uint64_t word)
+{
+    return zero_lanes(w ^ word) == EVERY_LANE;
 }
 
 /* Zero where the shift is 64 or more. */
@@ -175,8 +202,10 @@ static inline words shifted_right(words w, words by)
 {
 #if defined(__AVX512F__)
     return (words)_mm512_srlv_epi64((__m512i)w, (__m512i)by);
+#elif defined(__AVX2__)
+    return (words)_mm256_srlv_epi64((__m256i)w, (__m256i)by);
 #else
-    return (w >> (by & 63)) & (words)(by < 64);
+    return (words){ by[0] < 64 ? w[0] >> by[0] : 0, by[1] < 64 ? w[1] >> by[1] : 0 };
 #endif
 }
 
@@ -187,12 +216,15 @@ static inline words in_byte_order(words w)
 #if defined(__AVX512BW__)
     const __m512i reversed = _mm512_set4_epi32(0x08090A0B, 0x0C0D0E0F, 0x00010203, 0x04050607);
     return (words)_mm512_shuffle_epi8((__m512i)w, reversed);
+#elif defined(__AVX2__)
+    const __m256i reversed = _mm256_set_epi32(0x08090A0B, 0x0C0D0E0F, 0x00010203, 0x04050607, 0x08090A0B, 0x0C0D0E0F, 0x00010203, 0x04050607);
+    return (words)_mm256_shuffle_epi8((__m256i)w, reversed);
 #else
-    for (int i = 0; i < LANES; i++)
-        w[i] = __builtin_bswap64(w[i]);
+    return (words){ __builtin_bswap64(w[0]), __builtin_bswap64(w[1]) };
 #endif
-#endif
+#else
     return w;
+#endif
 }
 
 /* ---- masks of bytes ---- */
@@ -201,20 +233,14 @@ static inline words in_byte_order(words w)
 /* The highest bit of each byte. */
 static inline uint64_t high_bits(octets o)
 {
-    uint64_t r = 0;
 #if defined(__AVX2__)
-    union { octets o; __m256i half[2]; } u = { o };
-    r = (uint32_t)_mm256_movemask_epi8(u.half[0]) | (uint64_t)(uint32_t)_mm256_movemask_epi8(u.half[1]) << 32;
+    return (uint32_t)_mm256_movemask_epi8((__m256i)o);
 #elif defined(__x86_64__)
-    union { octets o; __m128i quarter[4]; } u = { o };
-    for (int i = 0; i < 4; i++)
-        r |= (uint64_t)(uint32_t)_mm_movemask_epi8(u.quarter[i]) << (16 * i);
+    return (uint32_t)_mm_movemask_epi8((__m128i)o);
 #else
     words w = (words)o & ALL(0x80);
-    for (int i = 0; i < LANES; i++)
-        r |= (w[i] * 0x0002040810204081U >> 56) << (8 * i);
+    return (w[0] * 0x0002040810204081U >> 56) | (w[1] * 0x0002040810204081U >> 56) << 8;
 #endif
-    return r;
 }
 #endif
 

@@ -138,6 +138,35 @@ SL_TEST(csv_batch, pairs)
     sl_csv_index_free(&x);
 }
 
+/* Texts whose order is told by what comes behind eight bytes, or behind sixteen; and nulls, which have no place in it. */
+SL_TEST(csv_batch, ties)
+{
+    static const char *const texts[] = { "abcdefg", "abcdefgh", "abcdefghi", "abcdefgi", "abcdefghijklmno", "abcdefghijklmnop", "abcdefghijklmnopq", "abcdefghijklmnopr", "abcdefghijklmnoq", "abcdefghijklmnopqr", "x" };
+    enum { N = SL_COUNT(texts) };
+    char text[400];
+    sl_csv_index x;
+    sl_csv_index_init(&x);
+    for (size_t l = 0; l < SL_COUNT(levels) && sl_cpu_level() >= levels[l].least; l++)
+        for (size_t i = 0; i < N * N * N; i++) {
+            const char *first = texts[i / N / N], *second = texts[i / N % N], *value = texts[i % N];
+            sl_csv_column one = { .name = SL_S("c") }, many = { .name = SL_S("c") };
+            size_t n = (size_t)snprintf(text, sizeof text, "%s,1\n,1\n%s,1\n", value, first);
+            sl_csv_index_find(&x, text, n, 2, ',', '"');
+            CHECK(x.rows == 3);
+            const char *const all[] = { first, second, value, "", first };
+            for (size_t k = 0; k < SL_COUNT(all); k++)
+                sl_csv_column_add(&one, sl_str_c(all[k]));
+            sl_csv_column_add(&many, sl_str_c(first));
+            sl_csv_column_add(&many, sl_str_c(second));
+            levels[l].add_rows(&many, &x, 0);
+            sl_csv_column_settle(&many);
+            sl_str f = sl_val_text(t->arena, sl_csv_column_facts(t->arena, &one)), g = sl_val_text(t->arena, sl_csv_column_facts(t->arena, &many));
+            if (!sl_str_eq(f, g))
+                sl_test_fail(t, __FILE__, __LINE__, "'%s' and '%s', then '%s': one by one %.*s, at once %.*s", first, second, value, SL_ARG(f), SL_ARG(g));
+        }
+    sl_csv_index_free(&x);
+}
+
 /* Each of these between a least and a greatest one that are not like it: there, nobody looks at it again. */
 SL_TEST(csv_batch, between)
 {
