@@ -113,9 +113,12 @@ static inline uint32_t *flatten(uint32_t *to, uint64_t bits, uint32_t at)
 /* Bit i of the result: is the number of bits 0 to i odd? */
 static inline uint64_t parity(uint64_t x)
 {
-    for (int shift = 1; shift < 64; shift *= 2)
-        x ^= x << shift;
-    return x;
+    x ^= x << 1;
+    x ^= x << 2;
+    x ^= x << 4;
+    x ^= x << 8;
+    x ^= x << 16;
+    return x ^ x << 32;
 }
 
 /* What one block hands to the next. */
@@ -153,7 +156,8 @@ void SL_LEVEL_NAME(sl_csv_scan)(const char *text, size_t n, char separator, char
         uint64_t inside = c.quoted;
         if ((m.quotes | inside) != 0) {
             inside ^= parity(m.quotes);
-            inner = flatten(inner, m.lines & inside, (uint32_t)at);
+            if ((m.lines & inside) != 0)
+                inner = flatten(inner, m.lines & inside, (uint32_t)at);
         }
         uint64_t lines = m.lines & ~inside, bounds = lines | (m.separators & ~inside), odd = odd_bits(p, separator, &m, inside, &c);
         end = flatten(end, bounds, (uint32_t)at);
