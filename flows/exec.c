@@ -128,6 +128,8 @@ sl_exec *sl_exec_new(const sl_flow *flow, sl_str id, int64_t now_ms)
 
 sl_state sl_exec_softened(const sl_task_def *d, sl_state s)
 {
+    if (s == SL_FAILED && d->flowable == SL_ALLOW_FAILURE)
+        return SL_WARNED; /* what it allows stays a warning, as in Kestra; those of its tasks do not */
     if (s == SL_FAILED && d->allow_failure)
         s = SL_WARNED;
     return s == SL_WARNED && d->allow_warning ? SL_SUCCESS : s;

@@ -328,7 +328,7 @@ static void parse_common(loader *l, sl_task_def *t, sl_str where)
     const sl_val *p = t->props, *v;
     t->disabled = sl_get_bool(p, "disabled", false);
     t->allow_failure = sl_get_bool(p, "allowFailure", false) || t->flowable == SL_ALLOW_FAILURE;
-    t->allow_warning = sl_get_bool(p, "allowWarning", false) && t->flowable != SL_ALLOW_FAILURE; /* what it allows stays a warning, as in Kestra */
+    t->allow_warning = sl_get_bool(p, "allowWarning", false);
     t->level = SL_TRACE;
     (void)sl_level_parse(sl_get_text(p, "logLevel"), &t->level);
     if ((v = sl_get(p, "runIf")) != NULL)
