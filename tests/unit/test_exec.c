@@ -190,6 +190,8 @@ static const struct {
     { "tasks: [{id: p, type: " FLOW "Parallel, concurrent: 2, tasks: [{id: a, type: test.Task}, {id: wait, type: test.Task}, {id: c, type: test.Task}]}, {id: z, type: test.Task}]\n", NULL },
     { "tasks: [{id: if, type: " FLOW "If, condition: x, then: [{id: a, type: test.Task}], else: [{id: b, type: test.Task}]}]\n", "flow=SUCCESS if=SUCCESS(0) a=SUCCESS(1)" },
     { "tasks: [{id: soft, type: " FLOW "AllowFailure, tasks: [{id: bad, type: test.Task}]}, {id: b, type: test.Task}]\n", "flow=WARNING soft=WARNING(0) bad=FAILED(1) b=SUCCESS(1)" },
+    { "tasks: [{id: soft, type: " FLOW "AllowFailure, allowWarning: true, tasks: [{id: bad, type: test.Task}]}]\n", "flow=WARNING soft=WARNING(0) bad=FAILED(1)" },
+    { "tasks: [{id: soft, type: " FLOW "AllowFailure, allowWarning: true, tasks: [{id: bad, type: test.Task, allowFailure: true}]}]\n", "flow=SUCCESS soft=SUCCESS(0) bad=WARNING(1)" },
     { "tasks: [{id: d, type: " FLOW "WorkingDirectory, tasks: [{id: a, type: test.Task}, {id: b, type: test.Task}]}, {id: z, type: test.Task}]\n", "flow=SUCCESS d=SUCCESS(0) a=SUCCESS(1) b=SUCCESS(1) z=SUCCESS(1)" },
     { "tasks: [{id: o, type: " FLOW "Sequential, tasks: [{id: p, type: " FLOW "Parallel, tasks: [{id: a, type: test.Task}, {id: bad, type: test.Task}]}, {id: never, type: test.Task}]}]\nafterExecution: [{id: z, type: test.Task}]\n", NULL },
     { "tasks: [{id: l, type: " FLOW "ForEach, values: [x], tasks: [{id: a, type: test.Task}, {id: wait, type: test.Task}]}, {id: z, type: test.Task}]\n",
