@@ -6,15 +6,19 @@
 
 #include "base/arena.h"
 
+#define CRC64NVME 0x9A6C9329AC4BC9B5ULL
+
 static const struct {
     const char *name, *alias, *digest;
+    uint64_t polynomial;          /* of a CRC, reflected: bit 0 is the highest power */
+    int width;
 } known[] = {
-    [SL_SUM_CRC32C] = { "CRC32C", "CRC32_C", NULL },
-    [SL_SUM_CRC32] = { "CRC32", "CRC32", NULL },
-    [SL_SUM_CRC64NVME] = { "CRC64NVME", "CRC64_NVME", NULL },
-    [SL_SUM_SHA1] = { "SHA1", "SHA1", "SHA1" },
-    [SL_SUM_SHA256] = { "SHA256", "SHA256", "SHA256" },
-    [SL_SUM_MD5] = { "MD5", "MD5", "MD5" },
+    [SL_SUM_CRC32C] = { "CRC32C", "CRC32_C", NULL, 0x82F63B78, 32 },
+    [SL_SUM_CRC32] = { "CRC32", "CRC32", NULL, 0xEDB88320, 32 },
+    [SL_SUM_CRC64NVME] = { "CRC64NVME", "CRC64_NVME", NULL, CRC64NVME, 64 },
+    [SL_SUM_SHA1] = { "SHA1", "SHA1", "SHA1", 0, 0 },
+    [SL_SUM_SHA256] = { "SHA256", "SHA256", "SHA256", 0, 0 },
+    [SL_SUM_MD5] = { "MD5", "MD5", "MD5", 0, 0 },
 };
 
 bool sl_checksum_find(sl_str name, sl_algorithm *ret)
@@ -41,7 +45,7 @@ static void crc64_init(void)
     for (unsigned i = 0; i < 256; i++) {
         uint64_t x = i;
         for (int k = 0; k < 8; k++)
-            x = x >> 1 ^ (0x9A6C9329AC4BC9B5ULL & (0 - (x & 1)));
+            x = x >> 1 ^ (CRC64NVME & (0 - (x & 1)));
         crc64_table[0][i] = x;
     }
     for (unsigned i = 0; i < 256; i++)
@@ -90,6 +94,36 @@ sl_str sl_checksum_end(sl_checksum *s, sl_arena *arena)
     for (size_t i = 0; i < n; i++)
         bytes[i] = (char)(s->crc >> (8 * (n - 1 - i)) & 255);
     return (sl_str){ bytes, n };
+}
+
+/* ---- of two pieces ---- */
+
+/* a * b modulo the polynomial. */
+static uint64_t times(sl_algorithm algorithm, uint64_t a, uint64_t b)
+{
+    uint64_t product = 0;
+    for (int bit = known[algorithm].width - 1; bit >= 0; bit--) {
+        product ^= b & (0 - (a >> bit & 1));
+        b = b >> 1 ^ (known[algorithm].polynomial & (0 - (b & 1)));
+    }
+    return product;
+}
+
+bool sl_checksum_joins(sl_algorithm a)
+{
+    return known[a].width > 0;
+}
+
+/* n zero bytes behind the first piece multiply it by x^(8n); what a CRC begins and ends with cancels out in the sum. */
+uint64_t sl_checksum_join(sl_algorithm a, uint64_t first, uint64_t second, int64_t second_size)
+{
+    uint64_t power = 1ULL << (known[a].width - 9); /* x^8 */
+    for (uint64_t n = (uint64_t)second_size; n > 0; n >>= 1) {
+        if (n & 1)
+            first = times(a, power, first);
+        power = times(a, power, power);
+    }
+    return first ^ second;
 }
 
 enum { FILE_BLOCK = 128 << 10 }; /* stays in the second cache between its copy and its sum */

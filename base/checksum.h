@@ -22,5 +22,9 @@ sl_checksum sl_checksum_new(sl_arena *arena, sl_algorithm a);
 void sl_checksum_add(sl_checksum *s, const void *data, size_t n);
 sl_str sl_checksum_end(sl_checksum *s, sl_arena *arena);   /* raw bytes, big-endian */
 
+/* Of a CRC: that of two pieces of bytes, one behind the other, from theirs. */
+bool sl_checksum_joins(sl_algorithm a);
+uint64_t sl_checksum_join(sl_algorithm a, uint64_t first, uint64_t second, int64_t second_size);
+
 /* The sums of bytes begin..end-1 of a file, in one reading. `stop` as in sl_io_copy. */
 bool sl_checksum_file(int fd, const char *path, int64_t begin, int64_t end, sl_checksum *sums, size_t n, bool (*stop)(void *), void *stop_arg, sl_err *err);

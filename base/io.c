@@ -1,4 +1,4 @@
-/* base/io.c: files, memory, copying, lines. Filters are gunzip*.c and gzip.c, checksums digest.c. */
+/* base/io.c: reading files, memory, copying, lines. Files are written by made_file.c; filters are gunzip*.c and gzip.c, checksums digest.c. */
 #include "base/io.h"
 
 #include <errno.h>
@@ -6,9 +6,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
-#include "base/fs.h"
 #include "base/limits.h"
-#include "base/summed.h"
 
 void sl_reader_close(sl_reader **r)
 {
@@ -41,21 +39,15 @@ void sl_reader_no_close(sl_reader *self)
     (void)self;
 }
 
-enum { SEND = 8 << 20 };
-
-typedef struct file_stream {
+typedef struct file_reader {
     sl_reader reader;
-    sl_writer writer;
     int fd;
-    int64_t offset, sent;         /* sent: up to here the disk was told to begin */
-    bool finished, summed;
-    uint32_t crc;                 /* where it is summed */
-    char *path, *temp;
-} file_stream;
+    char path[];
+} file_reader;
 
 static ptrdiff_t file_read(sl_reader *self, void *to, size_t n, sl_err *err)
 {
-    file_stream *f = (file_stream *)self;
+    file_reader *f = (file_reader *)self;
     for (;;) {
         ssize_t got = read(f->fd, to, n);
         if (got >= 0)
@@ -67,105 +59,26 @@ static ptrdiff_t file_read(sl_reader *self, void *to, size_t n, sl_err *err)
     }
 }
 
-static void file_free(file_stream *f)
+static void file_close(sl_reader *self)
 {
-    if (f->fd >= 0)
-        close(f->fd);
-    free(f->path);
-    free(f->temp);
-    free(f);
-}
-
-static void file_reader_close(sl_reader *self)
-{
-    file_free((file_stream *)self);
-}
-
-static char *heap_copy(const char *text)
-{
-    size_t n = strlen(text) + 1;
-    return memcpy(sl_malloc(n), text, n);
+    close(((file_reader *)self)->fd);
+    free(self);
 }
 
 sl_reader *sl_reader_file(const char *path, sl_err *err)
 {
+    size_t n = strlen(path) + 1;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         sl_err_errno(err, "open", path);
         return NULL;
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    file_stream *f = sl_malloc(sizeof *f);
-    *f = (file_stream){ .reader = { file_read, file_reader_close }, .fd = fd, .path = heap_copy(path) };
+    file_reader *f = sl_malloc(sizeof *f + n);
+    f->reader = (sl_reader){ file_read, file_close };
+    f->fd = fd;
+    memcpy(f->path, path, n);
     return &f->reader;
-}
-
-static file_stream *of_writer(sl_writer *w)
-{
-    return (file_stream *)((char *)w - offsetof(file_stream, writer));
-}
-
-static bool file_write(sl_writer *self, const void *from, size_t n, sl_err *err)
-{
-    file_stream *f = of_writer(self);
-    if (!sl_fs_pwrite(f->fd, from, n, f->offset, f->path, err))
-        return false;
-    f->offset += (int64_t)n;
-    /* The disk begins while there is more to come: the fsync at the end finds little left. A hint; its failure means nothing. */
-    if (f->offset - f->sent >= SEND) {
-        (void)sync_file_range(f->fd, f->sent, f->offset - f->sent, SYNC_FILE_RANGE_WRITE);
-        f->sent = f->offset;
-    }
-    if (f->summed)
-        f->crc = sl_crc32c(f->crc, from, n);
-    return true;
-}
-
-static bool file_finish(sl_writer *self, sl_err *err)
-{
-    file_stream *f = of_writer(self);
-    if (f->summed && !sl_summed_set(f->fd, f->path, f->offset, f->crc, err))
-        return false;
-    if (fsync(f->fd) != 0)
-        return sl_err_errno(err, "sync", f->path);
-    if (rename(f->temp, f->path) != 0)
-        return sl_err_errno(err, "rename to", f->path);
-    f->finished = true;
-    if (f->summed)
-        sl_summed_know(f->fd);
-    return true;
-}
-
-static void file_writer_close(sl_writer *self)
-{
-    file_stream *f = of_writer(self);
-    if (!f->finished)
-        (void)unlink(f->temp);
-    file_free(f);
-}
-
-sl_writer *sl_writer_file(const char *path, sl_err *err)
-{
-    file_stream *f = sl_malloc(sizeof *f);
-    *f = (file_stream){ .writer = { file_write, file_finish, file_writer_close }, .path = heap_copy(path) };
-    size_t n = strlen(path) + 16;
-    f->temp = sl_malloc(n);
-    (void)snprintf(f->temp, n, "%s.part", path);
-    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (f->fd < 0) {
-        sl_err_errno(err, "create", f->temp);
-        file_free(f);
-        return NULL;
-    }
-    return &f->writer;
-}
-
-sl_writer *sl_writer_summed(const char *path, sl_err *err)
-{
-    sl_writer *w = sl_writer_file(path, err);
-    if (w != NULL)
-        of_writer(w)->summed = true;
-    return w;
 }
 
 typedef struct memory_reader {

@@ -28,7 +28,7 @@ bool sl_bucket_source(const sl_bucket *b, sl_str key, sl_source *ret, sl_err *er
     sl_gcp *g;
     if (b->google)
         return open_gcs(b, &g, err) && sl_gs_source(g, (sl_gs_uri){ .bucket = b->name, .object = key }, ret, err);
-    return open_s3(b, &s, err) && sl_s3_source(s, key, SL_S(""), NULL, ret, &head, err);
+    return open_s3(b, &s, err) && sl_s3_source(s, s->aws.arena, key, SL_S(""), NULL, ret, &head, err);
 }
 
 bool sl_bucket_target(const sl_bucket *b, sl_str key, const sl_target_how *how, sl_target **ret, sl_err *err)

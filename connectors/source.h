@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/checksum.h"
+#include "base/made_file.h"
 #include "connectors/task.h"
 
 enum { SL_SOURCE_BLOCK = 4 << 20, SL_SOURCE_THREADS = 4, SL_SOURCE_AHEAD = 5 };
@@ -31,8 +32,10 @@ typedef struct sl_source {
 
 /* From byte `from` on (0 where it is not ranged; the checksum is only compared from 0 on). The source must outlive the reader. */
 sl_reader *sl_source_open(const sl_source *s, int64_t from);
-/* All of it, of a source with fetch(); does not finish `out`. */
-bool sl_source_copy(const sl_source *s, sl_writer *out, int64_t *ret_size, sl_err *err);
+/* All of it, of a source with fetch(), by several threads; does not finish `to`. ret_size may be NULL. */
+bool sl_source_copy(const sl_source *s, sl_made_file *to, int64_t *ret_size, sl_err *err);
+/* A file that has all of it, against a checksum that became known afterwards. */
+bool sl_source_check(const sl_source *s, sl_made_file *file, sl_err *err);
 /* A file of this machine. It must outlive the source. */
 bool sl_source_file(sl_task *t, sl_str path, const char *what, sl_source *ret, sl_err *err);
 /* "bytes=begin-", or "bytes=begin-(end-1)" (RFC 9110 section 14.2). end -1: all that follow. */

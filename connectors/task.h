@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/made_file.h"
 #include "net/http.h"
 
 typedef struct sl_task sl_task;          /* one attempt of one task, on one worker thread */
@@ -113,6 +114,8 @@ bool sl_task_local_file(sl_task *t, sl_str uri, sl_str *ret_path, sl_err *err);
 bool sl_task_namespace_folder(sl_task *t, sl_str ns, bool changes, sl_str *ret, sl_err *err);
 /* A new file of this task run; its URI is known now and readable after finish(). */
 bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri, sl_err *err);
+/* The same, written by several threads. Not at once with other calls for this task's files. */
+bool sl_task_make_file(sl_task *t, sl_str name, sl_made_file **ret, sl_str *ret_uri, sl_err *err);
 /* Moves (or copies) a local file into storage. */
 bool sl_task_store_file(sl_task *t, const char *path, sl_str name, sl_str *ret_uri, sl_err *err);
 /* Before and after a file of sl_task_namespace_folder is written or removed: what stands behind the storage follows. */

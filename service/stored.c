@@ -149,8 +149,8 @@ static bool fetch(sl_task *t, sl_str key, sl_str path, bool *found, sl_err *err)
     if (!*found)
         return err->kind == SL_ERR_NOT_FOUND;
     sl_str own = sl_fmt(t->arena, "%.*s.%x.part", SL_ARG(path), s->fetches++);
-    SL_WRITER w = make_parent(t->arena, path, err) ? sl_writer_summed(own.p, err) : NULL;
-    bool ok = w != NULL && sl_source_copy(&source, w, NULL, err) && w->finish(w, err) && mark(own, err) && (rename(own.p, path.p) == 0 || sl_err_errno(err, "rename", own.p));
+    SL_MADE_FILE file = make_parent(t->arena, path, err) ? sl_made_file_new(own.p, err) : NULL;
+    bool ok = file != NULL && sl_source_copy(&source, file, NULL, err) && sl_made_file_finish(file, err) && mark(own, err) && (rename(own.p, path.p) == 0 || sl_err_errno(err, "rename", own.p));
     if (!ok)
         (void)sl_fs_remove(own.p, &ignored);
     return ok;

@@ -355,6 +355,12 @@ bool sl_task_open_out(sl_task *t, sl_str name, sl_writer **ret, sl_str *ret_uri,
     return file != NULL;
 }
 
+bool sl_task_make_file(sl_task *t, sl_str name, sl_made_file **ret, sl_str *ret_uri, sl_err *err)
+{
+    sl_str path;
+    return new_file(t, name, &path, ret_uri, err) && (*ret = sl_made_file_new(path.p, err)) != NULL;
+}
+
 bool sl_task_store_file(sl_task *t, const char *from, sl_str name, sl_str *ret_uri, sl_err *err)
 {
     sl_str path;

@@ -85,12 +85,12 @@ static const sl_opt downloads_outs[] = {
 
 bool sl_gs_download(sl_gcp *g, sl_gs_uri from, sl_str *ret_uri, sl_err *err)
 {
-    SL_WRITER out = NULL;
+    SL_MADE_FILE out = NULL;
     sl_source source;
     int64_t size;
     ptrdiff_t slash = sl_str_rfind(from.object, SL_S("/"));
     sl_str name = sl_str_sub(from.object, (size_t)(slash + 1), from.object.n);
-    if (!sl_task_open_out(g->task, name, &out, ret_uri, err) || !sl_gs_source(g, from, &source, err) || !sl_source_copy(&source, out, &size, err) || !out->finish(out, err))
+    if (!sl_task_make_file(g->task, name, &out, ret_uri, err) || !sl_gs_source(g, from, &source, err) || !sl_source_copy(&source, out, &size, err) || !sl_made_file_finish(out, err))
         return false;
     sl_task_counter(g->task, "file.size", (double)size);
     return true;

@@ -1,8 +1,8 @@
 /*
- * connectors/s3/download.c: an object as a source of bytes, and into the internal storage.
+ * connectors/s3/download.c: an object as a source of bytes, and into a file.
  *
- * What the object is comes first (HEAD); every request for bytes then names its ETag (If-Match), so that an object replaced
- * meanwhile is an error and never a mix.
+ * What the object is comes first (HEAD, or a listing); every request for bytes then names its ETag (If-Match), so that an object
+ * replaced meanwhile is an error and never a mix.
  * API: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
  */
 #include "base/arena.h"
@@ -10,9 +10,12 @@
 
 typedef struct object {
     sl_s3 *s;
+    sl_arena *arena;
     sl_s3_request get;
     const char *what;
     int64_t size;
+    bool listed;                  /* no HEAD went before: */
+    sl_http_response head;        /* what the first answer said */
 } object;
 
 /* The checksum of the whole that the service knows, cheapest first; an ETag is an MD5 unless the object was made in parts or encrypted with a key of its own. */
@@ -34,7 +37,7 @@ static void choose_sum(sl_arena *a, sl_source *s, const sl_http_response *head)
 
 static bool fetch(void *self, sl_arena *a, int64_t begin, int64_t end, sl_writer *to, sl_err *err)
 {
-    const object *o = self;
+    object *o = self;
     sl_http_response r;
     sl_s3_request req = o->get;
     bool part = begin > 0 || (end >= 0 && end < o->size);
@@ -43,30 +46,54 @@ static bool fetch(void *self, sl_arena *a, int64_t begin, int64_t end, sl_writer
         sl_map_set_str(a, headers, "range", sl_source_range(a, begin, end < o->size ? end : -1));
     req.headers = headers;
     req.sink = to;
-    if (!sl_s3_call(o->s, a, &req, sl_fmt(a, "downloading %s", o->what).p, &r, err))
+    bool ok = sl_s3_call(o->s, a, &req, sl_fmt(a, "downloading %s", o->what).p, &r, err);
+    if (o->listed && o->head.headers == NULL && r.status == 200)
+        o->head = (sl_http_response){ .status = r.status, .headers = sl_val_copy(o->arena, r.headers) };
+    if (!ok)
         return false;
     return !part || r.status == 206 || sl_err_set(err, SL_ERR_REMOTE, "s3.range", "asked for %s from byte %lld, S3 sent something else (status %d)", o->what, (long long)begin, r.status);
 }
 
-bool sl_s3_source(sl_s3 *s, sl_str key, sl_str version, const sl_val *headers, sl_source *ret, sl_http_response *head, sl_err *err)
+static void begin(object *o, sl_s3 *s, sl_arena *a, sl_str key, sl_str version, sl_source *ret)
 {
-    sl_arena *a = s->aws.arena;
+    *o = (object){ .s = s, .arena = a, .what = sl_s3_text(s, a, key).p };
+    o->get = (sl_s3_request){ .method = "GET", .key = key, .query = version.n ? sl_fmt(a, "versionId=%.*s", SL_ARG(sl_percent(a, version, NULL))) : SL_S("") };
+    *ret = (sl_source){ .task = s->aws.task, .what = o->what, .service = "s3", .ranged = true, .self = o, .fetch = fetch };
+}
+
+static const sl_val *with_sums(sl_arena *a, const sl_val *headers)
+{
+    sl_val *h = sl_map_shallow(a, headers);
+    sl_map_set_str(a, h, "x-amz-checksum-mode", SL_S("ENABLED"));
+    return h;
+}
+
+static const sl_val *same_object(sl_arena *a, const sl_val *headers, sl_str etag)
+{
+    sl_val *h = sl_map_shallow(a, headers);
+    sl_map_opt_str(a, h, "if-match", etag);
+    return h;
+}
+
+bool sl_s3_source(sl_s3 *s, sl_arena *a, sl_str key, sl_str version, const sl_val *headers, sl_source *ret, sl_http_response *head, sl_err *err)
+{
     object *o = sl_alloc(a, sizeof *o);
-    sl_val *asked = sl_map_shallow(a, headers), *same = sl_map_shallow(a, headers);
-    sl_map_set_str(a, asked, "x-amz-checksum-mode", SL_S("ENABLED"));
-    *o = (object){ .s = s, .what = sl_s3_text(s, a, key).p };
-    o->get = (sl_s3_request){ .method = "HEAD", .key = key, .headers = asked, .query = version.n ? sl_fmt(a, "versionId=%.*s", SL_ARG(sl_percent(a, version, NULL))) : SL_S("") };
-    if (!sl_s3_call(s, a, &o->get, sl_fmt(a, "looking for %s", o->what).p, head, err))
+    begin(o, s, a, key, version, ret);
+    sl_s3_request look = o->get;
+    look.method = "HEAD";
+    look.headers = with_sums(a, headers);
+    if (!sl_s3_call(s, a, &look, sl_fmt(a, "looking for %s", o->what).p, head, err))
         return false;
     if (!sl_parse_int(sl_http_header(head, "content-length"), &o->size))
         return sl_err_set(err, SL_ERR_REMOTE, "s3.size", "S3 does not say how large %s is", o->what);
-    sl_map_opt_str(a, same, "if-match", sl_http_header(head, "etag"));
-    o->get.method = "GET";
-    o->get.headers = same;
-    *ret = (sl_source){ .task = s->aws.task, .what = o->what, .service = "s3", .size = o->size, .ranged = true, .state = sl_http_header(head, "etag"), .self = o, .fetch = fetch };
+    ret->size = o->size;
+    ret->state = sl_http_header(head, "etag");
+    o->get.headers = same_object(a, headers, ret->state);
     choose_sum(a, ret, head);
     return true;
 }
+
+/* ---- into the storage ---- */
 
 /* What the outputs say of it. */
 static sl_val *described(sl_arena *a, const sl_http_response *head, const sl_source *s)
@@ -89,21 +116,34 @@ static sl_val *described(sl_arena *a, const sl_http_response *head, const sl_sou
     return o;
 }
 
-bool sl_s3_download(sl_s3 *s, sl_str key, sl_str version, const sl_val *headers, const sl_val **ret, sl_err *err)
+/* A small one that a listing has told of: in one request, whose answer says what a HEAD would. *ret_gone: it is another one by now. */
+static bool get_listed(sl_s3 *s, sl_arena *a, const sl_s3_wanted *w, sl_made_file *to, sl_source *ret, sl_http_response *head, bool *ret_gone, sl_err *err)
 {
-    sl_arena *a = s->aws.arena;
-    SL_WRITER out = NULL;
+    object o;
+    begin(&o, s, a, w->key, SL_S(""), ret);
+    o.listed = true;
+    o.size = ret->size = w->size;
+    o.get.headers = with_sums(a, same_object(a, w->headers, w->etag));
+    if (!sl_source_copy(ret, to, NULL, err)) {
+        *ret_gone = (err->status == 412 || err->kind == SL_ERR_NOT_FOUND) && sl_made_file_begun(to, NULL) == 0;
+        return false;
+    }
+    *head = o.head;
+    choose_sum(a, ret, head);
+    return sl_source_check(ret, to, err);
+}
+
+bool sl_s3_download(sl_s3 *s, sl_arena *a, const sl_s3_wanted *w, sl_made_file *to, sl_val **ret, sl_err *err)
+{
     sl_http_response head;
     sl_source from;
-    sl_str uri, name = sl_str_sub(key, (size_t)(sl_str_rfind(key, SL_S("/")) + 1), key.n);
-    if (!sl_s3_source(s, key, version, headers, &from, &head, err) || !sl_task_open_out(s->aws.task, name, &out, &uri, err))
+    bool gone = false, listed = w->etag.n > 0 && w->size > 0 && w->size <= SL_S3_SMALL;
+    bool ok = listed && get_listed(s, a, w, to, &from, &head, &gone, err);
+    if (!listed || gone)
+        ok = sl_s3_source(s, a, w->key, w->version, w->headers, &from, &head, err) && sl_source_copy(&from, to, NULL, err);
+    if (!ok || !sl_made_file_finish(to, err))
         return false;
-    if (!sl_source_copy(&from, out, NULL, err) || !out->finish(out, err))
-        return false;
-    sl_val *o = described(a, &head, &from);
-    sl_map_set_str(a, o, "uri", uri);
-    sl_map_set_str(a, o, "key", key);
-    sl_task_counter(s->aws.task, "file.size", (double)from.size);
-    *ret = o;
+    *ret = described(a, &head, &from);
+    sl_map_set_str(a, *ret, "key", w->key);
     return true;
 }

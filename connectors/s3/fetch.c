@@ -62,43 +62,47 @@ static const sl_val *request_headers(sl_arena *a, const download_cfg *c)
     return h;
 }
 
-static bool get(sl_s3 *s, const download_cfg *c, sl_str key, const sl_val **ret, sl_err *err)
+static void miss_sum(sl_s3 *s, const download_cfg *c, const sl_val *got)
 {
-    if (sl_task_cancelled(s->aws.task))
-        return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
-    if (!sl_s3_download(s, key, c->version, request_headers(s->aws.arena, c), ret, err))
-        return false;
-    if (c->validate && sl_get(*ret, "checksumValue") == NULL)
-        sl_task_log(s->aws.task, SL_WARN, "%.*s has no checksum to compare", SL_ARG(sl_s3_text(s, s->aws.arena, key)));
-    return true;
+    if (c->validate && sl_get(got, "checksumValue") == NULL)
+        sl_task_log(s->aws.task, SL_WARN, "%.*s has no checksum to compare", SL_ARG(sl_s3_text(s, s->aws.arena, sl_get_text(got, "key"))));
 }
 
 /* doc: {objects, outputFiles, files} */
 static bool get_all(sl_s3 *s, const download_cfg *c, const sl_val **ret, sl_err *err)
 {
-    const sl_val *objects;
+    const sl_val *objects, *all;
     sl_arena *a = s->aws.arena;
     sl_val *list = sl_list(a), *paths = sl_map(a), *files = sl_map(a), *doc = sl_map(a);
     sl_s3_listing listing = c->listing;
     listing.filter = SL_S("FILES");
-    if (!sl_s3_find(s, &listing, &objects, err))
+    if (!sl_s3_find(s, &listing, &objects, err) || !sl_s3_store_all(s, objects, request_headers(a, c), &all, err))
         return false;
     for (size_t i = 0; i < sl_val_count(objects); i++) {
-        const sl_val *got;
-        sl_str key = sl_get_text(sl_at(objects, i), "key");
-        if (!get(s, c, key, &got, err))
-            return false;
+        const sl_val *got = sl_at(all, i);
+        sl_str key = sl_get_text(got, "key");
         sl_val *o = sl_map_shallow(a, sl_at(objects, i));
+        miss_sum(s, c, got);
         sl_map_setc(a, o, "uri", sl_get(got, "uri"));
         sl_list_add(a, list, o);
         sl_map_set(a, paths, key, sl_get(got, "uri"));
         sl_map_set(a, files, key, got);
-        sl_task_progress(s->aws.task, (int64_t)i + 1, (int64_t)sl_val_count(objects));
     }
     sl_map_setc(a, doc, "objects", list);
     sl_map_setc(a, doc, "outputFiles", paths);
     sl_map_setc(a, doc, "files", files);
     *ret = doc;
+    return true;
+}
+
+static bool get_one(sl_s3 *s, const download_cfg *c, const sl_val **ret, sl_err *err)
+{
+    sl_val *got;
+    sl_s3_wanted w = { .key = c->key, .version = c->version, .headers = request_headers(s->aws.arena, c) };
+    if (!sl_s3_store(s, &w, &got, err))
+        return false;
+    miss_sum(s, c, got);
+    *ret = got;
     return true;
 }
 
@@ -112,7 +116,7 @@ static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
         sl_err_set(err, SL_ERR_CONFIG, "s3.key", "give 'key' (one object), or 'prefix', 'delimiter' or 'regexp' (several)");
         return SL_TASK_FAILED;
     }
-    if (!sl_s3_open(&s, t, &c->aws, c->bucket, err) || !sl_s3_use_key(&s, c->customer_key, err) || !(several ? get_all(&s, c, &got, err) : get(&s, c, c->key, &got, err)))
+    if (!sl_s3_open(&s, t, &c->aws, c->bucket, err) || !sl_s3_use_key(&s, c->customer_key, err) || !(several ? get_all(&s, c, &got, err) : get_one(&s, c, &got, err)))
         return SL_TASK_FAILED;
     if (several)
         sl_task_out(t, "files", sl_get(got, "files"));

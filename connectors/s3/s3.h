@@ -92,7 +92,7 @@ bool sl_s3_find(sl_s3 *s, const sl_s3_listing *listing, const sl_val **ret, sl_e
 /* x-amz-checksum-crc32c; MD5: content-md5 */
 const char *sl_s3_checksum_header(sl_algorithm a);
 /* An object as it is now. `head`: what S3 says of it. headers: of every request; NULL = none. `s` must outlive the source. */
-bool sl_s3_source(sl_s3 *s, sl_str key, sl_str version, const sl_val *headers, sl_source *ret, sl_http_response *head, sl_err *err);
+bool sl_s3_source(sl_s3 *s, sl_arena *arena, sl_str key, sl_str version, const sl_val *headers, sl_source *ret, sl_http_response *head, sl_err *err);
 /* A stream as an object. *ret is to be closed in any case. */
 bool sl_s3_stream(const sl_target_how *how, const sl_aws_cfg *cfg, sl_str bucket, sl_str key, sl_str customer_key, sl_target **ret, sl_err *err);
 /* Missing is no error. */
@@ -109,7 +109,18 @@ extern const sl_opt sl_s3_move_opts[];
 bool sl_s3_may_act(sl_str action, const sl_val *move_to, sl_err *err);
 /* NONE, DELETE or MOVE to {bucket, key} for each of a list of {key, etag}; one that was replaced meanwhile stays. cfg: to reach the other bucket. */
 bool sl_s3_act(sl_s3 *s, const sl_aws_cfg *cfg, sl_str action, const sl_val *move_to, const sl_val *objects, sl_err *err);
-/* One object into the internal storage; what the outputs say of it: {uri, eTag, contentLength, contentType, metadata, versionId}. */
-bool sl_s3_download(sl_s3 *s, sl_str key, sl_str version, const sl_val *headers, const sl_val **ret, sl_err *err);
+/* One object into a file, which is finished then; *ret: what the outputs say of it: {key, eTag, contentLength, contentType, metadata, versionId}. */
+enum { SL_S3_SMALL = 8 << 20 };   /* bytes of an object that comes in one request */
+typedef struct sl_s3_wanted {
+    sl_str key, version;
+    const sl_val *headers;        /* of every request; NULL = none */
+    sl_str etag;                  /* as a listing says it, its newest state; .n == 0: it is not known */
+    int64_t size;                 /* with etag */
+} sl_s3_wanted;
+bool sl_s3_download(sl_s3 *s, sl_arena *arena, const sl_s3_wanted *w, sl_made_file *to, sl_val **ret, sl_err *err);
+/* One object into the internal storage, on the task's thread; the outputs have its `uri` then, too. */
+bool sl_s3_store(sl_s3 *s, const sl_s3_wanted *w, sl_val **ret, sl_err *err);
+/* All of a listing, several at a time: the outputs of each, in its order. */
+bool sl_s3_store_all(sl_s3 *s, const sl_val *objects, const sl_val *headers, const sl_val **ret, sl_err *err);
 
 extern const sl_task_type sl_s3_upload_task, sl_s3_download_task, sl_s3_downloads_task, sl_s3_list_task, sl_s3_delete_task, sl_s3_delete_list_task, sl_s3_copy_task, sl_s3_create_bucket_task, sl_s3_abort_task, sl_s3_trigger;

@@ -59,8 +59,9 @@ static bool take(void *self, const sl_val *object, sl_val **ret, const sl_val **
 {
     look *l = self;
     sl_arena *a = l->s.aws.arena;
-    const sl_val *got;
-    if (!sl_s3_download(&l->s, sl_get_text(object, "key"), SL_S(""), NULL, &got, err))
+    sl_val *got;
+    sl_s3_wanted w = { .key = sl_get_text(object, "key"), .etag = sl_get_text(object, "etag"), .size = sl_get_int(object, "size", 0) };
+    if (!sl_s3_store(&l->s, &w, &got, err))
         return false;
     *ret = sl_map_shallow(a, object);
     sl_map_setc(a, *ret, "uri", sl_get(got, "uri"));

@@ -20,7 +20,7 @@ static bool s3_source(sl_task *t, const sl_copy_cfg *c, sl_source *ret, sl_err *
     sl_str bucket, key;
     sl_http_response head;
     sl_s3 *s = sl_alloc(sl_task_arena(t), sizeof *s);
-    return bucket_and_key(c->from, &bucket, &key, err) && sl_s3_open(s, t, &c->aws, bucket, err) && sl_s3_use_key(s, c->from_key, err) && sl_s3_source(s, key, SL_S(""), NULL, ret, &head, err);
+    return bucket_and_key(c->from, &bucket, &key, err) && sl_s3_open(s, t, &c->aws, bucket, err) && sl_s3_use_key(s, c->from_key, err) && sl_s3_source(s, s->aws.arena, key, SL_S(""), NULL, ret, &head, err);
 }
 
 static bool gs_source(sl_task *t, const sl_copy_cfg *c, sl_source *ret, sl_err *err)

@@ -184,7 +184,7 @@ class Answers(Case):
 
     def test_a_download_goes_on_by_range(self):
         """Pieces of a large object are asked for at once; each request is cut once, and the rest asked for, of the same generation."""
-        data = random.Random(7).randbytes(13_000_000)
+        data = random.Random(7).randbytes(26_000_000)
         seen = []
 
         def answer(r):
@@ -196,12 +196,12 @@ class Answers(Case):
             seen.append((begin, r.query["generation"]))
             part = data[begin:end]
             head = {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}", "X-Goog-Generation": "7", "Content-Length": str(len(part)), "Connection": "close"}
-            return 206, head, part[:100_000] if begin % (4 << 20) == 0 else part
+            return 206, head, part[:100_000] if begin % (8 << 20) == 0 else part
 
         with Scripted(answer) as s:
             done = self.cloud("  - {id: d, type: io.kestra.plugin.gcp.gcs.Download, from: 'gs://bucket/o'}\noutputs:\n  - {id: n, type: STRING, value: '{{ fileSize(outputs.d.uri) }}'}\n", s.url, "--output", "json")
             self.assertEqual(json.loads(self.ok(done).out)["outputs"]["n"], str(len(data)))
-        begins = [n << 22 for n in range(4)]
+        begins = [n << 23 for n in range(4)]
         self.assertEqual(sorted(seen), sorted([(b, "7") for b in begins] + [(b + 100_000, "7") for b in begins]))
 
     def test_a_server_that_ignores_ranges_is_found_out(self):

@@ -5,8 +5,10 @@ import collections
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
+import struct
 import time
 import unittest
 import urllib.parse
@@ -581,6 +583,91 @@ class Scripts(S3Case):
         store.put("/b-one/k/o", data, '"' + hashlib.md5(b"y" * 1000).hexdigest() + '"', {})
         done = self.play("  - {id: down, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: k/o}\n", store, rc=1)
         self.assertRegex(done.err, r"s3://b-one/k/o has the MD5 .*, but what came has .*; try again")
+
+    def listed(self, store, sizes=None):
+        """What a listing of b-one says of the objects."""
+        entries = "".join(
+            f"<Contents><Key>{path.removeprefix('/b-one/')}</Key><Size>{len(body)}</Size><ETag>{etag.replace(chr(34), '&quot;')}</ETag></Contents>" for path, (body, etag, _) in sorted(store.objects.items())
+        )
+        return 200, {}, f"<ListBucketResult>{entries}</ListBucketResult>".encode()
+
+    def downloads(self, store, rc=0, before=lambda s, r, n: None):
+        store.before = lambda s, r, n: self.listed(s) if r.query.get("list-type") == "2" else before(s, r, n)
+        done = self.play("  - {id: down, type: io.kestra.plugin.aws.s3.Downloads, bucket: b-one, prefix: k/, maxFiles: 1000}\n", store, rc=rc)
+        return done, [(r.method, r.path.removeprefix("/b-one/")) for r in self.requests if r.path.startswith("/b-one/k/")]
+
+    def many(self, n):
+        store = Store()
+        for i in range(n):
+            data = random.Random(i).randbytes(i * 977)
+            store.put(f"/b-one/k/{i:03}", data, '"' + hashlib.md5(data).hexdigest() + '"', {})
+        return store
+
+    def test_many_small(self):
+        """One request for each that a listing has told of; an empty one needs none but a look."""
+        store = self.many(100)
+        done, asked = self.downloads(store)
+        out = self.outputs(done)["down"]
+        self.assertEqual(sorted(asked), sorted([("GET", f"k/{i:03}") for i in range(1, 100)] + [("HEAD", "k/000")]))
+        self.assertEqual([o["key"] for o in out["objects"]], [f"k/{i:03}" for i in range(100)])
+        for o in out["objects"]:
+            body, etag, _ = store.objects["/b-one/" + o["key"]]
+            self.assertEqual(self.stored(o["uri"]).read_bytes(), body)
+            self.assertEqual(out["outputFiles"][o["key"]], o["uri"])
+
+    def test_what_is_said_of_small_ones(self):
+        """The answer to a GET says what a HEAD would."""
+        store = self.many(3)
+        store.before = lambda s, r, n: self.listed(s) if r.query.get("list-type") == "2" else None
+        out = self.outputs(self.play("  - {id: down, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, prefix: k/}\n", store))["down"]
+        for path, (body, etag, _) in store.objects.items():
+            said = out["files"][path.removeprefix("/b-one/")]
+            self.assertEqual({**said, "uri": ""}, {"uri": "", "key": path.removeprefix("/b-one/"), "eTag": etag, "contentLength": len(body), "contentType": "application/octet-stream", "metadata": {}})
+            self.assertEqual(self.stored(said["uri"]).read_bytes(), body)
+
+    def test_small_ones_of_which_one_is_wrong(self):
+        store = self.many(20)
+        body, etag, headers = store.objects["/b-one/k/007"]
+        store.objects["/b-one/k/007"] = (body[:-1] + bytes([body[-1] ^ 1]), etag, headers)
+        done, _ = self.downloads(store, rc=1)
+        self.assertRegex(done.err, r"s3://b-one/k/007 has the MD5 .*, but what came has .*; try again")
+
+    def test_small_one_replaced_after_the_listing(self):
+        """The newest is what is wanted: it is looked for anew."""
+        store = self.many(5)
+
+        def before(s, r, n):
+            if r.method == "GET" and r.path == "/b-one/k/003" and r.headers["if-match"] != '"new"':
+                return xml_error(412, "PreconditionFailed")
+            if r.path == "/b-one/k/003":
+                s.objects[r.path] = (b"new bytes", '"new"', {})
+            return None
+
+        done, asked = self.downloads(store, before=before)
+        self.assertEqual([m for m, path in asked if path == "k/003"], ["GET", "HEAD", "GET"])
+        self.assertEqual(self.stored(self.outputs(done)["down"]["outputFiles"]["k/003"]).read_bytes(), b"new bytes")
+
+    def test_checksums_of_pieces(self):
+        """A checksum of the whole is put together from those of the pieces."""
+        data = random.Random(5).randbytes(400_000) * 50 # 20 MB, three pieces
+        sums = {"x-amz-checksum-crc32": struct.pack(">I", zlib.crc32(data)), "x-amz-checksum-sha256": hashlib.sha256(data).digest(), "x-amz-checksum-sha1": hashlib.sha1(data).digest()}
+        for header, raw in sums.items():
+            for wrong in (False, True):
+                with self.subTest(header, wrong=wrong):
+                    value = base64.b64encode(raw[:-1] + bytes([raw[-1] ^ wrong])).decode()
+
+                    def answer(r, header=header, value=value):
+                        if r.method == "HEAD":
+                            return 200, {"ETag": '"e-3"', header: value, "Content-Length": str(len(data))}, data
+                        begin, end = (int(n or len(data) - 1) for n in r.headers["range"].removeprefix("bytes=").split("-"))
+                        return 206, {"ETag": '"e-3"'}, data[begin : end + 1]
+
+                    done = self.play("  - {id: down, type: io.kestra.plugin.aws.s3.Download, bucket: b-one, key: k/large.bin}\n", answer, rc=int(wrong))
+                    self.assertEqual(sum(r.method == "GET" for r in self.requests), 3)
+                    if wrong:
+                        self.assertRegex(done.err, r"s3://b-one/k/large.bin has the (CRC32|SHA1|SHA256) .*, but what came has .*; try again")
+                    else:
+                        self.assertEqual(self.stored(self.outputs(done)["down"]["uri"]).read_bytes(), data)
 
     def test_replaced(self):
         """An object that is replaced while it is read is an error, never a mix."""

@@ -1,18 +1,22 @@
 /* tests/unit/test_base.c: strings, numbers, dates, YAML, JSON, streams, redaction, paths. */
 #include <math.h>
+#include <unistd.h>
 
 #include "base/behind.h"
 #include "base/checksum.h"
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/ion.h"
+#include "base/joined.h"
 #include "base/jq.h"
 #include "base/json.h"
+#include "base/made_file.h"
 #include "base/memory.h"
 #include "base/proc.h"
 #include "base/regex.h"
 #include "base/sha256.h"
 #include "base/secret.h"
+#include "base/summed.h"
 #include "base/time.h"
 #include "base/yaml.h"
 #include "tests/harness/test.h"
@@ -120,6 +124,82 @@ static uint32_t crc_slowly(uint32_t polynomial, const unsigned char *p, size_t n
             crc = crc >> 1 ^ (polynomial & (0 - (crc & 1)));
     }
     return ~crc;
+}
+
+/* Cut at any place: the sum of the whole from those of the pieces, in any order. */
+SL_TEST(digest, joined)
+{
+    enum { SIZE = 70000, CUTS = 12 };
+    static const sl_algorithm all[] = { SL_SUM_CRC32C, SL_SUM_CRC32, SL_SUM_CRC64NVME };
+    char *data = sl_alloc(t->arena, SIZE);
+    uint64_t seed = 42;
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (char)((seed = seed * 6364136223846793005ULL + 1442695040888963407ULL) >> 56);
+    CHECK(!sl_checksum_joins(SL_SUM_MD5) && !sl_checksum_joins(SL_SUM_SHA256));
+    for (size_t k = 0; k < SL_COUNT(all); k++) {
+        sl_checksum whole = sl_checksum_new(t->arena, all[k]);
+        sl_checksum_add(&whole, data, SIZE);
+        CHECK(sl_checksum_join(all[k], whole.crc, 0, 0) == whole.crc);
+        for (int round = 0; round < 50; round++) {
+            int64_t at[CUTS + 2] = { 0 };
+            size_t order[CUTS + 1];
+            for (size_t i = 1; i <= CUTS; i++)
+                at[i] = (int64_t)((seed = seed * 6364136223846793005ULL + 1442695040888963407ULL) >> 33) % SIZE;
+            at[CUTS + 1] = SIZE;
+            for (size_t i = 1; i <= CUTS + 1; i++) /* the shortest way to sort a few */
+                for (size_t n = i; n > 1 && at[n] < at[n - 1]; n--) {
+                    int64_t swap = at[n];
+                    at[n] = at[n - 1];
+                    at[n - 1] = swap;
+                }
+            for (size_t i = 0; i <= CUTS; i++)
+                order[i] = (i * 5 + (size_t)round) % (CUTS + 1);
+            sl_joined *j = sl_joined_new(all[k]);
+            uint64_t crc;
+            for (size_t i = 0; i <= CUTS; i++) {
+                size_t n = order[i];
+                CHECK(sl_joined_begun(j, &crc) < SIZE);
+                sl_checksum part = sl_checksum_new(t->arena, all[k]);
+                sl_checksum_add(&part, data + at[n], (size_t)(at[n + 1] - at[n]));
+                sl_joined_add(j, at[n], at[n + 1] - at[n], part.crc);
+            }
+            CHECK_INT(sl_joined_begun(j, &crc), SIZE);
+            CHECK(crc == whole.crc);
+            sl_joined_free(j);
+        }
+    }
+}
+
+/* Pieces in any order make the file that a writer makes, its checksum too; with a gap, or without an end, there is none. */
+SL_TEST(files, made_of_pieces)
+{
+    sl_str folder = sl_str_c(sl_test_dir(t)), path = sl_fmt(t->arena, "%.*s/made", SL_ARG(folder));
+    SL_MADE_FILE f = sl_made_file_new(path.p, &t->err);
+    CHECK(f != NULL);
+    CHECK(sl_made_file_write(f, 6, "world", 5, &t->err));
+    CHECK_INT(sl_made_file_begun(f, NULL), 0);
+    CHECK(!sl_made_file_finish(f, &t->err));
+    CHECK_STR(sl_str_c(t->err.code), "file.gap");
+    CHECK(sl_made_file_write(f, 0, "hello ", 6, &t->err));
+    uint32_t crc;
+    CHECK_INT(sl_made_file_begun(f, &crc), 11);
+    CHECK_INT(crc, sl_crc32c(0, "hello world", 11));
+    char back[5];
+    CHECK(sl_made_file_read(f, 6, back, 5, &t->err) && memcmp(back, "world", 5) == 0);
+    CHECK(!sl_made_file_read(f, 9, back, 5, &t->err));
+    CHECK(access(path.p, F_OK) != 0);
+    CHECK(sl_made_file_finish(f, &t->err));
+    sl_made_file_close(&f);
+    bool carries;
+    CHECK(sl_summed_check_anew(path.p, "made", &carries, &t->err));
+    SL_READER r = sl_reader_file(path.p, &t->err);
+    sl_str text;
+    CHECK(sl_io_read_all(t->arena, r, 100, &text, &t->err));
+    CHECK_STR(text, "hello world");
+    sl_made_file *none = sl_made_file_new(sl_fmt(t->arena, "%.*s/none", SL_ARG(folder)).p, &t->err);
+    CHECK(sl_made_file_write(none, 0, "x", 1, &t->err));
+    sl_made_file_close(&none);
+    CHECK(access(sl_fmt(t->arena, "%.*s/none.part", SL_ARG(folder)).p, F_OK) != 0);
 }
 
 SL_TEST(digest, crc_of_every_length)
