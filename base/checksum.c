@@ -114,16 +114,33 @@ bool sl_checksum_joins(sl_algorithm a)
     return known[a].width > 0;
 }
 
+/* x^(8n) */
+static uint64_t power_of(sl_algorithm a, int64_t bytes)
+{
+    uint64_t power = 1ULL << (known[a].width - 9), product = 1ULL << (known[a].width - 1); /* x^8, 1 */
+    for (uint64_t n = (uint64_t)bytes; n > 0; n >>= 1) {
+        if (n & 1)
+            product = times(a, power, product);
+        power = times(a, power, power);
+    }
+    return product;
+}
+
 /* n zero bytes behind the first piece multiply it by x^(8n); what a CRC begins and ends with cancels out in the sum. */
 uint64_t sl_checksum_join(sl_algorithm a, uint64_t first, uint64_t second, int64_t second_size)
 {
-    uint64_t power = 1ULL << (known[a].width - 9); /* x^8 */
-    for (uint64_t n = (uint64_t)second_size; n > 0; n >>= 1) {
-        if (n & 1)
-            first = times(a, power, first);
-        power = times(a, power, power);
+    /* Most pieces are as long as the one before. */
+    static _Thread_local struct {
+        sl_algorithm algorithm;
+        int64_t bytes;
+        uint64_t power;
+    } last = { .bytes = -1 };
+    if (last.bytes != second_size || last.algorithm != a) {
+        last.algorithm = a;
+        last.bytes = second_size;
+        last.power = power_of(a, second_size);
     }
-    return first ^ second;
+    return times(a, last.power, first) ^ second;
 }
 
 enum { FILE_BLOCK = 128 << 10 }; /* stays in the second cache between its copy and its sum */

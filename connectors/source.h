@@ -20,7 +20,7 @@ typedef struct sl_source {
     int64_t size;                 /* bytes; -1: nobody knows before the end */
     bool ranged;                  /* pieces can be asked for; else there is only the whole, from its beginning */
     sl_str state;                 /* tells this content from another: a generation, an ETag; .n == 0: nothing does */
-    bool summed;                  /* a checksum of the whole is known: */
+    bool summed;                  /* a checksum of the whole is known, at the latest with the first byte of one request: */
     sl_algorithm algorithm;
     sl_str expected;              /* base64; hex for MD5 */
     void *self;
@@ -34,8 +34,6 @@ typedef struct sl_source {
 sl_reader *sl_source_open(const sl_source *s, int64_t from);
 /* All of it, of a source with fetch(), by several threads; does not finish `to`. ret_size may be NULL. */
 bool sl_source_copy(const sl_source *s, sl_made_file *to, int64_t *ret_size, sl_err *err);
-/* A file that has all of it, against a checksum that became known afterwards. */
-bool sl_source_check(const sl_source *s, sl_made_file *file, sl_err *err);
 /* A file of this machine. It must outlive the source. */
 bool sl_source_file(sl_task *t, sl_str path, const char *what, sl_source *ret, sl_err *err);
 /* "bytes=begin-", or "bytes=begin-(end-1)" (RFC 9110 section 14.2). end -1: all that follow. */

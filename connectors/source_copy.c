@@ -19,14 +19,16 @@ enum {
     THREADS = 2, THREADS_MAX = 16,
     SLOW_MS = 40,                 /* a piece that takes longer is a connection's fault, not this machine's: one more may help */
     CHUNK = 512 << 10,            /* bytes of one write: large ones cost the kernel less, and this one stays in the second cache */
+    SMALL_CHUNK = 96 << 10,      /* where there is one piece: of those, many are on their way, and fresh memory costs more than a write */
 };
 
 typedef struct copying {
     const sl_source *s;
     sl_made_file *to;
+    sl_arena *arena;
     sl_joined *crcs;              /* several pieces, and a CRC that the file itself does not have; else NULL */
     sl_checksum sum;              /* in order, where there is no other way */
-    bool in_order;
+    bool in_order, chosen;
     size_t pieces, next;          /* next: under the lock, as all that follows it */
     pthread_t threads[THREADS_MAX];
     size_t started;
@@ -48,13 +50,26 @@ static void fail(copying *c, const sl_err *err)
     pthread_mutex_unlock(&c->lock);
 }
 
+/* CRC32C is the file's own. */
+static void choose_sum(copying *c)
+{
+    const sl_source *s = c->s;
+    bool other = s->summed && s->algorithm != SL_SUM_CRC32C;
+    c->chosen = true;
+    c->in_order = other && (c->pieces == 1 || !sl_checksum_joins(s->algorithm));
+    if (c->in_order)
+        c->sum = sl_checksum_new(c->arena, s->algorithm);
+    else if (other)
+        c->crcs = sl_joined_new(s->algorithm);
+}
+
 /* ---- one piece ---- */
 
 typedef struct chunk {
     sl_writer writer;
     copying *c;
     int64_t at, end;              /* place of the first byte in `data`; of the piece's end, -1: nobody knows */
-    size_t n;
+    size_t n, room;
     sl_checksum sum;
     char *data;
 } chunk;
@@ -62,6 +77,8 @@ typedef struct chunk {
 static bool put(chunk *k, sl_err *err)
 {
     copying *c = k->c;
+    if (!c->chosen)
+        choose_sum(c);
     if (c->crcs != NULL)
         sl_checksum_add(&k->sum, k->data, k->n);
     else if (c->in_order && c->pieces == 1)
@@ -80,12 +97,12 @@ static bool take(sl_writer *self, const void *from, size_t n, sl_err *err)
     if (k->end >= 0 && (int64_t)n > k->end - k->at - (int64_t)k->n)
         return sl_err_set(err, SL_ERR_REMOTE, "source.range", "%s: more bytes came than were asked for; does the server understand ranges?", k->c->s->what);
     while (n > 0) {
-        size_t part = n < CHUNK - k->n ? n : CHUNK - k->n;
+        size_t part = n < k->room - k->n ? n : k->room - k->n;
         memcpy(k->data + k->n, p, part);
         k->n += part;
         p += part;
         n -= part;
-        if (k->n == CHUNK && !put(k, err))
+        if (k->n == k->room && !put(k, err))
             return false;
     }
     return true;
@@ -93,8 +110,8 @@ static bool take(sl_writer *self, const void *from, size_t n, sl_err *err)
 
 static bool fetch_piece(copying *c, int64_t begin, int64_t end, sl_arena *arena, sl_err *err)
 {
-    size_t room = end >= 0 && end - begin < CHUNK ? (size_t)(end - begin) : CHUNK;
-    chunk k = { .writer = { take, sl_writer_no_finish, sl_writer_no_close }, .c = c, .at = begin, .end = end, .data = sl_malloc(room + 1) };
+    size_t room = c->pieces > 1 ? CHUNK : SMALL_CHUNK;
+    chunk k = { .writer = { take, sl_writer_no_finish, sl_writer_no_close }, .c = c, .at = begin, .end = end, .room = room, .data = sl_malloc(room) };
     sl_source_fetch f = { .s = c->s, .arena = arena, .to = &k.writer, .stop = &c->stop };
     k.sum = sl_checksum_new(arena, c->crcs != NULL ? c->s->algorithm : SL_SUM_CRC32C);
     bool ok = sl_source_fetch_bytes(&f, begin, end, err) && put(&k, err);
@@ -121,7 +138,7 @@ static void *work(void *self);
 static void start_another(copying *c)
 {
     pthread_mutex_lock(&c->lock);
-    if (!c->stop && c->started < THREADS_MAX && c->next + c->started < c->pieces && pthread_create(&c->threads[c->started], NULL, work, c) == 0)
+    if (!c->stop && c->started < THREADS_MAX && c->next < c->pieces && pthread_create(&c->threads[c->started], NULL, work, c) == 0)
         c->started++;
     pthread_mutex_unlock(&c->lock);
 }
@@ -160,7 +177,7 @@ static bool thread_to_join(copying *c, size_t i, pthread_t *ret)
 static void fetch_pieces(copying *c)
 {
     pthread_t thread;
-    for (size_t i = 1; i < THREADS; i++)
+    for (size_t i = 1; i < THREADS && i < c->pieces; i++)
         start_another(c);
     (void)work(c);
     for (size_t i = 0; thread_to_join(c, i, &thread); i++)
@@ -215,7 +232,7 @@ static void fetch_all(copying *c)
         (void)follow(c);
 }
 
-static bool compare(copying *c, sl_arena *arena, int64_t *ret_size, sl_err *err)
+static bool compare(copying *c, int64_t *ret_size, sl_err *err)
 {
     uint32_t crc;
     *ret_size = sl_made_file_begun(c->to, &crc);
@@ -224,25 +241,21 @@ static bool compare(copying *c, sl_arena *arena, int64_t *ret_size, sl_err *err)
         if (c->crcs != NULL)
             (void)sl_joined_begun(c->crcs, &c->sum.crc);
     }
-    return sl_source_compare(c->s, arena, *ret_size, sl_checksum_end(&c->sum, arena), err);
+    return sl_source_compare(c->s, c->arena, *ret_size, sl_checksum_end(&c->sum, c->arena), err);
 }
 
 bool sl_source_copy(const sl_source *s, sl_made_file *to, int64_t *ret_size, sl_err *err)
 {
     sl_assert(s->open == NULL);
     SL_ARENA arena = sl_arena_new();
-    copying c = { .s = s, .to = to, .pieces = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+    copying c = { .s = s, .to = to, .arena = arena, .pieces = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
     int64_t size;
-    bool other = s->summed && s->algorithm != SL_SUM_CRC32C; /* CRC32C is the file's own */
     if (s->ranged && s->size > PIECE)
         c.pieces = (size_t)((s->size + PIECE - 1) / PIECE);
-    c.in_order = other && (c.pieces == 1 || !sl_checksum_joins(s->algorithm));
-    if (c.in_order)
-        c.sum = sl_checksum_new(arena, s->algorithm);
-    else if (other)
-        c.crcs = sl_joined_new(s->algorithm);
+    if (c.pieces > 1)
+        choose_sum(&c);
     fetch_all(&c);
-    bool ok = !c.stop && compare(&c, arena, &size, err);
+    bool ok = !c.stop && compare(&c, &size, err);
     if (c.stop)
         *err = c.err;
     if (ok && ret_size != NULL)
@@ -251,19 +264,4 @@ bool sl_source_copy(const sl_source *s, sl_made_file *to, int64_t *ret_size, sl_
     pthread_cond_destroy(&c.changed);
     pthread_mutex_destroy(&c.lock);
     return ok;
-}
-
-bool sl_source_check(const sl_source *s, sl_made_file *file, sl_err *err)
-{
-    SL_ARENA arena = sl_arena_new();
-    copying c = { .s = s, .to = file, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-    int64_t size;
-    c.in_order = s->summed && s->algorithm != SL_SUM_CRC32C;
-    if (c.in_order) {
-        c.sum = sl_checksum_new(arena, s->algorithm);
-        (void)follow(&c);
-    }
-    if (c.stop)
-        *err = c.err;
-    return !c.stop && compare(&c, arena, &size, err);
 }

@@ -14,8 +14,8 @@ typedef struct object {
     sl_s3_request get;
     const char *what;
     int64_t size;
-    bool listed;                  /* no HEAD went before: */
-    sl_http_response head;        /* what the first answer said */
+    sl_source *listed;            /* no HEAD went before; this is told what it would have said: */
+    sl_http_response head;
 } object;
 
 /* The checksum of the whole that the service knows, cheapest first; an ETag is an MD5 unless the object was made in parts or encrypted with a key of its own. */
@@ -35,21 +35,37 @@ static void choose_sum(sl_arena *a, sl_source *s, const sl_http_response *head)
     s->algorithm = SL_SUM_MD5;
 }
 
+/* In front of the bytes of a listed object: what its first answer says of it is known with the first byte. */
+typedef struct first {
+    sl_writer writer, *to;
+    object *o;
+    const sl_http_response *r;
+} first;
+
+static bool learn(sl_writer *self, const void *from, size_t n, sl_err *err)
+{
+    first *f = (first *)self;
+    object *o = f->o;
+    if (o->head.headers == NULL) {
+        o->head = (sl_http_response){ .status = f->r->status, .headers = sl_val_copy(o->arena, f->r->headers) };
+        choose_sum(o->arena, o->listed, &o->head);
+    }
+    return f->to->write(f->to, from, n, err);
+}
+
 static bool fetch(void *self, sl_arena *a, int64_t begin, int64_t end, sl_writer *to, sl_err *err)
 {
     object *o = self;
     sl_http_response r;
     sl_s3_request req = o->get;
+    first learns = { { learn, sl_writer_no_finish, sl_writer_no_close }, to, o, &r };
     bool part = begin > 0 || (end >= 0 && end < o->size);
     sl_val *headers = sl_map_shallow(a, req.headers);
     if (part)
         sl_map_set_str(a, headers, "range", sl_source_range(a, begin, end < o->size ? end : -1));
     req.headers = headers;
-    req.sink = to;
-    bool ok = sl_s3_call(o->s, a, &req, sl_fmt(a, "downloading %s", o->what).p, &r, err);
-    if (o->listed && o->head.headers == NULL && r.status == 200)
-        o->head = (sl_http_response){ .status = r.status, .headers = sl_val_copy(o->arena, r.headers) };
-    if (!ok)
+    req.sink = o->listed != NULL ? &learns.writer : to;
+    if (!sl_s3_call(o->s, a, &req, sl_fmt(a, "downloading %s", o->what).p, &r, err))
         return false;
     return !part || r.status == 206 || sl_err_set(err, SL_ERR_REMOTE, "s3.range", "asked for %s from byte %lld, S3 sent something else (status %d)", o->what, (long long)begin, r.status);
 }
@@ -121,7 +137,7 @@ static bool get_listed(sl_s3 *s, sl_arena *a, const sl_s3_wanted *w, sl_made_fil
 {
     object o;
     begin(&o, s, a, w->key, SL_S(""), ret);
-    o.listed = true;
+    o.listed = ret;
     o.size = ret->size = w->size;
     o.get.headers = with_sums(a, same_object(a, w->headers, w->etag));
     if (!sl_source_copy(ret, to, NULL, err)) {
@@ -129,8 +145,7 @@ static bool get_listed(sl_s3 *s, sl_arena *a, const sl_s3_wanted *w, sl_made_fil
         return false;
     }
     *head = o.head;
-    choose_sum(a, ret, head);
-    return sl_source_check(ret, to, err);
+    return true;
 }
 
 bool sl_s3_download(sl_s3 *s, sl_arena *a, const sl_s3_wanted *w, sl_made_file *to, sl_val **ret, sl_err *err)
