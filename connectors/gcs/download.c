@@ -4,7 +4,10 @@
  * The generation is fixed first; every request names it, so that an object replaced meanwhile is an error and never a mix.
  * API: https://cloud.google.com/storage/docs/json_api/v1/objects/get
  */
+#include <pthread.h>
+
 #include "base/arena.h"
+#include "base/parallel.h"
 #include "connectors/gcs/gcs.h"
 
 typedef struct stored {
@@ -34,22 +37,27 @@ static bool fetch(void *self, sl_arena *a, int64_t begin, int64_t end, sl_writer
     return !part || r.status == 206 || sl_err_set(err, SL_ERR_REMOTE, "gcs.range", "asked for %s from byte %lld, GCS sent something else (status %d)", b->what, (long long)begin, r.status);
 }
 
-bool sl_gs_source(sl_gcp *g, sl_gs_uri from, sl_source *ret, sl_err *err)
+/* object: its resource, as a listing or a request for it has it. All in the arena of `g`. */
+static void source_of(const sl_gcp *g, sl_gs_uri from, const sl_val *object, sl_source *ret)
 {
-    const sl_val *object;
     sl_arena *a = g->arena;
     stored *b = sl_alloc(a, sizeof *b);
-    sl_str path = sl_gs_object_path(a, from.bucket, from.object);
-    *b = (stored){ .g = g, .what = sl_gs_text(a, from.bucket, from.object).p };
-    if (!sl_gcp_call(g, "GET", path, NULL, true, &object, err))
-        return sl_err_ctx(err, "looking for %s", b->what);
     sl_str generation = sl_val_text(a, sl_get(object, "generation")), crc = sl_get_text(object, "crc32c"), md5 = sl_get_text(object, "md5Hash");
-    b->url = sl_fmt(a, "%.*s%.*s?alt=media&generation=%.*s", SL_ARG(g->base), SL_ARG(path), SL_ARG(generation));
-    b->size = sl_get_int(object, "size", -1);
+    *b = (stored){ .g = g, .what = sl_gs_text(a, from.bucket, from.object).p, .size = -1 };
+    b->url = sl_fmt(a, "%.*s%.*s?alt=media&generation=%.*s", SL_ARG(g->base), SL_ARG(sl_gs_object_path(a, from.bucket, from.object)), SL_ARG(generation));
+    (void)sl_parse_int(sl_val_text(a, sl_get(object, "size")), &b->size);
     *ret = (sl_source){
         .task = g->task, .what = b->what, .service = "gcs", .size = b->size, .ranged = b->size >= 0, .state = generation, .summed = crc.n > 0 || md5.n > 0, .algorithm = crc.n > 0 ? SL_SUM_CRC32C : SL_SUM_MD5,
         .expected = crc.n > 0 ? crc : md5, .self = b, .fetch = fetch,
     };
+}
+
+bool sl_gs_source(sl_gcp *g, sl_gs_uri from, sl_source *ret, sl_err *err)
+{
+    const sl_val *object;
+    if (!sl_gcp_call(g, "GET", sl_gs_object_path(g->arena, from.bucket, from.object), NULL, true, &object, err))
+        return sl_err_ctx(err, "looking for %s", sl_gs_text(g->arena, from.bucket, from.object).p);
+    source_of(g, from, object, ret);
     return true;
 }
 
@@ -83,14 +91,17 @@ static const sl_opt downloads_outs[] = {
     { .name = "blobs", .type = SL_OPT_LIST, .doc = "The objects; uri is the file." }, { .name = "outputFiles", .type = SL_OPT_MAP, .doc = "Name of the object to file." }, { 0 },
 };
 
+static bool open_file(const sl_gcp *g, sl_str object, sl_made_file **ret, sl_str *ret_uri, sl_err *err)
+{
+    return sl_task_make_file(g->task, sl_str_sub(object, (size_t)(sl_str_rfind(object, SL_S("/")) + 1), object.n), ret, ret_uri, err);
+}
+
 bool sl_gs_download(sl_gcp *g, sl_gs_uri from, sl_str *ret_uri, sl_err *err)
 {
-    SL_MADE_FILE out = NULL;
+    SL_MADE_FILE file = NULL;
     sl_source source;
     int64_t size;
-    ptrdiff_t slash = sl_str_rfind(from.object, SL_S("/"));
-    sl_str name = sl_str_sub(from.object, (size_t)(slash + 1), from.object.n);
-    if (!sl_task_make_file(g->task, name, &out, ret_uri, err) || !sl_gs_source(g, from, &source, err) || !sl_source_copy(&source, out, &size, err) || !sl_made_file_finish(out, err))
+    if (!open_file(g, from.object, &file, ret_uri, err) || !sl_gs_source(g, from, &source, err) || !sl_source_copy(&source, file, &size, err) || !sl_made_file_finish(file, err))
         return false;
     sl_task_counter(g->task, "file.size", (double)size);
     return true;
@@ -110,6 +121,79 @@ static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
     return SL_TASK_DONE;
 }
 
+/* ---- many ---- */
+
+enum { SMALL = 8 << 20, TOGETHER = 32 }; /* bytes of an object that comes in one request; of those so many at a time */
+
+typedef struct batch {
+    const sl_gcp *g;
+    const sl_val *objects;
+    sl_str *uris;                 /* .n == 0: not yet */
+    pthread_mutex_t lock;         /* on the task, its arena and what follows */
+    int64_t done;
+    double size;
+} batch;
+
+static sl_gs_uri address(const batch *b, size_t i)
+{
+    const sl_val *o = sl_at(b->objects, i);
+    return (sl_gs_uri){ .bucket = sl_get_text(o, "bucket"), .object = sl_get_text(o, "name") };
+}
+
+/* A small one, as the listing has told of it, or, if it was replaced since, as it is now; a large one is left for later. */
+static bool get_small(void *self, size_t i, sl_arena *arena, sl_err *err)
+{
+    batch *b = self;
+    SL_MADE_FILE file = NULL;
+    sl_gcp g = *b->g;
+    sl_source source;
+    sl_gs_uri from = address(b, i);
+    sl_str uri;
+    int64_t size;
+    g.arena = arena;
+    if (sl_task_cancelled(g.task))
+        return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
+    source_of(&g, from, sl_at(b->objects, i), &source);
+    if (source.size < 0 || source.size > SMALL || source.state.n == 0)
+        return true;
+    pthread_mutex_lock(&b->lock);
+    bool ok = open_file(&g, from.object, &file, &uri, err);
+    pthread_mutex_unlock(&b->lock);
+    if (!ok)
+        return false;
+    ok = sl_source_copy(&source, file, &size, err);
+    if (!ok && err->kind == SL_ERR_NOT_FOUND && sl_made_file_begun(file, NULL) == 0)
+        ok = sl_gs_source(&g, from, &source, err) && sl_source_copy(&source, file, &size, err);
+    if (!ok || !sl_made_file_finish(file, err))
+        return false;
+    pthread_mutex_lock(&b->lock);
+    b->uris[i] = uri;
+    b->size += (double)size;
+    sl_task_progress(g.task, ++b->done, (int64_t)sl_val_count(b->objects));
+    pthread_mutex_unlock(&b->lock);
+    return true;
+}
+
+static bool get_all(sl_gcp *g, const sl_val *objects, sl_str *uris, sl_err *err)
+{
+    size_t n = sl_val_count(objects);
+    batch b = { .g = g, .objects = objects, .uris = uris, .lock = PTHREAD_MUTEX_INITIALIZER };
+    if (!sl_parallel(TOGETHER, n, get_small, &b, err))
+        return false;
+    if (b.size > 0)
+        sl_task_counter(g->task, "file.size", b.size);
+    for (size_t i = 0; i < n; i++) {
+        if (uris[i].n > 0)
+            continue;
+        if (sl_task_cancelled(g->task))
+            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
+        if (!sl_gs_download(g, address(&b, i), &uris[i], err))
+            return false;
+        sl_task_progress(g->task, ++b.done, (int64_t)n);
+    }
+    return true;
+}
+
 static bool fetch_all(sl_gcp *g, const download_cfg *c, const sl_val **ret, sl_err *err)
 {
     const sl_val *objects;
@@ -117,18 +201,17 @@ static bool fetch_all(sl_gcp *g, const download_cfg *c, const sl_val **ret, sl_e
     sl_val *blobs = sl_list(a), *files = sl_map(a), *doc = sl_map(a);
     if (!sl_gs_find_all(g, c->from, &c->listing, &objects, err))
         return false;
-    for (size_t i = 0; i < sl_val_count(objects); i++) {
+    size_t n = sl_val_count(objects);
+    sl_str *uris = sl_alloc(a, (n + 1) * sizeof *uris);
+    memset(uris, 0, n * sizeof *uris);
+    if (!get_all(g, objects, uris, err))
+        return false;
+    for (size_t i = 0; i < n; i++) {
         const sl_val *o = sl_at(objects, i);
-        sl_str uri;
-        if (sl_task_cancelled(g->task))
-            return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
-        if (!sl_gs_download(g, (sl_gs_uri){ .bucket = sl_get_text(o, "bucket"), .object = sl_get_text(o, "name") }, &uri, err))
-            return false;
         sl_val *blob = sl_map_shallow(a, sl_gs_blob(a, o));
-        sl_map_set_str(a, blob, "uri", uri);
+        sl_map_set_str(a, blob, "uri", uris[i]);
         sl_list_add(a, blobs, blob);
-        sl_map_set(a, files, sl_get_text(o, "name"), sl_val_str(a, uri));
-        sl_task_progress(g->task, (int64_t)i + 1, (int64_t)sl_val_count(objects));
+        sl_map_set(a, files, sl_get_text(o, "name"), sl_val_str(a, uris[i]));
     }
     sl_map_setc(a, doc, "blobs", blobs);
     sl_map_setc(a, doc, "outputFiles", files);

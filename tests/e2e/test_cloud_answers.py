@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import time
 import unittest
+import urllib.parse
 
 from scripted import Cut, Scripted, error, service_account, token_answer
 from sluice import Case
@@ -181,6 +182,42 @@ class Answers(Case):
             done = self.cloud("  - {id: d, type: io.kestra.plugin.gcp.gcs.Download, from: 'gs://bucket/o'}\n", s.url, "-q")
             self.assertEqual(done.rc, 1, done)
             self.assertIn("gs://bucket/o", done.err)
+
+    def downloads(self, spoil=None):
+        """Thirty small objects of a listing; spoil(name, data) may change what comes. What was asked for, and how it ended."""
+        content = {f"d/{i:02}": random.Random(i).randbytes(i * 1009) for i in range(30)}
+        now = {name: "7" for name in content}
+        now["d/09"] = "8"  # replaced since the listing
+        asked = []
+
+        def meta(name, generation):
+            return {"name": name, "bucket": "bucket", "size": str(len(content[name])), "generation": generation, "md5Hash": base64.b64encode(hashlib.md5(content[name]).digest()).decode()}
+
+        def answer(r):
+            if r.path.endswith("/o"):
+                return 200, {}, {"items": [meta(name, "7") for name in sorted(content)]}
+            name = urllib.parse.unquote(r.path.split("/o/")[1])
+            asked.append((name, r.query.get("generation", "look")))
+            if r.query.get("alt") != "media":
+                return 200, {}, meta(name, now[name])
+            if r.query["generation"] != now[name]:
+                return error(404, "notFound", f"No such object: bucket/{name}#7")
+            return 200, {}, spoil(name, content[name]) if spoil else content[name]
+
+        with Scripted(answer) as s:
+            done = self.cloud("  - {id: d, type: io.kestra.plugin.gcp.gcs.Downloads, from: 'gs://bucket/d/', action: NONE, maxFiles: 100}\noutputs:\n  - {id: n, type: JSON, value: '{{ outputs.d.outputFiles | json }}'}\n", s.url, "--output", "json")
+        return content, sorted(asked), done
+
+    def test_many_small_objects(self):
+        """One request each (none for one without bytes), for the generation that the listing told of; what is not there any more is looked for anew."""
+        content, asked, done = self.downloads()
+        self.ok(done)
+        self.assertEqual(asked, sorted([(name, "7") for name in content if content[name]] + [("d/09", "look"), ("d/09", "8")]))
+
+    def test_many_small_objects_of_which_one_is_wrong(self):
+        _, _, done = self.downloads(lambda name, data: data[:-1] + b"x" if name == "d/20" else data)
+        self.assertEqual(done.rc, 1, done)
+        self.assertRegex(done.err, r"gs://bucket/d/20 has the MD5 .*, but what came has .*; try again")
 
     def test_a_download_goes_on_by_range(self):
         """Pieces of a large object are asked for at once; each request is cut once, and the rest asked for, of the same generation."""
