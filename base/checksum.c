@@ -1,12 +1,9 @@
 /* base/checksum.c: see checksum.h. */
 #include "base/checksum.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/arena.h"
-
-#define CRC64NVME 0x9A6C9329AC4BC9B5ULL
 
 static const struct {
     const char *name, *alias, *digest;
@@ -15,7 +12,7 @@ static const struct {
 } known[] = {
     [SL_SUM_CRC32C] = { "CRC32C", "CRC32_C", NULL, 0x82F63B78, 32 },
     [SL_SUM_CRC32] = { "CRC32", "CRC32", NULL, 0xEDB88320, 32 },
-    [SL_SUM_CRC64NVME] = { "CRC64NVME", "CRC64_NVME", NULL, CRC64NVME, 64 },
+    [SL_SUM_CRC64NVME] = { "CRC64NVME", "CRC64_NVME", NULL, 0x9A6C9329AC4BC9B5ULL, 64 },
     [SL_SUM_SHA1] = { "SHA1", "SHA1", "SHA1", 0, 0 },
     [SL_SUM_SHA256] = { "SHA256", "SHA256", "SHA256", 0, 0 },
     [SL_SUM_MD5] = { "MD5", "MD5", "MD5", 0, 0 },
@@ -36,38 +33,6 @@ const char *sl_checksum_name(sl_algorithm a)
     return known[a].name;
 }
 
-/* CRC-64/NVME, reflected: eight bytes a step. */
-static uint64_t crc64_table[8][256];
-static pthread_once_t crc64_once = PTHREAD_ONCE_INIT;
-
-static void crc64_init(void)
-{
-    for (unsigned i = 0; i < 256; i++) {
-        uint64_t x = i;
-        for (int k = 0; k < 8; k++)
-            x = x >> 1 ^ (CRC64NVME & (0 - (x & 1)));
-        crc64_table[0][i] = x;
-    }
-    for (unsigned i = 0; i < 256; i++)
-        for (int t = 1; t < 8; t++)
-            crc64_table[t][i] = crc64_table[t - 1][i] >> 8 ^ crc64_table[0][crc64_table[t - 1][i] & 255];
-}
-
-static uint64_t crc64(uint64_t crc, const unsigned char *p, size_t n)
-{
-    pthread_once(&crc64_once, crc64_init);
-    crc = ~crc;
-    for (; n >= 8; p += 8, n -= 8) {
-        uint64_t next = 0;
-        for (unsigned i = 0; i < 8; i++)
-            next ^= crc64_table[7 - i][(crc >> (8 * i) & 255) ^ p[i]];
-        crc = next;
-    }
-    for (; n > 0; p++, n--)
-        crc = crc >> 8 ^ crc64_table[0][(crc ^ *p) & 255];
-    return ~crc;
-}
-
 sl_checksum sl_checksum_new(sl_arena *arena, sl_algorithm a)
 {
     return (sl_checksum){ .algorithm = a, .hash = known[a].digest ? sl_hash_new(arena, known[a].digest) : NULL };
@@ -82,7 +47,7 @@ void sl_checksum_add(sl_checksum *s, const void *data, size_t n)
     else if (s->algorithm == SL_SUM_CRC32)
         s->crc = sl_crc32((uint32_t)s->crc, data, n);
     else
-        s->crc = crc64(s->crc, data, n);
+        s->crc = sl_crc64nvme(s->crc, data, n);
 }
 
 sl_str sl_checksum_end(sl_checksum *s, sl_arena *arena)

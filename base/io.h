@@ -56,9 +56,10 @@ sl_lines *sl_lines_new(sl_arena *arena, sl_reader *r, size_t line_max);
 /* 1 = a line (valid until the next call), 0 = the end, -1 = error. */
 int sl_lines_next(sl_lines *l, sl_str *line, sl_err *err);
 
-/* Checksums. crc starts at 0; RFC 3720's CRC32C, and the CRC-32 of gzip (RFC 1952). */
+/* Checksums. crc starts at 0; RFC 3720's CRC32C, the CRC-32 of gzip (RFC 1952), and CRC-64/NVME. */
 uint32_t sl_crc32c(uint32_t crc, const void *data, size_t n);
 uint32_t sl_crc32(uint32_t crc, const void *data, size_t n);
+uint64_t sl_crc64nvme(uint64_t crc, const void *data, size_t n);
 sl_str sl_crc32c_base64(sl_arena *arena, uint32_t crc);  /* big-endian bytes, as cloud storages show it */
 /* name: "MD5", "SHA1", "SHA256", "SHA512"; raw bytes. */
 sl_str sl_digest(sl_arena *arena, const char *name, sl_str data);

@@ -202,6 +202,17 @@ SL_TEST(files, made_of_pieces)
     CHECK(access(sl_fmt(t->arena, "%.*s/none.part", SL_ARG(folder)).p, F_OK) != 0);
 }
 
+static uint64_t crc64_slowly(const unsigned char *p, size_t n)
+{
+    uint64_t crc = ~0ULL;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= p[i];
+        for (int k = 0; k < 8; k++)
+            crc = crc >> 1 ^ (0x9A6C9329AC4BC9B5ULL & (0 - (crc & 1)));
+    }
+    return ~crc;
+}
+
 SL_TEST(digest, crc_of_every_length)
 {
     enum { SIZE = 5000 };
@@ -213,6 +224,8 @@ SL_TEST(digest, crc_of_every_length)
         uint32_t c = crc_slowly(0x82F63B78U, p, n), z = crc_slowly(0xEDB88320U, p, n);
         CHECK_INT(sl_crc32c(0, p, n), c);
         CHECK_INT(sl_crc32(0, p, n), z);
+        CHECK(sl_crc64nvme(0, p, n) == crc64_slowly(p, n));
+        CHECK(sl_crc64nvme(sl_crc64nvme(0, p, n / 3), p + n / 3, n - n / 3) == crc64_slowly(p, n));
         CHECK_INT(sl_crc32c(sl_crc32c(0, p, n / 3), p + n / 3, n - n / 3), c);
         CHECK_INT(sl_crc32(sl_crc32(0, p, n / 3), p + n / 3, n - n / 3), z);
     }
