@@ -12,6 +12,8 @@
 #include "connectors/task.h"
 
 enum { SL_SOURCE_BLOCK = 4 << 20, SL_SOURCE_THREADS = 4, SL_SOURCE_AHEAD = 5 };
+/* For copies: bytes of one request, so many that the wait for its first byte is short beside it; sources of one request, at a time. */
+enum { SL_SOURCE_PIECE = 8 << 20, SL_SOURCE_TOGETHER = 32 };
 
 typedef struct sl_source {
     sl_task *task;

@@ -15,7 +15,6 @@
 #include "connectors/source_fetch.h"
 
 enum {
-    PIECE = 8 << 20,              /* bytes of one request; so large that the wait for its first byte is short beside it */
     THREADS = 2, THREADS_MAX = 16,
     SLOW_MS = 40,                 /* a piece that takes longer is a connection's fault, not this machine's: one more may help */
     CHUNK = 512 << 10,            /* bytes of one write: large ones cost the kernel less, and this one stays in the second cache */
@@ -150,7 +149,7 @@ static void *work(void *self)
     sl_err err;
     for (size_t index; take_piece(c, &index);) {
         sl_arena_mark mark = sl_arena_get_mark(arena);
-        int64_t began_ms = sl_mono_ms(), begin = (int64_t)index * PIECE, size = c->s->size, end = c->pieces == 1 || begin + PIECE > size ? size : begin + PIECE;
+        int64_t began_ms = sl_mono_ms(), begin = (int64_t)index * SL_SOURCE_PIECE, size = c->s->size, end = c->pieces == 1 || begin + SL_SOURCE_PIECE > size ? size : begin + SL_SOURCE_PIECE;
         if (!fetch_piece(c, begin, c->s->ranged ? end : -1, arena, &err))
             fail(c, &err);
         pthread_mutex_lock(&c->lock);
@@ -250,8 +249,8 @@ bool sl_source_copy(const sl_source *s, sl_made_file *to, int64_t *ret_size, sl_
     SL_ARENA arena = sl_arena_new();
     copying c = { .s = s, .to = to, .arena = arena, .pieces = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
     int64_t size;
-    if (s->ranged && s->size > PIECE)
-        c.pieces = (size_t)((s->size + PIECE - 1) / PIECE);
+    if (s->ranged && s->size > SL_SOURCE_PIECE)
+        c.pieces = (size_t)((s->size + SL_SOURCE_PIECE - 1) / SL_SOURCE_PIECE);
     if (c.pieces > 1)
         choose_sum(&c);
     fetch_all(&c);

@@ -123,8 +123,6 @@ static sl_outcome download_run(sl_task *t, void *cfg, sl_err *err)
 
 /* ---- many ---- */
 
-enum { SMALL = 8 << 20, TOGETHER = 32 }; /* bytes of an object that comes in one request; of those so many at a time */
-
 typedef struct batch {
     const sl_gcp *g;
     const sl_val *objects;
@@ -154,7 +152,7 @@ static bool get_small(void *self, size_t i, sl_arena *arena, sl_err *err)
     if (sl_task_cancelled(g.task))
         return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
     source_of(&g, from, sl_at(b->objects, i), &source);
-    if (source.size < 0 || source.size > SMALL || source.state.n == 0)
+    if (source.size < 0 || source.size > SL_SOURCE_PIECE || source.state.n == 0)
         return true;
     pthread_mutex_lock(&b->lock);
     bool ok = open_file(&g, from.object, &file, &uri, err);
@@ -178,7 +176,7 @@ static bool get_all(sl_gcp *g, const sl_val *objects, sl_str *uris, sl_err *err)
 {
     size_t n = sl_val_count(objects);
     batch b = { .g = g, .objects = objects, .uris = uris, .lock = PTHREAD_MUTEX_INITIALIZER };
-    if (!sl_parallel(TOGETHER, n, get_small, &b, err))
+    if (!sl_parallel(SL_SOURCE_TOGETHER, n, get_small, &b, err))
         return false;
     if (b.size > 0)
         sl_task_counter(g->task, "file.size", b.size);

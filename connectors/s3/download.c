@@ -152,7 +152,7 @@ bool sl_s3_download(sl_s3 *s, sl_arena *a, const sl_s3_wanted *w, sl_made_file *
 {
     sl_http_response head;
     sl_source from;
-    bool gone = false, listed = w->etag.n > 0 && w->size > 0 && w->size <= SL_S3_SMALL;
+    bool gone = false, listed = w->etag.n > 0 && w->size > 0 && w->size <= SL_SOURCE_PIECE;
     bool ok = listed && get_listed(s, a, w, to, &from, &head, &gone, err);
     if (!listed || gone)
         ok = sl_s3_source(s, a, w->key, w->version, w->headers, &from, &head, err) && sl_source_copy(&from, to, NULL, err);

@@ -110,7 +110,6 @@ bool sl_s3_may_act(sl_str action, const sl_val *move_to, sl_err *err);
 /* NONE, DELETE or MOVE to {bucket, key} for each of a list of {key, etag}; one that was replaced meanwhile stays. cfg: to reach the other bucket. */
 bool sl_s3_act(sl_s3 *s, const sl_aws_cfg *cfg, sl_str action, const sl_val *move_to, const sl_val *objects, sl_err *err);
 /* One object into a file, which is finished then; *ret: what the outputs say of it: {key, eTag, contentLength, contentType, metadata, versionId}. */
-enum { SL_S3_SMALL = 8 << 20 };   /* bytes of an object that comes in one request */
 typedef struct sl_s3_wanted {
     sl_str key, version;
     const sl_val *headers;        /* of every request; NULL = none */

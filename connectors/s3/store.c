@@ -5,8 +5,6 @@
 #include "base/parallel.h"
 #include "connectors/s3/s3.h"
 
-enum { TOGETHER = 32 };           /* requests for small objects at a time: one of them mostly waits for its answer, or for the disk */
-
 static bool open_file(sl_s3 *s, sl_str key, sl_made_file **ret, sl_str *ret_uri, sl_err *err)
 {
     return sl_task_make_file(s->aws.task, sl_str_sub(key, (size_t)(sl_str_rfind(key, SL_S("/")) + 1), key.n), ret, ret_uri, err);
@@ -52,7 +50,7 @@ static bool get_small(void *self, size_t i, sl_arena *arena, sl_err *err)
     sl_s3_wanted w = wanted(b, i);
     if (sl_task_cancelled(b->s->aws.task))
         return sl_err_set(err, SL_ERR_CANCELLED, "cancelled", "stopped while downloading");
-    if (w.size > SL_S3_SMALL)
+    if (w.size > SL_SOURCE_PIECE)
         return true;
     pthread_mutex_lock(&b->lock);
     bool ok = open_file(b->s, w.key, &file, &uri, err);
@@ -75,7 +73,7 @@ bool sl_s3_store_all(sl_s3 *s, const sl_val *objects, const sl_val *headers, con
     double size = 0;
     batch b = { .s = s, .objects = objects, .headers = headers, .got = sl_alloc(a, (n + 1) * sizeof *b.got), .lock = PTHREAD_MUTEX_INITIALIZER };
     memset(b.got, 0, n * sizeof *b.got);
-    if (!sl_parallel(TOGETHER, n, get_small, &b, err))
+    if (!sl_parallel(SL_SOURCE_TOGETHER, n, get_small, &b, err))
         return false;
     for (size_t i = 0; i < n; i++) {
         sl_s3_wanted w = wanted(&b, i);
